@@ -1,0 +1,97 @@
+"""The check that comes before any timing: are fastaug's batches Keras's?"""
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import numpy as np
+
+TOLERANCE = 0.01  # on the 0..255 scale
+BATCHES = 5
+
+
+@dataclass
+class Check:
+    """What was found.
+
+    Attributes:
+        batches: Number of batches compared.
+        difference: Largest difference of two pixels on the 0..255 scale, or None.
+        labels_equal: Whether all the labels were identical, or None.
+        names_equal: Whether the lists of files were identical, or None where there are no files.
+        problem: Why nothing could be compared, or None.
+    """
+
+    batches: int = 0
+    difference: float | None = None
+    labels_equal: bool | None = None
+    names_equal: bool | None = None
+    problem: str | None = None
+
+    @property
+    def passed(self):
+        """Whether the case may be timed."""
+        return (
+            self.problem is None
+            and self.labels_equal
+            and self.names_equal is not False
+            and self.difference <= TOLERANCE
+        )
+
+    def __str__(self):
+        if self.problem:
+            return f"FAILED: {self.problem}"
+        return (
+            f"{'passed' if self.passed else 'FAILED'}: {self.batches} batches, largest difference "
+            f"from Keras {self.difference:.2g} of 255 (allowed: {TOLERANCE:g}), "
+            f"labels {_identical(self.labels_equal)}"
+            + ("" if self.names_equal is None else f", file names {_identical(self.names_equal)}")
+        )
+
+
+def _identical(equal):
+    return "identical" if equal else "DIFFER"
+
+
+def compare_batches(reference, candidates):
+    """Compares the first batches of some contestants with the reference's.
+
+    Args:
+        reference: Keras as a contestant, built for a job.
+        candidates: Classes of contestants, to be built for the same job.
+
+    Returns:
+        A Check over all the candidates.
+    """
+    check = Check(difference=0.0, labels_equal=True)
+    scale = reference.job.case.scale
+    with ExitStack() as stack:
+        expected = stack.enter_context(reference.batches())
+        names = getattr(expected, "filenames", None)
+        if names is not None:
+            check.names_equal = True
+        found = {}
+        try:
+            for kind in candidates:
+                label = kind.label
+                candidate = kind(reference.job)
+                stack.callback(candidate.close)
+                found[label] = stack.enter_context(candidate.batches())
+                if names is not None:
+                    check.names_equal &= found[label].filenames == names
+            for _ in range(BATCHES):
+                want_x, want_y = next(expected)
+                for label, iterator in found.items():  # noqa: B007  (named by the handler)
+                    got_x, got_y = next(iterator)
+                    if got_x.shape != want_x.shape or got_x.dtype != want_x.dtype:
+                        raise ValueError(
+                            f"a batch has shape {got_x.shape} and dtype {got_x.dtype}, "
+                            f"Keras's {want_x.shape} and {want_x.dtype}"
+                        )
+                    difference = np.max(np.abs(got_x - want_x)) / scale
+                    # np.maximum keeps a NaN, which then fails.
+                    check.difference = float(np.maximum(check.difference, difference))
+                    check.labels_equal &= bool(np.array_equal(got_y, want_y))
+                check.batches += 1
+        except Exception as error:  # whatever it is, this case cannot be timed
+            check.problem = f"{label}: {type(error).__name__}: {error}"
+    return check

@@ -1,0 +1,395 @@
+"""Compares fastaug with Keras's ImageDataGenerator and with other ways to augment images.
+
+Run it from the repository's root: python bench/compare.py
+
+For every case it first checks that fastaug's batches are Keras's, and only then times the
+contestants, one at a time and in turns, on the same images and settings. Exit status: 0 when
+everything was checked and timed, 1 when a check failed or a needed package is missing, 2 for a
+wrong argument, 130 after Ctrl-C.
+"""
+
+import argparse
+import datetime
+import sys
+import tempfile
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+# Nothing heavy is imported here: every worker process imports this file too.
+
+NEEDED = ("cv2", "keras_reference", "matplotlib", "skimage.data", "tqdm")
+PNG = Path(__file__).parent / "results" / "compare.png"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured.
+
+    Attributes:
+        rounds: Rounds for each contestant.
+        seconds: Least length of a round.
+        share: Part of each case's photographs that is made.
+        quick: Whether cases take the batch size that they have for a quick run.
+    """
+
+    rounds: int
+    seconds: float
+    share: float
+    quick: bool
+
+
+FULL = Plan(rounds=5, seconds=0.4, share=1.0, quick=False)
+QUICK = Plan(rounds=2, seconds=0.05, share=0.25, quick=True)
+
+
+def main(arguments=None):
+    """Runs the comparison; returns the exit status."""
+    from cases import CASES
+
+    parser = make_parser(CASES)
+    args = parser.parse_args(arguments)
+    if args.list:
+        print_list(CASES)
+        return 0
+    with ExitStack() as stack:
+        try:
+            return Comparison(args, parser, stack).run()
+        except MissingPackageError as error:
+            print(error, file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            return 130
+
+
+def make_parser(cases):
+    """Returns the parser of the command line."""
+    by_default = [case.name for case in cases.values() if case.by_default]
+    parser = argparse.ArgumentParser(
+        prog="python bench/compare.py",
+        description="Compares fastaug with Keras's ImageDataGenerator and other ways to augment "
+        "images: checks that the images are the same, then times.",
+    )
+    parser.add_argument(
+        "--cases",
+        nargs="+",
+        choices=list(cases),
+        default=by_default,
+        metavar="NAME",
+        help=f"the cases to run, of: {', '.join(cases)} (default: {' '.join(by_default)})",
+    )
+    parser.add_argument("--list", action="store_true", help="list cases and contestants, and end")
+    parser.add_argument(
+        "--cifar10",
+        metavar="FILE.npz",
+        help="images for the 32x32 cases: x_train and y_train of this file",
+    )
+    parser.add_argument(
+        "--dogs-vs-cats",
+        metavar="DIR",
+        help="files for the directory cases: a folder with a folder of JPEGs for each class, or "
+        "with such a folder named train",
+    )
+    parser.add_argument(
+        "--rounds",
+        type=positive,
+        help=f"rounds (default: {FULL.rounds}, fewer for the directory cases)",
+    )
+    parser.add_argument("--quick", action="store_true", help="short rounds and small image sets")
+    parser.add_argument(
+        "--workers",
+        type=positive,
+        metavar="N",
+        help="threads or processes of the contestants that use every core (default: all cores)",
+    )
+    parser.add_argument("--png", type=Path, default=PNG, metavar="FILE", help="the figure")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures here")
+    return parser
+
+
+def positive(text):
+    """Reads a whole number above nought."""
+    with suppress(ValueError):
+        if (number := int(text)) > 0:
+            return number
+    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+
+
+def print_list(cases):
+    """Prints the registry of cases, and who takes part."""
+    from contestants import WITH_ARRAYS, WITH_FILES
+
+    print("cases:")
+    for case in cases.values():
+        print(f"  {case.name:19}{case.title}" + " (not by default)" * (not case.by_default))
+    for title, contestants in (("arrays", WITH_ARRAYS), ("files", WITH_FILES)):
+        print(f"contestants with {title}:")
+        for contestant in contestants:
+            print(
+                ": ".join([f"  {contestant.label}", *filter(None, ["; ".join(contestant.notes)])])
+            )
+
+
+class MissingPackageError(Exception):
+    """A package without which nothing can be compared."""
+
+
+def import_needed():
+    """Imports what the comparison cannot do without.
+
+    Raises:
+        MissingPackageError: With what to do about it.
+    """
+    for name in NEEDED:
+        try:
+            __import__(name)
+        except ImportError as error:
+            raise MissingPackageError(
+                f"cannot compare: {error}\n"
+                "Keras and the other packages of this comparison are installed by: "
+                'pip install "fastaug[bench]"'
+            ) from error
+    try:
+        import fastaug  # noqa: F401
+    except ImportError as error:
+        raise MissingPackageError(
+            f"cannot compare: {error}\nbuild and install fastaug first: pip install ."
+        ) from error
+
+
+class Comparison:
+    """One run over the chosen cases.
+
+    Args:
+        args: The parsed command line.
+        parser: Its parser, for errors found later.
+        stack: An ExitStack that ends what the run starts.
+    """
+
+    def __init__(self, args, parser, stack):
+        plan = QUICK if args.quick else FULL
+        self.plan = replace(plan, rounds=args.rounds or plan.rounds)
+        self.args = args
+        self.parser = parser
+        self.stack = stack
+        self.results = []
+
+    def run(self):
+        """Checks and times; prints and writes. Returns the exit status."""
+        from article import WorkerPool
+        from cases import CASES
+        from machine import describe, usable_cores
+
+        args = self.args
+        cases = [self._planned(CASES[name]) for name in dict.fromkeys(args.cases)]
+        self._make_folders()
+        self._load_images(cases)
+        self.cores = args.workers or usable_cores()
+        self.pool = WorkerPool(self.cores)  # comes up while this process imports, too
+        self.stack.callback(self.pool.close)
+        print("importing Keras and the other contestants", file=sys.stderr, flush=True)
+        import_needed()
+        from report import describe_machine, notes
+        from timing import Progress
+
+        self.options = {
+            "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+            "rounds": self.plan.rounds,
+            "seconds_per_round": self.plan.seconds,
+            "workers": self.cores,
+        }
+        self.progress = Progress(sum(2 + steps_of_timing(case) for case in cases))
+        complete = False
+        try:
+            for case in cases:
+                self._run_case(case)
+            complete = True
+        finally:
+            self.progress.close()
+            self.machine = describe()
+            if any(result.timed for result in self.results):
+                print(f"\n{notes(self.results)}")
+            print(f"\nmeasured on {describe_machine(self.machine)}")
+            self._write(complete)
+        return 0 if all(result.check.passed for result in self.results) else 1
+
+    def _make_folders(self):
+        """Makes the folders of the files to write, before minutes of work rather than after."""
+        for path in filter(None, (self.args.png, self.args.json)):
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                if path.is_dir():
+                    raise IsADirectoryError(f"{path} is a directory")
+            except OSError as error:
+                self.parser.error(f"cannot write {path}: {error}")
+
+    def _planned(self, case):
+        """Returns a case as this run has it: with its number of rounds, images and a batch."""
+        plan = self.plan
+        batch_size = (plan.quick and case.quick_batch_size) or case.batch_size
+        return replace(
+            case,
+            batch_size=batch_size,
+            images=max(3 * batch_size, int(case.images * plan.share)),
+            rounds=plan.rounds
+            if self.args.rounds
+            else min(plan.rounds, case.rounds or plan.rounds),
+        )
+
+    def _load_images(self, cases):
+        """Loads what the user gave, and makes the folder for files, removed at the end."""
+        args = self.args
+        self.cifar10 = self.files = None
+        counts = [case.images for case in cases if case.from_files]
+        if counts:
+            scratch = tempfile.TemporaryDirectory(prefix="fastaug-bench-")
+            self.scratch = self.stack.enter_context(scratch)
+        if args.cifar10:
+            from photos import load_cifar10
+
+            self.cifar10 = self._loaded("--cifar10", load_cifar10, args.cifar10)
+        if args.dogs_vs_cats and counts:
+            from files import choose_files
+
+            self.files = self._loaded(
+                "--dogs-vs-cats", choose_files, args.dogs_vs_cats, max(counts), self.scratch
+            )
+
+    def _loaded(self, option, load, *arguments):
+        from photos import ImageFileError
+
+        try:
+            return load(*arguments)
+        except ImageFileError as error:
+            self.parser.error(f"{option} {error}")
+
+    def _run_case(self, case):
+        """Checks one case and, if that went well, times it; prints its table in any event."""
+        from report import CaseResult, check_line, heading, table
+
+        self.progress.doing(f"case {case.name}: images")
+        images = self._images(case)
+        result = CaseResult(case, images.source)
+        self.results.append(result)
+        self.progress.say(heading(result))
+        self.progress.done()
+
+        self.progress.doing(f"case {case.name}: check")
+        result.check = self._check(case, images)
+        self.progress.say(check_line(result))
+        self.progress.done()
+        if not result.check.passed:
+            self.progress.say("  not timed, since the images are not the same")
+            self.progress.done(steps_of_timing(case))
+            return
+        with ExitStack() as stack:
+            try:
+                self._time(result, self._job(case, images), stack)
+            finally:
+                if result.timed:
+                    self.progress.say(table(result))
+
+    def _images(self, case):
+        from files import make_files
+        from photos import make_set
+
+        if case.from_files:
+            if self.files:
+                return self.files.first(case.images)
+            return make_files(case.images, self.scratch)
+        if self.cifar10 and case.size == self.cifar10.x.shape[1]:
+            return self.cifar10
+        return make_set(case.size, case.images)
+
+    def _job(self, case, images):
+        from contestants import Job
+
+        return Job(case, images, self.cores, self.args.workers, self.pool)
+
+    def _check(self, case, images):
+        """Compares every way of running fastaug with Keras."""
+        from check import compare_batches
+        from contestants import contestants_of
+
+        # Two batches and a half make an epoch, so a short batch and a new epoch are compared too.
+        job = self._job(case, images.first(5 * case.batch_size // 2))
+        keras, *others = contestants_of(case)
+        return compare_batches(keras(job), [kind for kind in others if kind.ours])
+
+    def _time(self, result, job, stack):
+        """Times all contestants in turns, so that a slow spell of the machine meets them all."""
+        from contestants import contestants_of
+        from report import Row
+        from timing import first_batch, settle_memory, time_round
+
+        case = job.case
+        name = f"case {case.name}"
+        running = []
+        for kind in contestants_of(case):
+            self.progress.doing(f"{name}: preparing", kind.label)
+            try:
+                contestant = kind(job)
+                stack.callback(contestant.close)
+                first_batch(contestant)
+            except Exception as error:  # a peer that is missing or broken is left out
+                result.left_out[kind.label] = reason = _reason(error)
+                self.progress.say(f"  left out  {kind.label}: {reason}")
+                self.progress.done(1 + case.rounds)
+            else:
+                row = Row.of(kind, contestant.uses)
+                result.rows.append(row)
+                running.append((contestant, row))
+                self.progress.done()
+        settle_memory()
+        for number in range(1, case.rounds + 1):
+            for contestant, row in running:
+                self.progress.doing(f"{name}: round {number}", contestant.label)
+                row.timing.rounds.append(time_round(contestant, self.plan.seconds))
+                self.progress.done()
+
+    def _write(self, complete):
+        from report import write_json, write_png
+
+        if self.args.json:
+            write_json(self.args.json, self.results, self.machine, self.options, complete)
+            print(f"figures: {self.args.json}")
+        if complete and any(result.timed for result in self.results):
+            write_png(self.args.png, self.results, make_pictures(), self.machine)
+            print(f"picture: {self.args.png}")
+
+
+def steps_of_timing(case):
+    """Returns the number of steps that the progress of timing a case counts."""
+    from contestants import contestants_of
+
+    return len(contestants_of(case)) * (1 + case.rounds)
+
+
+def _reason(error):
+    if isinstance(error, ImportError):
+        return f"not installed ({error})"
+    return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def make_pictures(rows=2, versions=7):
+    """Returns rows of images: a photograph, then fastaug's versions of it."""
+    import numpy as np
+    from cases import CASES
+    from photos import centre_crops
+
+    from fastaug import ImageDataGenerator
+
+    case = CASES["299"]
+    generator = ImageDataGenerator(**case.settings, workers=0)
+    pictures = []
+    for seed, image in enumerate(centre_crops(case.size, rows)):
+        repeated = np.repeat(image[None], versions, axis=0)
+        iterator = generator.flow(repeated, batch_size=versions, shuffle=False, seed=seed)
+        pictures.append([image, *next(iterator)])
+        iterator.close()
+    return pictures
+
+
+if __name__ == "__main__":
+    sys.exit(main())

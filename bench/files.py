@@ -1,0 +1,149 @@
+"""Sets of JPEG files in class folders: written from photographs, or chosen among the user's own."""
+
+import itertools
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from photos import SEED, ImageFileError, load_photographs, random_crop
+
+QUALITY = 90
+HEIGHTS, WIDTHS = (350, 400), (410, 490)  # of the files written: smallest and largest
+CLASSES = ("one", "two")
+
+
+@dataclass(frozen=True)
+class FileSet:
+    """JPEG files in a folder with a folder for each class.
+
+    Attributes:
+        folder: The folder.
+        paths: The files, the classes by turns.
+        y: The number of each file's class; classes are sorted by name.
+        kind: What the files are, in words that follow their number.
+        scratch: Where further folders may be made.
+    """
+
+    folder: Path
+    paths: list[Path]
+    y: np.ndarray
+    kind: str
+    scratch: Path
+
+    @property
+    def source(self):
+        """One line for people."""
+        return f"{len(self.paths):,} {self.kind}"
+
+    def first(self, count):
+        """Returns the first files as a set of their own: links in a new folder."""
+        folder = Path(tempfile.mkdtemp(dir=self.scratch))
+        paths = []
+        for path in self.paths[:count]:
+            link = folder / path.parent.name / path.name
+            link.parent.mkdir(exist_ok=True)
+            link.symlink_to(path)
+            paths.append(link)
+        return replace(self, folder=folder, paths=paths, y=self.y[:count])
+
+
+def make_files(count, scratch):
+    """Writes crops of photographs, of about the sizes that snapshots on the web have.
+
+    Args:
+        count: Number of files.
+        scratch: The folder to make a folder in.
+
+    Returns:
+        A FileSet.
+    """
+    rng = np.random.default_rng(SEED)
+    folder = Path(tempfile.mkdtemp(dir=scratch))
+    photographs = [
+        photograph
+        for photograph in load_photographs()
+        if photograph.shape[0] >= HEIGHTS[1] and photograph.shape[1] >= WIDTHS[1]
+    ]
+    for name in CLASSES:
+        (folder / name).mkdir()
+    y = np.arange(count) % len(CLASSES)
+    paths = []
+    for number, label in enumerate(y):
+        height, width = (int(rng.integers(*ends, endpoint=True)) for ends in (HEIGHTS, WIDTHS))
+        crop = random_crop(rng, photographs[number % len(photographs)], height, width)
+        path = folder / CLASSES[label] / f"{number:05}.jpg"
+        bgr = cv2.cvtColor(crop, cv2.COLOR_RGB2BGR)
+        _, data = cv2.imencode(".jpg", bgr, (cv2.IMWRITE_JPEG_QUALITY, QUALITY))
+        path.write_bytes(data)
+        paths.append(path)
+    kilobytes = sum(path.stat().st_size for path in paths) / count / 1000
+    kind = (
+        f"JPEG files of about {sum(WIDTHS) // 2}x{sum(HEIGHTS) // 2} ({kilobytes:.0f} kB), "
+        f"crops of {len(photographs)} photographs"
+    )
+    return FileSet(folder, paths, y, kind, scratch)
+
+
+def choose_files(path, count, scratch):
+    """Chooses some of the user's own files, as many of each class.
+
+    Args:
+        path: A folder with a folder of JPEG files for each class, or with such a folder `train`.
+        count: Number of files; all, if there are not that many.
+        scratch: Where the set that is returned may make folders.
+
+    Returns:
+        A FileSet; the files stay where they are.
+
+    Raises:
+        ImageFileError: If the folder is not there or has not two class folders with JPEG files.
+    """
+    expected = (
+        "expected a folder with a folder of .jpg files for each of two or more classes, "
+        "or with such a folder named train"
+    )
+    folder = Path(path).resolve()
+    if (folder / "train").is_dir():
+        folder /= "train"
+    try:
+        classes = {}
+        for each in sorted(folder.iterdir()):
+            if each.is_dir() and (jpegs := _jpegs(each)):
+                classes[each] = jpegs
+        if len(classes) < 2:
+            found = ", ".join(f"{each.name}/" for each in classes) or "none"
+            loose = len(_jpegs(folder))
+            raise ImageFileError(
+                f"{path}: {expected}; folders of .jpg files in {folder}: {found}"
+                + (f"; beside them {loose:,} .jpg files that are in no folder" * bool(loose))
+            )
+        rng = np.random.default_rng(SEED)
+        chosen = [
+            list(
+                itertools.islice(
+                    (jpegs[i] for i in rng.permutation(len(jpegs)) if _is_jpeg(jpegs[i])),
+                    -(-count // len(classes)),
+                )
+            )
+            for jpegs in classes.values()
+        ]
+    except OSError as error:
+        raise ImageFileError(f"{path}: {expected}; {error.strerror or error}") from error
+    paths = [path for turn in zip(*chosen, strict=False) for path in turn][:count]
+    if not paths:
+        raise ImageFileError(f"{path}: {expected}; the .jpg files in {folder} are not all JPEGs")
+    y = np.arange(len(paths)) % len(classes)
+    kind = f"of the {sum(map(len, classes.values())):,} JPEG files in {folder}"
+    return FileSet(folder, paths, y, kind, scratch)
+
+
+def _jpegs(folder):
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in (".jpg", ".jpeg"))
+
+
+def _is_jpeg(path):
+    """Whether a file begins as a JPEG does: some data sets have other things under that name."""
+    with path.open("rb") as file:
+        return file.read(2) == b"\xff\xd8"

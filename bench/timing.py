@@ -1,0 +1,123 @@
+"""Timing in rounds, and what a person sees meanwhile."""
+
+import gc
+import statistics
+import sys
+import time
+from dataclasses import dataclass, field
+
+WARM_UP_SHARE = 0.25  # of a round's seconds, before the clock starts
+
+
+@dataclass
+class Timing:
+    """The rounds of one contestant, in microseconds per image."""
+
+    rounds: list = field(default_factory=list)
+
+    @property
+    def us_per_image(self):
+        """The median of the rounds."""
+        return statistics.median(self.rounds)
+
+    @property
+    def images_per_second(self):
+        """Images per second at the median."""
+        return 1e6 / self.us_per_image
+
+    @property
+    def spread(self):
+        """Fastest and slowest round, in percent of the median time: (-3.1, 5.0)."""
+        median = self.us_per_image
+        return tuple(100 * (end / median - 1) for end in (min(self.rounds), max(self.rounds)))
+
+
+def time_round(contestant, seconds):
+    """Times one round of a contestant that has the machine to itself.
+
+    The warm-up runs straight into the timed part and empties whatever was prepared ahead, so a
+    contestant that prefetches gains nothing from batches made before the clock started.
+
+    Args:
+        contestant: What is timed.
+        seconds: Least time for the timed part; it ends with a whole batch.
+
+    Returns:
+        Microseconds per image.
+    """
+    lookahead = contestant.lookahead
+    # What it made ahead ends with the iterator, at the latest when this function returns.
+    with contestant.batches() as iterator:
+        _consume(iterator, seconds * WARM_UP_SHARE, lookahead + 1)
+        images, elapsed = _consume(iterator, seconds, max(2, lookahead))
+    return elapsed / images * 1e6
+
+
+def first_batch(contestant):
+    """Takes one batch, so that whatever is built at the first one is built before any round."""
+    with contestant.batches() as iterator:
+        next(iterator)
+
+
+def settle_memory():
+    """Takes the objects made so far out of the garbage collector's later passes.
+
+    TensorFlow alone makes so many that a pass in the middle of a round would be seen in its time.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+def _consume(iterator, seconds, least_batches):
+    """Takes batches until both limits are reached; returns the images taken and the seconds."""
+    images = batches = 0
+    start = time.perf_counter()
+    while True:
+        images += len(next(iterator)[0])
+        batches += 1
+        elapsed = time.perf_counter() - start
+        if elapsed >= seconds and batches >= least_batches:
+            return images, elapsed
+
+
+class Progress:
+    """A bar on a terminal, else a line for each step; both on stderr.
+
+    Args:
+        total: Number of steps.
+    """
+
+    def __init__(self, total):
+        from tqdm import tqdm
+
+        self._lines = not sys.stderr.isatty()
+        self._said = None
+        self._bar = tqdm(
+            total=total,
+            file=sys.stderr,
+            disable=self._lines,
+            leave=False,
+            dynamic_ncols=True,
+            bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}]",
+        )
+
+    def doing(self, step, detail=""):
+        """Says what is being done: a step of the comparison, and which part of it."""
+        self._bar.set_description(f"{step} {detail}".rstrip())
+        if self._lines and step != self._said:
+            print(step, file=sys.stderr, flush=True)
+        self._said = step
+
+    def done(self, steps=1):
+        """Counts steps as done."""
+        self._bar.update(steps)
+
+    def say(self, text):
+        """Prints a line on stdout, above the bar."""
+        self._bar.clear()
+        print(text, flush=True)
+        self._bar.refresh()
+
+    def close(self):
+        """Takes the bar away."""
+        self._bar.close()

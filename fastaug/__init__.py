@@ -1,0 +1,86 @@
+"""Keras's `ImageDataGenerator` on every core: same arguments, same seed, same images.
+
+    from fastaug import ImageDataGenerator
+
+Names are imported when they are first used: importing fastaug imports neither NumPy nor Keras.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fastaug.generator import ImageDataGenerator
+    from fastaug.images import array_to_img, img_to_array, load_img, save_img
+    from fastaug.iterators import (
+        DataFrameIterator,
+        DirectoryIterator,
+        Iterator,
+        NumpyArrayIterator,
+    )
+    from fastaug.transforms import (
+        apply_affine_transform,
+        apply_brightness_shift,
+        apply_channel_shift,
+        random_brightness,
+        random_channel_shift,
+        random_rotation,
+        random_shear,
+        random_shift,
+        random_zoom,
+    )
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "DataFrameIterator": "iterators",
+    "DirectoryIterator": "iterators",
+    "ImageDataGenerator": "generator",
+    "Iterator": "iterators",
+    "NumpyArrayIterator": "iterators",
+    "apply_affine_transform": "transforms",
+    "apply_brightness_shift": "transforms",
+    "apply_channel_shift": "transforms",
+    "array_to_img": "images",
+    "img_to_array": "images",
+    "load_img": "images",
+    "random_brightness": "transforms",
+    "random_channel_shift": "transforms",
+    "random_rotation": "transforms",
+    "random_shear": "transforms",
+    "random_shift": "transforms",
+    "random_zoom": "transforms",
+    "save_img": "images",
+}
+
+__all__ = [
+    "DataFrameIterator",
+    "DirectoryIterator",
+    "ImageDataGenerator",
+    "Iterator",
+    "NumpyArrayIterator",
+    "apply_affine_transform",
+    "apply_brightness_shift",
+    "apply_channel_shift",
+    "array_to_img",
+    "img_to_array",
+    "load_img",
+    "random_brightness",
+    "random_channel_shift",
+    "random_rotation",
+    "random_shear",
+    "random_shift",
+    "random_zoom",
+    "save_img",
+]
+
+
+def __getattr__(name):
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted([*globals(), *_HOMES])

@@ -1,0 +1,162 @@
+"""Types of the extension module; the code is in ``_core.pyx``, the loops in ``_pixels.h``."""
+
+from collections.abc import Callable
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+
+BORDERS: tuple[str, ...]
+"""Names of the border rules of orders 0 and 1, which are those of ``scipy.ndimage``."""
+
+COLUMNS: tuple[str, ...]
+"""Names of the columns of a parameter table, those of Keras's ``get_random_transform``."""
+
+_Warp = Callable[
+    [npt.NDArray[np.float32], npt.NDArray[np.float64], npt.NDArray[np.float32]], object
+]
+
+def simd_variants() -> tuple[str, ...]:
+    """Names of the variants of the pixel loops that this processor runs, the best one last.
+
+    All of them give the same bits. The best one is in use.
+    """
+
+def select_simd(variant: str) -> None:
+    """Makes the core use one of `simd_variants()` from now on, for tests and benchmarks.
+
+    Raises:
+        ValueError: If the processor does not run it.
+    """
+
+@final
+class Plan:
+    """What is the same for all images of a batch.
+
+    Args:
+        height: Height of an image, from 1.
+        width: Width of an image, from 1.
+        channels: Channels of an image, from 1.
+        channels_first: Whether source and output are `(channels, height, width)`.
+        order: Interpolation order of the built-in warp, 0 or 1.
+        border: One of `BORDERS`.
+        cval: Value outside, for the two constant borders.
+        rescale: Factor for each value, or None.
+        sample_center: Whether to subtract an image's mean.
+        sample_std: Whether to divide by an image's standard deviation + 1e-6.
+        feature_mean: A value for each channel to subtract, or None.
+        feature_scale: A value for each channel to multiply by, or None.
+        warp: None for the built-in warp, else `warp(image, matrix, out)`: both images float32
+            `(height, width, channels)`, the matrix float64 `(2, 3)` from output to source
+            coordinates, (row, column), flips included. Called with the GIL.
+
+    Raises:
+        ValueError: If a size, an order, a border or a shape of values is not one of the above.
+    """
+
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        channels: int,
+        *,
+        channels_first: bool = False,
+        order: int = 1,
+        border: str = "nearest",
+        cval: float = 0.0,
+        rescale: float | None = None,
+        sample_center: bool = False,
+        sample_std: bool = False,
+        feature_mean: npt.ArrayLike | None = None,
+        feature_scale: npt.ArrayLike | None = None,
+        warp: _Warp | None = None,
+    ) -> None: ...
+    @property
+    def shape(self) -> tuple[int, int, int]: ...
+    @property
+    def warp(self) -> _Warp | None: ...
+
+def affine_matrices(
+    table: npt.NDArray[np.float64], height: int, width: int
+) -> npt.NDArray[np.float64]:
+    """Matrices from output to source coordinates, as Keras makes them from its parameters.
+
+    Rotation . shift . shear . zoom about ((height, width) / 2 - 0.5), x and y swapped at the end,
+    without the flips.
+
+    Args:
+        table: Parameter table, float64 `(images, len(COLUMNS))`.
+        height: Height of an image.
+        width: Width of an image.
+
+    Returns:
+        float64 `(images, 2, 3)`: source (row, column) = m[:, :2] @ (row, column) + m[:, 2].
+
+    Raises:
+        ValueError: If the table has another number of columns.
+    """
+
+def augment(
+    plan: Plan,
+    images: npt.NDArray[Any],
+    index: npt.NDArray[np.int64],
+    table: npt.NDArray[np.float64],
+    matrices: npt.NDArray[np.float64],
+    out: npt.NDArray[np.float32],
+    start: int,
+    stop: int,
+    standardize: bool = True,
+) -> None:
+    """Augments images `index[start:stop]` into `out[start:stop]`.
+
+    Warp or flips, channel shift, brightness, and the standardization that the plan names. Runs
+    without the GIL, but for a warp in Python.
+
+    Args:
+        plan: Settings and the shape of an image.
+        images: uint8 or float32, `(any number,) + plan.shape`, each image contiguous; only read.
+        index: int64, position in `images` of each image of the batch.
+        table: float64 `(batch, len(COLUMNS))`.
+        matrices: float64 `(batch, 2, 3)`, from `affine_matrices`.
+        out: float32 `(batch,) + plan.shape`, contiguous.
+        start: First image of the slice.
+        stop: End of the slice.
+        standardize: False leaves the standardization to a later call of `standardize`.
+
+    Raises:
+        TypeError: If the images are neither uint8 nor float32.
+        ValueError: If an array does not have the layout above.
+        IndexError: If an index is outside `images`.
+    """
+
+def standardize(plan: Plan, out: npt.NDArray[np.float32], start: int, stop: int) -> None:
+    """Standardizes `out[start:stop]` in place, as the plan says.
+
+    Args:
+        plan: Settings and the shape of an image.
+        out: float32 `(batch,) + plan.shape`, contiguous.
+        start: First image of the slice.
+        stop: End of the slice.
+
+    Raises:
+        ValueError: If the batch does not have the layout above.
+    """
+
+def pick_pixels(
+    image: npt.NDArray[np.uint8],
+    rows: npt.NDArray[np.int32],
+    columns: npt.NDArray[np.int32],
+    out: npt.NDArray[np.uint8],
+) -> None:
+    """Copies the pixels at some rows and columns of an image: a nearest-neighbour resize.
+
+    Args:
+        image: uint8 `(height, width, 3)`, contiguous.
+        rows: int32, the row to take for each row of `out`.
+        columns: int32, the same for columns, ascending.
+        out: uint8 `(len(rows), len(columns), 3)`, contiguous.
+
+    Raises:
+        ValueError: If the shapes do not fit.
+        IndexError: If a row or column is outside the image, or the columns do not ascend.
+    """

@@ -1,0 +1,283 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: auto_pickle=False, autotestdict=False
+"""Pixel work for a slice of a batch, outside the GIL.
+
+Owns the loops over images and the memory they work in; the loops over pixels are C, in
+``_pixels.h``. Knows nothing of generators, random numbers or threads: ``fastaug.augment`` checks
+its arguments, once for a batch, and calls it from as many threads as it likes. Two calls share only
+what both read, so an image does not depend on how its batch was cut.
+"""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t
+
+import numpy as np
+
+cimport cython
+cimport numpy as cnp
+
+cnp.import_array()
+
+cdef extern from "_pixels.h" nogil:
+    enum:
+        FA_COLUMNS
+        FA_FLIP_HORIZONTAL
+        FA_FLIP_VERTICAL
+
+    ctypedef struct fa_plan:
+        ptrdiff_t height, width, channels
+        int channels_first
+        int order
+        int border
+        float cval
+        int rescales
+        float rescale
+        int sample_center, sample_std
+        const float *feature_mean
+        const float *feature_scale
+
+    int fa_simd
+    int fa_best_simd()
+    bint fa_has_geometry(const double *row)
+    void fa_matrix(const double *row, ptrdiff_t height, ptrdiff_t width, double *m)
+    void fa_before_warp(const fa_plan *plan, const void *image, bint is_float, void *work,
+                        float *out)
+    void fa_after_warp(const fa_plan *plan, const double *row, bint standardize, float *image,
+                       float *out)
+    void fa_process(const fa_plan *plan, const void *image, bint is_float, const double *row,
+                    const double *m, bint standardize, float *work, float *out)
+    void fa_standardize(const fa_plan *plan, float *x)
+    void fa_pick_pixels(const uint8_t *image, ptrdiff_t stride, ptrdiff_t width,
+                        const int32_t *rows, ptrdiff_t row_count, const int32_t *columns,
+                        ptrdiff_t column_count, uint8_t *out)
+
+# The order of enum fa_border in _pixels.h.
+BORDERS = ("nearest", "reflect", "mirror", "grid-wrap", "wrap", "constant", "grid-constant")
+
+# The order of enum fa_column in _pixels.h: the columns of a parameter table.
+COLUMNS = (
+    "theta", "tx", "ty", "shear", "zx", "zy", "flip_horizontal", "flip_vertical",
+    "channel_shift_intensity", "brightness",
+)
+
+# The order of the enum in _simd.h.
+_VARIANTS = ("plain", "avx2", "avx512")
+
+
+def simd_variants():
+    """Names of the variants that this processor runs; see ``_core.pyi``."""
+    return _VARIANTS[:fa_best_simd() + 1]
+
+
+def select_simd(str variant):
+    """Makes the core use one of them from now on; see ``_core.pyi``."""
+    global fa_simd
+    if variant not in simd_variants():
+        raise ValueError(f"Expected one of {simd_variants()}. Received: {variant!r}")
+    fa_simd = _VARIANTS.index(variant)
+
+
+select_simd(_VARIANTS[fa_best_simd()])
+
+
+@cython.final
+cdef class Plan:
+    """What is the same for all images of a batch; see ``_core.pyi`` for the arguments."""
+
+    cdef fa_plan c
+    cdef readonly object warp
+    cdef cnp.ndarray _mean
+    cdef cnp.ndarray _scale
+
+    def __init__(self, Py_ssize_t height, Py_ssize_t width, Py_ssize_t channels, *,
+                 bint channels_first=False, int order=1, str border="nearest", float cval=0.0,
+                 rescale=None, bint sample_center=False, bint sample_std=False,
+                 feature_mean=None, feature_scale=None, warp=None):
+        if height < 1 or width < 1 or channels < 1:
+            raise ValueError(f"An image has at least one pixel. Received: {height} x {width} x "
+                             f"{channels}")
+        if max(height, width) > 2**30:
+            raise ValueError(f"Image sides go up to 2**30. Received: {height} x {width}")
+        if warp is None and order not in (0, 1):
+            raise ValueError(f"The built-in warp has orders 0 and 1. Received: order={order}")
+        self.c.height = height
+        self.c.width = width
+        self.c.channels = channels
+        self.c.channels_first = channels_first
+        self.c.order = order
+        self.c.border = BORDERS.index(border)
+        self.c.cval = cval
+        self.c.rescales = rescale is not None
+        self.c.rescale = 1.0 if rescale is None else rescale
+        self.c.sample_center = sample_center
+        self.c.sample_std = sample_std
+        self._mean = self._per_channel(feature_mean)
+        self._scale = self._per_channel(feature_scale)
+        self.c.feature_mean = <const float *>self._mean.data if self._mean is not None else NULL
+        self.c.feature_scale = <const float *>self._scale.data if self._scale is not None else NULL
+        self.warp = warp
+
+    def _per_channel(self, values):
+        if values is None:
+            return None
+        values = np.ascontiguousarray(values, dtype=np.float32)
+        if values.shape != (self.c.channels,):
+            raise ValueError(f"Expected one value for each of {self.c.channels} channels. "
+                             f"Received shape: {values.shape}")
+        return values
+
+    @property
+    def shape(self):
+        """The shape of one image in the layout of source and output."""
+        if self.c.channels_first:
+            return (self.c.channels, self.c.height, self.c.width)
+        return (self.c.height, self.c.width, self.c.channels)
+
+
+def affine_matrices(const double[:, ::1] table, Py_ssize_t height, Py_ssize_t width):
+    """Matrices from output to source coordinates, (row, column); see ``_core.pyi``."""
+    if table.shape[1] != FA_COLUMNS:
+        raise ValueError(f"Expected {FA_COLUMNS} columns. Received: {table.shape[1]}")
+    cdef Py_ssize_t i, n = table.shape[0]
+    matrices = np.empty((n, 2, 3), dtype=np.float64)
+    cdef double[:, :, ::1] m = matrices
+    for i in range(n):
+        fa_matrix(&table[i, 0], height, width, &m[i, 0, 0])
+    return matrices
+
+
+def augment(Plan plan, cnp.ndarray images, const int64_t[::1] index,
+            const double[:, ::1] table, const double[:, :, ::1] matrices,
+            cnp.ndarray out, Py_ssize_t start, Py_ssize_t stop, bint standardize=True):
+    """Augments images ``index[start:stop]`` into ``out[start:stop]``; see ``_core.pyi``."""
+    cdef Py_ssize_t size = plan.c.height * plan.c.width * plan.c.channels
+    cdef Py_ssize_t i, count, stride
+    cdef bint is_float = images.dtype == np.float32
+    cdef const char *source
+    cdef float *target
+    if not is_float and images.dtype != np.uint8:
+        raise TypeError(f"Expected uint8 or float32 images. Received: {images.dtype}")
+    _check_images(plan, images)
+    _check_output(plan, out)
+    if not 0 <= start <= stop <= min(out.shape[0], index.shape[0], table.shape[0],
+                                     matrices.shape[0]):
+        raise ValueError(f"No slice {start}:{stop} of a batch of {out.shape[0]}")
+    if table.shape[1] != FA_COLUMNS or matrices.shape[1] != 2 or matrices.shape[2] != 3:
+        raise ValueError("Expected a parameter table and 2x3 matrices")
+    count = images.shape[0]
+    for i in range(start, stop):
+        if not 0 <= index[i] < count:
+            raise IndexError(f"index {index[i]} is out of bounds for {count} images")
+    if start == stop:
+        return
+    source = <const char *>cnp.PyArray_DATA(images)
+    stride = images.strides[0]
+    target = <float *>cnp.PyArray_DATA(out)
+    # Python code may keep what it is shown of this, so it is an array that lives as long.
+    work_array = np.empty((2, plan.c.height, plan.c.width, plan.c.channels), dtype=np.float32)
+    cdef float *work = <float *>cnp.PyArray_DATA(<cnp.ndarray>work_array)
+    if plan.warp is None:
+        with nogil:
+            for i in range(start, stop):
+                fa_process(&plan.c, source + index[i] * stride, is_float, &table[i, 0],
+                           &matrices[i, 0, 0], standardize, work, target + i * size)
+        return
+    for i in range(start, stop):
+        _process_with(plan, source + index[i] * stride, is_float, &table[i, 0],
+                      &matrices[i, 0, 0], standardize, work_array, out, i)
+
+
+cdef int _process_with(Plan plan, const void *image, bint is_float, const double *row,
+                       const double *m, bint standardize, cnp.ndarray work_array,
+                       cnp.ndarray out_array, Py_ssize_t place) except -1:
+    """Does what fa_process does, with a warp in Python between two parts without the GIL."""
+    cdef fa_plan *c = &plan.c
+    cdef Py_ssize_t k, size = c.height * c.width * c.channels
+    cdef float *work = <float *>cnp.PyArray_DATA(work_array)
+    cdef float *out = <float *>cnp.PyArray_DATA(out_array) + place * size
+    cdef float *target = work if c.channels_first else out
+    cdef float *source = work + size
+    cdef double rows, columns
+    if not fa_has_geometry(row):
+        with nogil:
+            fa_process(c, image, is_float, row, m, standardize, work, out)
+        return 0
+    with nogil:
+        # target is free until the warp: it holds the image in its own type, channels last
+        fa_before_warp(c, image, is_float, target, source)
+    # A flip of the output turns the coordinate that the matrix is given.
+    matrix = np.empty((2, 3))
+    for k in range(2):
+        rows = m[3 * k]
+        columns = m[3 * k + 1]
+        matrix[k, 0], matrix[k, 1], matrix[k, 2] = rows, columns, m[3 * k + 2]
+        if row[FA_FLIP_VERTICAL] != 0:
+            matrix[k, 0] = -rows
+            matrix[k, 2] += rows * <double>(c.height - 1)
+        if row[FA_FLIP_HORIZONTAL] != 0:
+            matrix[k, 1] = -columns
+            matrix[k, 2] += columns * <double>(c.width - 1)
+    plan.warp(work_array[1], matrix, work_array[0] if c.channels_first else out_array[place])
+    with nogil:
+        fa_after_warp(c, row, standardize, target, out)
+    return 0
+
+
+def standardize(Plan plan, cnp.ndarray out, Py_ssize_t start, Py_ssize_t stop):
+    """Standardizes ``out[start:stop]`` in place; see ``_core.pyi``."""
+    cdef Py_ssize_t i, size = plan.c.height * plan.c.width * plan.c.channels
+    _check_output(plan, out)
+    if not 0 <= start <= stop <= out.shape[0]:
+        raise ValueError(f"No slice {start}:{stop} of a batch of {out.shape[0]}")
+    cdef float *target = <float *>cnp.PyArray_DATA(out)
+    with nogil:
+        for i in range(start, stop):
+            fa_standardize(&plan.c, target + i * size)
+
+
+def pick_pixels(const uint8_t[:, :, ::1] image, const int32_t[::1] rows,
+                const int32_t[::1] columns, uint8_t[:, :, ::1] out):
+    """Copies the pixels at some rows and columns of an RGB image; see ``_core.pyi``."""
+    cdef Py_ssize_t i
+    cdef int32_t before = 0
+    if image.shape[2] != 3 or out.shape[2] != 3:
+        raise ValueError(f"Expected three channels. Received: {image.shape[2]}, {out.shape[2]}")
+    if out.shape[0] != rows.shape[0] or out.shape[1] != columns.shape[0]:
+        raise ValueError(f"No room for {rows.shape[0]} x {columns.shape[0]} pixels in "
+                         f"{out.shape[0]} x {out.shape[1]}")
+    for i in range(rows.shape[0]):
+        if not 0 <= rows[i] < image.shape[0]:
+            raise IndexError(f"row {rows[i]} is out of bounds for {image.shape[0]} rows")
+    for i in range(columns.shape[0]):
+        if not before <= columns[i] < image.shape[1]:
+            raise IndexError(f"column {columns[i]} is out of bounds for {image.shape[1]} columns, "
+                             "or before the last one")
+        before = columns[i]
+    if rows.shape[0] and columns.shape[0]:
+        with nogil:
+            fa_pick_pixels(&image[0, 0, 0], 3 * image.shape[1], image.shape[1], &rows[0],
+                           rows.shape[0], &columns[0], columns.shape[0], &out[0, 0, 0])
+
+
+cdef int _check_images(Plan plan, cnp.ndarray images) except -1:
+    """Images of the plan's shape and native byte order, each contiguous."""
+    cdef Py_ssize_t k, expected = images.itemsize
+    shape = plan.shape
+    if images.ndim != 4 or (<object>images).shape[1:] != shape:
+        raise ValueError(f"Expected images of shape {shape}. Received an array of shape "
+                         f"{(<object>images).shape}")
+    for k in range(3, 0, -1):
+        if images.shape[k] > 1 and images.strides[k] != expected:
+            raise ValueError("Expected each image to be contiguous")
+        expected *= images.shape[k]
+    if not cnp.PyArray_ISBEHAVED_RO(images):
+        raise ValueError("Expected aligned images in native byte order")
+    return 0
+
+
+cdef int _check_output(Plan plan, cnp.ndarray out) except -1:
+    """A batch that the caller lends: float32, contiguous, writeable, of the plan's shape."""
+    if (out.ndim != 4 or (<object>out).shape[1:] != plan.shape or out.dtype != np.float32
+            or not cnp.PyArray_ISCARRAY(out)):
+        raise ValueError(f"Expected a contiguous float32 batch of images of shape {plan.shape}. "
+                         f"Received {out.dtype} of shape {(<object>out).shape}")
+    return 0

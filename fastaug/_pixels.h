@@ -1,0 +1,634 @@
+/* Pixel loops of the core: plain C, no Python, no allocation; the only state is the choice of SIMD.
+ *
+ * An image here is float32 or uint8, contiguous, (height, width, channels). A coordinate is a double
+ * in units of pixels, (row, column), pixel centres on the integers. The border rules are those of
+ * scipy.ndimage, which Keras uses:
+ *
+ *     nearest        a a a a | a b c d | d d d d
+ *     reflect        d c b a | a b c d | d c b a
+ *     mirror         . d c b | a b c d | c b a .
+ *     grid-wrap      a b c d | a b c d | a b c d
+ *     wrap           period n - 1: the first and the last pixel are the same point
+ *     constant       k k k k | a b c d | k k k k    a sample outside [0, n - 1] is k whole
+ *     grid-constant  k k k k | a b c d | k k k k    samples blend into k over one pixel
+ *
+ * Pixel types share one template, _warp.h. Compiled without contraction of a * b + c, so that every
+ * instruction set gives the same bits.
+ */
+#ifndef FASTAUG_PIXELS_H
+#define FASTAUG_PIXELS_H
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__GNUC__)
+#define FA_INLINE static inline __attribute__((always_inline))
+#define FA_RESTRICT __restrict__
+#else
+#define FA_INLINE static __inline
+#define FA_RESTRICT __restrict
+#endif
+
+/* The loader picks the widest variant that the processor runs. */
+#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__GLIBC__)
+#define FA_CLONES __attribute__((target_clones("avx2", "default")))
+#else
+#define FA_CLONES
+#endif
+
+enum fa_border {
+    FA_NEAREST, FA_REFLECT, FA_MIRROR, FA_GRID_WRAP, FA_WRAP, FA_CONSTANT, FA_GRID_CONSTANT
+};
+
+/* Columns of the parameter table, in the order in which Keras names them. NaN: no such shift. */
+enum fa_column {
+    FA_THETA, FA_TX, FA_TY, FA_SHEAR, FA_ZX, FA_ZY, FA_FLIP_HORIZONTAL, FA_FLIP_VERTICAL,
+    FA_CHANNEL_SHIFT, FA_BRIGHTNESS, FA_COLUMNS
+};
+
+/* Everything that is the same for all images of a batch. */
+typedef struct {
+    ptrdiff_t height, width, channels;
+    int channels_first;       /* layout of source and output */
+    int order;                /* 0 or 1 */
+    int border;               /* enum fa_border */
+    float cval;
+    int rescales;
+    float rescale;
+    int sample_center, sample_std;
+    const float *feature_mean;   /* channels values, or NULL */
+    const float *feature_scale;  /* channels values, or NULL */
+} fa_plan;
+
+/* ---- geometry ---------------------------------------------------------------------------- */
+
+static int fa_has_geometry(const double *row)
+{
+    return row[FA_THETA] != 0 || row[FA_TX] != 0 || row[FA_TY] != 0 || row[FA_SHEAR] != 0
+        || row[FA_ZX] != 1 || row[FA_ZY] != 1;
+}
+
+/* Keras's matrix, rotation . shift . shear . zoom about ((h, w) / 2 - 0.5) with x and y swapped at
+ * the end: source (row, column) = m[0..1] . (row, column) + m[2], and the same with m[3..5]. */
+static void fa_matrix(const double *row, ptrdiff_t height, ptrdiff_t width, double *m)
+{
+    const double radians = 3.14159265358979323846 / 180.0;
+    const double theta = row[FA_THETA] * radians, shear = row[FA_SHEAR] * radians;
+    const double c = cos(theta), s = sin(theta), sh_s = sin(shear), sh_c = cos(shear);
+    const double zx = row[FA_ZX], zy = row[FA_ZY], tx = row[FA_TX], ty = row[FA_TY];
+    const double ox = (double)height / 2 - 0.5, oy = (double)width / 2 - 0.5;
+    const double xx = c * zx, xy = (-c * sh_s - s * sh_c) * zy;
+    const double yx = s * zx, yy = (-s * sh_s + c * sh_c) * zy;
+    const double x0 = c * tx - s * ty + ox - xx * ox - xy * oy;
+    const double y0 = s * tx + c * ty + oy - yx * ox - yy * oy;
+    m[0] = yy; m[1] = yx; m[2] = y0;
+    m[3] = xy; m[4] = xx; m[5] = x0;
+}
+
+/* ---- borders ----------------------------------------------------------------------------- */
+
+#define FA_FAR 1e9  /* beyond any image; keeps conversions to integers defined */
+
+/* Brings a coordinate into reach of [0, n - 1]. Returns 0 where the sample is the constant. */
+FA_INLINE int fa_fold(double *coordinate, ptrdiff_t n, int border)
+{
+    double v = *coordinate, period;
+    const double last = (double)(n - 1);
+    if (!(v > -FA_FAR)) v = -FA_FAR;  /* NaN comes here too */
+    if (v > FA_FAR) v = FA_FAR;
+    if (v < 0 || v > last) {
+        switch (border) {
+        case FA_NEAREST:
+            v = v < 0 ? 0 : last;
+            break;
+        case FA_REFLECT:
+            period = 2.0 * (double)n;
+            v -= period * floor(v / period);
+            if (v > (double)n - 0.5) v = period - 1 - v;
+            break;
+        case FA_MIRROR:
+            if (n == 1) { v = 0; break; }
+            period = 2.0 * last;
+            v -= period * floor(v / period);
+            if (v > last) v = period - v;
+            break;
+        case FA_GRID_WRAP:
+            period = (double)n;
+            v -= period * floor(v / period);
+            break;
+        case FA_WRAP:
+            if (n == 1) { v = 0; break; }
+            if (v < 0) v += last * (floor(-v / last) + 1);
+            else v -= last * floor(v / last);
+            break;
+        case FA_CONSTANT:
+            return 0;
+        case FA_GRID_CONSTANT:
+            if (v <= -1 || v >= (double)n) return 0;
+            break;
+        }
+    }
+    *coordinate = v;
+    return 1;
+}
+
+/* The pixel that a tap one step outside stands for; -1: the constant. */
+FA_INLINE ptrdiff_t fa_tap(ptrdiff_t i, ptrdiff_t n, int border)
+{
+    if (i >= 0 && i < n) return i;
+    switch (border) {
+    case FA_GRID_WRAP:
+        return i < 0 ? n - 1 : 0;
+    case FA_GRID_CONSTANT:
+        return -1;
+    default:  /* the tap past the last pixel of the others has weight 0, or repeats the edge */
+        return i < 0 ? 0 : n - 1;
+    }
+}
+
+/* Columns [*from, *to) of an output row whose source coordinate start + step * column lies in
+ * [0, limit]; narrows the range it is given. Rounding is monotone, so the range has no holes. */
+static void fa_inside(double start, double step, double limit, ptrdiff_t *from, ptrdiff_t *to)
+{
+    ptrdiff_t a = *from, b = *to;
+    if (step != 0) {
+        double first = -start / step, last = (limit - start) / step;
+        if (first > last) { const double swap = first; first = last; last = swap; }
+        if (!(first < (double)b)) first = (double)b;
+        if (!(last > (double)a - 2)) last = (double)a - 2;
+        if (first - 1 > (double)a) a = (ptrdiff_t)first - 1;
+        if (last + 2 < (double)b) b = (ptrdiff_t)last + 2;
+    }
+    while (a < b && !(start + step * (double)a >= 0 && start + step * (double)a <= limit)) a++;
+    while (b > a && !(start + step * (double)(b - 1) >= 0
+                      && start + step * (double)(b - 1) <= limit)) b--;
+    *from = a;
+    *to = b > a ? b : a;
+}
+
+/* Fetches an image that is read in no order that the processor would guess. */
+FA_INLINE void fa_fetch(const void *image, size_t bytes)
+{
+#if defined(__GNUC__)
+    const char *p = image;
+    size_t i;
+    for (i = 0; i < bytes; i += 64) __builtin_prefetch(p + i, 0, 2);
+#else
+    (void)image;
+    (void)bytes;
+#endif
+}
+
+/* ---- where the samples of a stretch of a row lie -------------------------------------------- */
+
+#define FA_CHUNK 128
+
+/* Pixels to read for some pixels of an output row. */
+typedef struct {
+    int32_t offset[FA_CHUNK];       /* of the upper left of 2 x 2 pixels, or of the nearest one */
+    float row_weight[FA_CHUNK];     /* of the lower row, 0 to 1 */
+    float column_weight[FA_CHUNK];  /* of the right column, 0 to 1 */
+    ptrdiff_t below, right;         /* values from a pixel to the one below, to its right */
+    ptrdiff_t furthest;             /* largest of the offsets */
+    ptrdiff_t size;                 /* values in the image */
+} fa_samples;
+
+/* Brings coordinates into [0, n - 1], as far as it is not the clamping that follows. */
+FA_CLONES static void fa_fold_all(double *FA_RESTRICT v, ptrdiff_t count, ptrdiff_t n, int border)
+{
+    const double last = (double)(n - 1);
+    const double period = border == FA_WRAP ? last : border == FA_MIRROR ? 2 * last : 2 * last + 2;
+    const double edge = border == FA_REFLECT ? last + 0.5 : last;
+    const double mirrored = border == FA_REFLECT ? period - 1 : period;
+    ptrdiff_t i;
+    if (period == 0) {
+        for (i = 0; i < count; i++) v[i] = 0;
+    } else if (border == FA_WRAP) {
+        /* a coordinate inside stays: the last pixel is not the first one */
+        for (i = 0; i < count; i++) {
+            const double down = v[i] - period * floor(v[i] / period);
+            const double up = v[i] + period * (floor(-v[i] / period) + 1);
+            v[i] = v[i] < 0 ? up : v[i] > last ? down : v[i];
+        }
+    } else {
+        for (i = 0; i < count; i++) {
+            const double folded = v[i] - period * floor(v[i] / period);
+            v[i] = folded > edge ? mirrored - folded : folded;
+        }
+    }
+}
+
+/* Coordinates to offsets and weights; anything outside, and NaN, goes to the edge. */
+FA_CLONES static void fa_split(const double *FA_RESTRICT r, const double *FA_RESTRICT c,
+                               ptrdiff_t count, ptrdiff_t height, ptrdiff_t width,
+                               ptrdiff_t channels, int order, fa_samples *FA_RESTRICT s)
+{
+    const double r_last = (double)(height - 1), c_last = (double)(width - 1);
+    const double round = order == 0 ? 0.5 : 0;
+    /* the upper left of 2 x 2 pixels is at most the last but one */
+    const int32_t r_top = (int32_t)(order == 0 || height == 1 ? height - 1 : height - 2);
+    const int32_t c_top = (int32_t)(order == 0 || width == 1 ? width - 1 : width - 2);
+    const int32_t stride = (int32_t)(width * channels), step = (int32_t)channels;
+    int32_t furthest = 0;
+    ptrdiff_t i;
+    for (i = 0; i < count; i++) {
+        double y = r[i] > 0 ? r[i] : 0, x = c[i] > 0 ? c[i] : 0;
+        int32_t r0, c0, offset;
+        y = y < r_last ? y : r_last;
+        x = x < c_last ? x : c_last;
+        r0 = (int32_t)(y + round);
+        c0 = (int32_t)(x + round);
+        r0 = r0 < r_top ? r0 : r_top;
+        c0 = c0 < c_top ? c0 : c_top;
+        offset = r0 * stride + c0 * step;
+        furthest = offset > furthest ? offset : furthest;
+        s->offset[i] = offset;
+        s->row_weight[i] = (float)(y - (double)r0);
+        s->column_weight[i] = (float)(x - (double)c0);
+    }
+    s->furthest = furthest;
+}
+
+/* Columns [first, first + count) of the output row that begins at the source coordinates start. */
+FA_CLONES static void fa_locate(const fa_plan *plan, const double *start, const double *m, int flip,
+                                int all_inside, ptrdiff_t first, ptrdiff_t count, fa_samples *s)
+{
+    double r[FA_CHUNK], c[FA_CHUNK];
+    const double r_start = start[0], r_step = m[1], c_start = start[1], c_step = m[4];
+    const double origin = flip ? (double)(plan->width - 1 - first) : (double)first;
+    const double sign = flip ? -1 : 1;
+    ptrdiff_t i;
+    for (i = 0; i < count; i++) {
+        const double column = origin + sign * (double)(int32_t)i;
+        r[i] = r_start + r_step * column;
+        c[i] = c_start + c_step * column;
+    }
+    if (!all_inside
+        && (plan->border == FA_REFLECT || plan->border == FA_MIRROR || plan->border == FA_WRAP)) {
+        fa_fold_all(r, count, plan->height, plan->border);
+        fa_fold_all(c, count, plan->width, plan->border);
+    }
+    fa_split(r, c, count, plan->height, plan->width, plan->channels, plan->order, s);
+}
+
+/* ---- what happens to a row while it is in the cache ------------------------------------------ */
+
+#define FA_LANES 16
+
+typedef struct {
+    int normalize;             /* whether to rescale and apply the feature statistics */
+    int extrema;               /* whether low and high are wanted */
+    float low[FA_LANES], high[FA_LANES];
+    ptrdiff_t waiting;         /* rows that are done and have not been handed on */
+} fa_row_sink;
+
+#define FA_ROWS_VALUES 2048  /* values that are worth a pass of their own */
+
+static void fa_row_done(fa_row_sink *sink, const fa_plan *plan, ptrdiff_t row, int flip_vertical,
+                        float *out);
+
+/* ---- the warp, for both pixel types ---------------------------------------------------------- */
+
+#include "_simd.h"
+
+#define FA_PIXEL uint8_t
+#define FA_NAME(name) name##_u8
+#include "_warp.h"
+#undef FA_PIXEL
+#undef FA_NAME
+
+#define FA_PIXEL float
+#define FA_NAME(name) name##_f32
+#include "_warp.h"
+#undef FA_PIXEL
+#undef FA_NAME
+
+/* ---- values, in place on float32 ------------------------------------------------------------- */
+
+/* NaN goes into both, as in NumPy. */
+static void fa_add_extrema(const float *FA_RESTRICT x, ptrdiff_t size, float *FA_RESTRICT low,
+                           float *FA_RESTRICT high)
+{
+    int odd = 0;
+    ptrdiff_t i = 0;
+#ifdef FA_AVX2
+    if (fa_simd >= FA_SIMD_AVX2) {
+        odd = fa_extrema_avx2(x, size, low, high);
+        i = size - size % FA_LANES;
+    }
+#endif
+    for (; i < size; i++) {
+        float *lo = low + i % FA_LANES, *hi = high + i % FA_LANES;
+        *lo = x[i] < *lo ? x[i] : *lo;
+        *hi = x[i] > *hi ? x[i] : *hi;
+        odd |= x[i] != x[i];
+    }
+    if (odd) low[0] = high[0] = NAN; /* and stays: nothing compares with it */
+}
+
+static void fa_extrema_of(const fa_row_sink *sink, float *low, float *high)
+{
+    int k;
+    *low = sink->low[0];
+    *high = sink->high[0];
+    for (k = 1; k < FA_LANES; k++) {
+        *low = sink->low[k] < *low ? sink->low[k] : *low;
+        *high = sink->high[k] > *high ? sink->high[k] : *high;
+    }
+}
+
+/* One intensity for all channels, clipped to the image's own range; then a factor. */
+FA_CLONES static void fa_channel_shift(float *FA_RESTRICT x, ptrdiff_t size, float intensity,
+                                       float low, float high, float factor)
+{
+    ptrdiff_t i;
+    for (i = 0; i < size; i++) {
+        float v = x[i] + intensity;
+        v = v < low ? low : v;
+        v = v > high ? high : v;
+        x[i] = v * factor;
+    }
+    if (isnan(low))
+        for (i = 0; i < size; i++) x[i] = low;
+}
+
+/* Pillow's ImageEnhance.Brightness on the truncated image: a blend with black in float32, truncated
+ * and clipped; an alpha channel keeps its value. An image outside 0..255 is stretched to 0..255
+ * before and back afterwards, as Keras does. */
+FA_CLONES static void fa_brightness(float *FA_RESTRICT x, ptrdiff_t size, ptrdiff_t channels,
+                                    double factor, float low, float high)
+{
+    float table[256];
+    const float f = (float)factor;
+    ptrdiff_t i;
+    int v, stretch;
+    for (v = 0; v < 256; v++) {
+        const float blend = f * (float)v;
+        table[v] = blend <= 0 ? 0.0f : blend >= 255 ? 255.0f : (float)(int)blend;
+    }
+    stretch = low < 0 || high > 255;
+    if (stretch) {
+        const float range = high - low;
+        for (i = 0; i < size; i++) {
+            float u = x[i] - low;
+            if (range != 0) u /= range;
+            x[i] = u * 255;
+        }
+    }
+    for (i = 0; i < size; i++) {
+        /* NaN and anything else outside cannot index the table */
+        const int level = x[i] > 0 ? (x[i] < 255 ? (int)x[i] : 255) : 0;
+        x[i] = channels == 4 && i % 4 == 3 ? (float)level : table[level];
+    }
+    if (stretch)
+        for (i = 0; i < size; i++) x[i] = x[i] / 255 * (high - low) + low;
+}
+
+FA_CLONES static double fa_sum(const float *FA_RESTRICT x, ptrdiff_t size)
+{
+    double lane[FA_LANES] = {0}, total = 0;
+    ptrdiff_t i = 0;
+    int k;
+    for (; i + FA_LANES <= size; i += FA_LANES)
+        for (k = 0; k < FA_LANES; k++) lane[k] += (double)x[i + k];
+    for (; i < size; i++) total += (double)x[i];
+    for (k = 0; k < FA_LANES; k++) total += lane[k];
+    return total;
+}
+
+FA_CLONES static double fa_sum_squares(const float *FA_RESTRICT x, ptrdiff_t size, float mean)
+{
+    double lane[FA_LANES] = {0}, total = 0;
+    ptrdiff_t i = 0;
+    int k;
+    for (; i + FA_LANES <= size; i += FA_LANES)
+        for (k = 0; k < FA_LANES; k++) {
+            const double d = (double)(x[i + k] - mean);
+            lane[k] += d * d;
+        }
+    for (; i < size; i++) {
+        const double d = (double)(x[i] - mean);
+        total += d * d;
+    }
+    for (k = 0; k < FA_LANES; k++) total += lane[k];
+    return total;
+}
+
+/* x = (x - offset) * scale */
+FA_CLONES static void fa_normalize(float *FA_RESTRICT x, ptrdiff_t size, float offset, float scale)
+{
+    ptrdiff_t i;
+    for (i = 0; i < size; i++) x[i] = (x[i] - offset) * scale;
+}
+
+/* The same with a value for each channel of (pixels, channels). */
+FA_CLONES static void fa_normalize_channels(float *FA_RESTRICT x, ptrdiff_t pixels,
+                                            ptrdiff_t channels, const float *mean,
+                                            const float *scale)
+{
+    ptrdiff_t i, k;
+    for (i = 0; i < pixels; i++)
+        for (k = 0; k < channels; k++) {
+            float v = x[i * channels + k];
+            if (mean) v -= mean[k];
+            if (scale) v *= scale[k];
+            x[i * channels + k] = v;
+        }
+}
+
+/* (pixels, channels) to (channels, pixels) */
+static void fa_to_channels_first(const float *FA_RESTRICT x, ptrdiff_t pixels, ptrdiff_t channels,
+                                 float *FA_RESTRICT out)
+{
+    ptrdiff_t i, k;
+    for (k = 0; k < channels; k++)
+        for (i = 0; i < pixels; i++) out[k * pixels + i] = x[i * channels + k];
+}
+
+/* ---- resizing by picking pixels ---------------------------------------------------------------- */
+
+/* image of three channels, a row `stride` bytes; rows and columns to take, the columns ascending. */
+static void fa_pick_pixels(const uint8_t *FA_RESTRICT image, ptrdiff_t stride, ptrdiff_t width,
+                           const int32_t *FA_RESTRICT rows, ptrdiff_t row_count,
+                           const int32_t *FA_RESTRICT columns, ptrdiff_t column_count,
+                           uint8_t *FA_RESTRICT out)
+{
+    /* four bytes at a time, but not where the fourth is past the row that is read or written */
+    ptrdiff_t by_four = column_count - 1, i, j;
+    while (by_four > 0 && columns[by_four - 1] >= width - 1) by_four--;
+    for (i = 0; i < row_count; i++) {
+        const uint8_t *source = image + rows[i] * stride;
+        uint8_t *line = out + i * column_count * 3;
+        if (i > 0 && rows[i] == rows[i - 1]) {
+            memcpy(line, line - column_count * 3, (size_t)(column_count * 3));
+            continue;
+        }
+        for (j = 0; j < by_four; j++) {
+            uint32_t four;
+            memcpy(&four, source + columns[j] * 3, 4);
+            memcpy(line + j * 3, &four, 4);
+        }
+        for (; j < column_count; j++) memcpy(line + j * 3, source + columns[j] * 3, 3);
+    }
+}
+
+/* ---- Keras's standardize, without ZCA ---------------------------------------------------------- */
+
+static int fa_has_feature(const fa_plan *plan)
+{
+    return plan->feature_mean != NULL || plan->feature_scale != NULL;
+}
+
+static void fa_sample_statistics(const fa_plan *plan, float *x, ptrdiff_t size)
+{
+    if (plan->sample_center)
+        fa_normalize(x, size, (float)(fa_sum(x, size) / (double)size), 1);
+    if (plan->sample_std) {
+        const float mean = (float)(fa_sum(x, size) / (double)size);
+        const double std = sqrt(fa_sum_squares(x, size, mean) / (double)size);
+        fa_normalize(x, size, 0, (float)(1 / (std + 1e-6)));
+    }
+}
+
+/* One image in either layout. */
+static void fa_standardize(const fa_plan *plan, float *x)
+{
+    const ptrdiff_t pixels = plan->height * plan->width, size = pixels * plan->channels;
+    ptrdiff_t k;
+    if (plan->rescales) fa_normalize(x, size, 0, plan->rescale);
+    fa_sample_statistics(plan, x, size);
+    if (!fa_has_feature(plan)) return;
+    if (plan->channels_first)
+        for (k = 0; k < plan->channels; k++)
+            fa_normalize(x + k * pixels, pixels, plan->feature_mean ? plan->feature_mean[k] : 0,
+                         plan->feature_scale ? plan->feature_scale[k] : 1);
+    else
+        fa_normalize_channels(x, pixels, plan->channels, plan->feature_mean, plan->feature_scale);
+}
+
+/* Called after each output row, counted in the order of work: from the bottom if flipped. */
+static void fa_row_done(fa_row_sink *sink, const fa_plan *plan, ptrdiff_t row, int flip_vertical,
+                        float *out)
+{
+    const ptrdiff_t row_size = plan->width * plan->channels;
+    ptrdiff_t size, first;
+    float *lines;
+    if (!sink->extrema && !sink->normalize) return;
+    size = ++sink->waiting * row_size;
+    if (size < FA_ROWS_VALUES && row + 1 < plan->height) return;
+    first = flip_vertical ? plan->height - 1 - row : row + 1 - sink->waiting;
+    lines = out + first * row_size;
+    sink->waiting = 0;
+    if (sink->extrema) fa_add_extrema(lines, size, sink->low, sink->high);
+    if (!sink->normalize) return;
+    if (plan->rescales) fa_normalize(lines, size, 0, plan->rescale);
+    if (fa_has_feature(plan))
+        fa_normalize_channels(lines, size / plan->channels, plan->channels, plan->feature_mean,
+                              plan->feature_scale);
+}
+
+/* ---- one image, from source to finished float32 ------------------------------------------------ */
+
+/* The part before the value shifts: warp, or, without a matrix, only flips. Both turn channels_first
+ * into channels_last; work then holds one image. */
+static void fa_place(const fa_plan *plan, const void *image, int is_float, const double *row,
+                     const double *m, void *work, fa_row_sink *sink, float *out)
+{
+    const int flip_h = row[FA_FLIP_HORIZONTAL] != 0, flip_v = row[FA_FLIP_VERTICAL] != 0;
+#define FA_PLACE(type) \
+    const void *source = fa_channels_last_##type(plan, image, work); \
+    if (m) \
+        fa_warp_##type(plan, source, m, flip_h, flip_v, sink, out); \
+    else \
+        fa_copy_##type(plan, source, flip_h, flip_v, sink, out)
+    if (is_float) {
+        FA_PLACE(f32);
+    } else {
+        FA_PLACE(u8);
+    }
+#undef FA_PLACE
+}
+
+/* What the rows are asked for on their way: as much as can be done before all are there. */
+static void fa_open_sink(const fa_plan *plan, const double *row, int standardize, fa_row_sink *sink)
+{
+    const int shifts = !isnan(row[FA_CHANNEL_SHIFT]) || !isnan(row[FA_BRIGHTNESS]);
+    int k;
+    sink->normalize = standardize && !shifts && !plan->sample_center && !plan->sample_std
+        && (plan->rescales || fa_has_feature(plan));
+    sink->waiting = 0;
+    sink->extrema = shifts;
+    for (k = 0; k < FA_LANES; k++) {
+        sink->low[k] = INFINITY;
+        sink->high[k] = -INFINITY;
+    }
+}
+
+/* The rest of it, on a whole image, channels last. */
+static void fa_finish(const fa_plan *plan, const double *row, int standardize,
+                      const fa_row_sink *sink, float *image)
+{
+    const ptrdiff_t size = plan->height * plan->width * plan->channels;
+    const int brightens = !isnan(row[FA_BRIGHTNESS]);
+    int rescales = standardize && plan->rescales;
+    float low, high;
+    if (sink->normalize) return; /* done */
+    fa_extrema_of(sink, &low, &high);
+    if (!isnan(row[FA_CHANNEL_SHIFT])) {
+        const float intensity = (float)row[FA_CHANNEL_SHIFT], sink_low = low, sink_high = high;
+        fa_channel_shift(image, size, intensity, low, high,
+                         rescales && !brightens ? plan->rescale : 1);
+        if (!brightens) rescales = 0;
+        /* the extrema move with the pixels */
+        fa_channel_shift(&low, 1, intensity, sink_low, sink_high, 1);
+        fa_channel_shift(&high, 1, intensity, sink_low, sink_high, 1);
+    }
+    if (brightens) fa_brightness(image, size, plan->channels, row[FA_BRIGHTNESS], low, high);
+    if (!standardize) return;
+    if (rescales) fa_normalize(image, size, 0, plan->rescale);
+    fa_sample_statistics(plan, image, size);
+    if (fa_has_feature(plan))
+        fa_normalize_channels(image, plan->height * plan->width, plan->channels,
+                              plan->feature_mean, plan->feature_scale);
+}
+
+/* work: two images of float32, used where channels_first. */
+static void fa_process(const fa_plan *plan, const void *image, int is_float, const double *row,
+                       const double *m, int standardize, float *work, float *out)
+{
+    const ptrdiff_t pixels = plan->height * plan->width;
+    float *target = plan->channels_first ? work : out;
+    fa_row_sink sink;
+    fa_open_sink(plan, row, standardize, &sink);
+    fa_place(plan, image, is_float, row, fa_has_geometry(row) ? m : NULL,
+             work + pixels * plan->channels, &sink, target);
+    fa_finish(plan, row, standardize, &sink, target);
+    if (plan->channels_first) fa_to_channels_first(target, pixels, plan->channels, out);
+}
+
+/* The same around a warp in Python: the source as float32, channels last; */
+static void fa_before_warp(const fa_plan *plan, const void *image, int is_float, void *work,
+                           float *out)
+{
+    const double upright[FA_COLUMNS] = {0};
+    fa_row_sink nothing = {0, 0, {0}, {0}, 0};
+    fa_place(plan, image, is_float, upright, NULL, work, &nothing, out);
+}
+
+/* and what the warp made of it, to the end. */
+static void fa_after_warp(const fa_plan *plan, const double *row, int standardize, float *image,
+                          float *out)
+{
+    fa_row_sink sink;
+    ptrdiff_t i;
+    fa_open_sink(plan, row, standardize, &sink);
+    for (i = 0; i < plan->height; i++) fa_row_done(&sink, plan, i, 0, image);
+    fa_finish(plan, row, standardize, &sink, image);
+    if (plan->channels_first)
+        fa_to_channels_first(image, plan->height * plan->width, plan->channels, out);
+}
+
+#endif

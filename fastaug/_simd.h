@@ -1,0 +1,235 @@
+/* The blend of _warp.h with AVX2 and AVX-512, chosen when the program starts. Part of _pixels.h.
+ *
+ * The same operations on the same floats as the plain one, so the same bits. A load takes up to
+ * fa_reach values from an offset on, which may be more than the 2 x 2 pixels hold: the caller checks
+ * that they are in the image.
+ */
+#if defined(__GNUC__) && defined(__x86_64__)
+#define FA_AVX2 1
+#include <immintrin.h>
+#define FA_TARGET_AVX2 __attribute__((target("avx2")))
+#define FA_TARGET_AVX512 __attribute__((target("avx2,avx512f")))
+#endif
+
+enum { FA_SIMD_PLAIN, FA_SIMD_AVX2, FA_SIMD_AVX512 };
+static int fa_simd = FA_SIMD_PLAIN;
+
+/* The best variant that this processor runs. */
+static int fa_best_simd(void)
+{
+#ifdef FA_AVX2
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx2")) return FA_SIMD_AVX512;
+    if (__builtin_cpu_supports("avx2")) return FA_SIMD_AVX2;
+#endif
+    return FA_SIMD_PLAIN;
+}
+
+#ifdef FA_AVX2
+
+/* Adds a multiple of sixteen values to the extrema; returns whether there is a NaN among them. */
+FA_TARGET_AVX2 static int fa_extrema_avx2(const float *FA_RESTRICT x, ptrdiff_t size,
+                                          float *FA_RESTRICT low, float *FA_RESTRICT high)
+{
+    __m256 lo0 = _mm256_loadu_ps(low), lo1 = _mm256_loadu_ps(low + 8);
+    __m256 hi0 = _mm256_loadu_ps(high), hi1 = _mm256_loadu_ps(high + 8);
+    __m256 odd = _mm256_setzero_ps();
+    ptrdiff_t i;
+    for (i = 0; i + 16 <= size; i += 16) {
+        const __m256 a = _mm256_loadu_ps(x + i), b = _mm256_loadu_ps(x + i + 8);
+        lo0 = _mm256_min_ps(a, lo0);
+        lo1 = _mm256_min_ps(b, lo1);
+        hi0 = _mm256_max_ps(a, hi0);
+        hi1 = _mm256_max_ps(b, hi1);
+        odd = _mm256_or_ps(odd, _mm256_cmp_ps(a, b, _CMP_UNORD_Q));
+    }
+    _mm256_storeu_ps(low, lo0);
+    _mm256_storeu_ps(low + 8, lo1);
+    _mm256_storeu_ps(high, hi0);
+    _mm256_storeu_ps(high + 8, hi1);
+    return _mm256_movemask_ps(odd) != 0;
+}
+
+FA_INLINE ptrdiff_t fa_reach_u8(ptrdiff_t channels) { return channels == 1 ? 4 : 8; }
+FA_INLINE ptrdiff_t fa_reach_f32(ptrdiff_t channels) { return channels == 1 ? 2 : channels + 4; }
+
+/* Two pixels side by side, one in each half. */
+typedef __m256 fa_pair;
+
+FA_INLINE FA_TARGET_AVX2 fa_pair fa_pair_u8(const uint8_t *p, ptrdiff_t channels)
+{
+    __m128i bytes = _mm_loadl_epi64((const __m128i *)(const void *)p);
+    if (channels == 3)
+        bytes = _mm_shuffle_epi8(
+            bytes, _mm_setr_epi8(0, 1, 2, -1, 3, 4, 5, -1, -1, -1, -1, -1, -1, -1, -1, -1));
+    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes));
+}
+
+FA_INLINE FA_TARGET_AVX2 fa_pair fa_pair_f32(const float *p, ptrdiff_t channels)
+{
+    return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)),
+                                _mm_loadu_ps(p + channels), 1);
+}
+
+/* Three or four channels: the channels of a pixel side by side, one pixel at a time. */
+#define FA_BLEND_PAIRS(type, channels) \
+    for (i = 0; i < count; i++) { \
+        const fa_pair upper = fa_pair_##type(image + s->offset[i], channels); \
+        const fa_pair lower = fa_pair_##type(image + s->offset[i] + below, channels); \
+        const __m256 fr = _mm256_broadcast_ss(&s->row_weight[i]); \
+        const __m128 fc = _mm_broadcast_ss(&s->column_weight[i]); \
+        const __m256 mixed = \
+            _mm256_add_ps(upper, _mm256_mul_ps(fr, _mm256_sub_ps(lower, upper))); \
+        const __m128 left = _mm256_castps256_ps128(mixed); \
+        const __m128 right = _mm256_extractf128_ps(mixed, 1); \
+        const __m128 v = _mm_add_ps(left, _mm_mul_ps(fc, _mm_sub_ps(right, left))); \
+        if (channels == 4 || i + 1 < count) \
+            _mm_storeu_ps(out + i * channels, v); /* the fourth value is overwritten next */ \
+        else { \
+            _mm_storel_pi((__m64 *)(void *)(out + i * channels), v); \
+            _mm_store_ss(out + i * channels + 2, _mm_movehl_ps(v, v)); \
+        } \
+    }
+
+/* One channel: eight pixels at a time. */
+#define FA_BLEND_EIGHT(load_pair) \
+    for (i = 0; i + 8 <= count; i += 8) { \
+        const __m256i at = _mm256_loadu_si256((const __m256i *)(const void *)(s->offset + i)); \
+        const __m256i under = _mm256_add_epi32(at, _mm256_set1_epi32((int32_t)below)); \
+        const __m256 fr = _mm256_loadu_ps(s->row_weight + i); \
+        const __m256 fc = _mm256_loadu_ps(s->column_weight + i); \
+        __m256 a, b, d, e, left, right; \
+        load_pair(at, a, b) \
+        load_pair(under, d, e) \
+        left = _mm256_add_ps(a, _mm256_mul_ps(fr, _mm256_sub_ps(d, a))); \
+        right = _mm256_add_ps(b, _mm256_mul_ps(fr, _mm256_sub_ps(e, b))); \
+        _mm256_storeu_ps(out + i, \
+                         _mm256_add_ps(left, _mm256_mul_ps(fc, _mm256_sub_ps(right, left)))); \
+    }
+
+#define FA_GATHER_U8(at, x, y) { \
+        const __m256i four = _mm256_i32gather_epi32((const int *)(const void *)image, at, 1); \
+        const __m256i byte = _mm256_set1_epi32(255); \
+        x = _mm256_cvtepi32_ps(_mm256_and_si256(four, byte)); \
+        y = _mm256_cvtepi32_ps(_mm256_and_si256(_mm256_srli_epi32(four, 8), byte)); \
+    }
+
+#define FA_GATHER_F32(at, x, y) { \
+        x = _mm256_i32gather_ps(image, at, 4); \
+        y = _mm256_i32gather_ps(image + 1, at, 4); \
+    }
+
+#define FA_BLEND_AVX2(type, pixel, gather) \
+    FA_TARGET_AVX2 static int fa_blend_avx2_##type( \
+        const pixel *FA_RESTRICT image, ptrdiff_t channels, const fa_samples *s, ptrdiff_t count, \
+        float *FA_RESTRICT out) \
+    { \
+        const ptrdiff_t below = s->below; \
+        ptrdiff_t i; \
+        if (s->right != channels) return 0; \
+        if (channels == 3) { \
+            FA_BLEND_PAIRS(type, 3) \
+        } else if (channels == 4) { \
+            FA_BLEND_PAIRS(type, 4) \
+        } else if (channels == 1) { \
+            FA_BLEND_EIGHT(gather) \
+            for (; i < count; i++) { \
+                const pixel *p = image + s->offset[i], *q = p + below; \
+                const float fr = s->row_weight[i]; \
+                const float left = (float)p[0] + fr * ((float)q[0] - (float)p[0]); \
+                const float right = (float)p[1] + fr * ((float)q[1] - (float)p[1]); \
+                out[i] = left + s->column_weight[i] * (right - left); \
+            } \
+        } else { \
+            return 0; \
+        } \
+        return 1; \
+    }
+
+FA_BLEND_AVX2(u8, uint8_t, FA_GATHER_U8)
+FA_BLEND_AVX2(f32, float, FA_GATHER_F32)
+
+/* uint8, three or four channels: two samples at a time, each as four pairs of channels. */
+FA_INLINE FA_TARGET_AVX512 __m512 fa_two_pairs(const uint8_t *p, const uint8_t *q,
+                                               const ptrdiff_t channels)
+{
+    __m128i bytes = _mm_castpd_si128(
+        _mm_loadh_pd(_mm_load_sd((const double *)(const void *)p), (const double *)(const void *)q));
+    if (channels == 3)
+        bytes = _mm_shuffle_epi8(
+            bytes, _mm_setr_epi8(0, 1, 2, -1, 3, 4, 5, -1, 8, 9, 10, -1, 11, 12, 13, -1));
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes));
+}
+
+FA_INLINE FA_TARGET_AVX512 void fa_blend_two_by_two(const uint8_t *FA_RESTRICT image,
+                                                    const ptrdiff_t channels, const fa_samples *s,
+                                                    ptrdiff_t count, float *FA_RESTRICT out)
+{
+    const ptrdiff_t below = s->below;
+    const __m512i eights = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
+    const __m256i fours = _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1);
+    ptrdiff_t i;
+    for (i = 0; i < count; i += 2) {
+        const uint8_t *p = image + s->offset[i], *q = image + s->offset[i + 1];
+        const __m128 two_fr = _mm_castsi128_ps(
+            _mm_loadl_epi64((const __m128i *)(const void *)(s->row_weight + i)));
+        const __m128 two_fc = _mm_castsi128_ps(
+            _mm_loadl_epi64((const __m128i *)(const void *)(s->column_weight + i)));
+        const __m512 fr = _mm512_permutexvar_ps(eights, _mm512_castps128_ps512(two_fr));
+        const __m256 fc = _mm256_permutevar8x32_ps(_mm256_castps128_ps256(two_fc), fours);
+        const __m512 upper = fa_two_pairs(p, q, channels);
+        const __m512 lower = fa_two_pairs(p + below, q + below, channels);
+        const __m512 mixed =
+            _mm512_add_ps(upper, _mm512_mul_ps(fr, _mm512_sub_ps(lower, upper)));
+        const __m256 left =
+            _mm512_castps512_ps256(_mm512_shuffle_f32x4(mixed, mixed, _MM_SHUFFLE(2, 0, 2, 0)));
+        const __m256 right =
+            _mm512_castps512_ps256(_mm512_shuffle_f32x4(mixed, mixed, _MM_SHUFFLE(3, 1, 3, 1)));
+        const __m256 v = _mm256_add_ps(left, _mm256_mul_ps(fc, _mm256_sub_ps(right, left)));
+        float *pixel = out + i * channels;
+        if (channels == 4) {
+            _mm256_storeu_ps(pixel, v);
+        } else {
+            /* the fourth value of the first is overwritten by the second, whose own comes alone */
+            const __m128 second = _mm256_extractf128_ps(v, 1);
+            _mm_storeu_ps(pixel, _mm256_castps256_ps128(v));
+            if (i + 2 < count) {
+                _mm_storeu_ps(pixel + 3, second);
+            } else {
+                _mm_storel_pi((__m64 *)(void *)(pixel + 3), second);
+                _mm_store_ss(pixel + 5, _mm_movehl_ps(second, second));
+            }
+        }
+    }
+}
+
+FA_TARGET_AVX512 static int fa_blend_avx512_u8(const uint8_t *FA_RESTRICT image, ptrdiff_t channels,
+                                               const fa_samples *s, ptrdiff_t count,
+                                               float *FA_RESTRICT out)
+{
+    const ptrdiff_t even = count - count % 2;
+    if (s->right != channels || (channels != 3 && channels != 4)) return 0;
+    if (channels == 3)
+        fa_blend_two_by_two(image, 3, s, even, out);
+    else
+        fa_blend_two_by_two(image, 4, s, even, out);
+    if (even < count) {
+        fa_samples last;
+        last.offset[0] = s->offset[even];
+        last.row_weight[0] = s->row_weight[even];
+        last.column_weight[0] = s->column_weight[even];
+        last.below = s->below;
+        last.right = s->right;
+        fa_blend_avx2_u8(image, channels, &last, 1, out + even * channels);
+    }
+    return 1;
+}
+
+FA_INLINE int fa_blend_avx512_f32(const float *image, ptrdiff_t channels, const fa_samples *s,
+                                  ptrdiff_t count, float *out)
+{
+    (void)image, (void)channels, (void)s, (void)count, (void)out;
+    return 0; /* one pixel of float32 already fills AVX2 */
+}
+
+#endif

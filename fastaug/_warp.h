@@ -1,0 +1,172 @@
+/* Template over the pixel type: FA_PIXEL is the type, FA_NAME(name) the name for it.
+ * Included by _pixels.h once for each type. */
+
+/* One sample near or beyond the border: every order and border, one pixel at a time. */
+static void FA_NAME(fa_sample)(const FA_PIXEL *FA_RESTRICT image, ptrdiff_t height, ptrdiff_t width,
+                               ptrdiff_t channels, int order, int border, float cval, double r,
+                               double c, float *FA_RESTRICT out)
+{
+    ptrdiff_t r0, r1, c0, c1, k;
+    if (!fa_fold(&r, height, border) || !fa_fold(&c, width, border)) {
+        for (k = 0; k < channels; k++) out[k] = cval;
+        return;
+    }
+    if (order == 0) {
+        r0 = fa_tap((ptrdiff_t)floor(r + 0.5), height, border);
+        c0 = fa_tap((ptrdiff_t)floor(c + 0.5), width, border);
+        for (k = 0; k < channels; k++)
+            out[k] = r0 < 0 || c0 < 0 ? cval : (float)image[(r0 * width + c0) * channels + k];
+        return;
+    }
+    {
+        const double rf = floor(r), cf = floor(c);
+        const float fr = (float)(r - rf), fc = (float)(c - cf);
+        r0 = fa_tap((ptrdiff_t)rf, height, border);
+        r1 = fa_tap((ptrdiff_t)rf + 1, height, border);
+        c0 = fa_tap((ptrdiff_t)cf, width, border);
+        c1 = fa_tap((ptrdiff_t)cf + 1, width, border);
+        for (k = 0; k < channels; k++) {
+#define FA_AT(row, column) \
+    ((row) < 0 || (column) < 0 ? cval : (float)image[((row) * width + (column)) * channels + k])
+            const float a = FA_AT(r0, c0), b = FA_AT(r0, c1);
+            const float d = FA_AT(r1, c0), e = FA_AT(r1, c1);
+#undef FA_AT
+            const float left = a + fr * (d - a), right = b + fr * (e - b);
+            out[k] = left + fc * (right - left);
+        }
+    }
+}
+
+/* Blends the 2 x 2 pixels of each sample, down and then across. */
+static void FA_NAME(fa_blend)(const FA_PIXEL *FA_RESTRICT image, const ptrdiff_t channels,
+                              const fa_samples *s, ptrdiff_t count, float *FA_RESTRICT out)
+{
+    ptrdiff_t i, k;
+    for (i = 0; i < count; i++) {
+        const FA_PIXEL *p = image + s->offset[i], *q = p + s->below;
+        const float fr = s->row_weight[i], fc = s->column_weight[i];
+        for (k = 0; k < channels; k++) {
+            const float a = (float)p[k], b = (float)p[s->right + k];
+            const float d = (float)q[k], e = (float)q[s->right + k];
+            const float left = a + fr * (d - a), right = b + fr * (e - b);
+            out[i * channels + k] = left + fc * (right - left);
+        }
+    }
+}
+
+/* The same, by the best variant that has it. */
+static void FA_NAME(fa_blend_best)(const FA_PIXEL *FA_RESTRICT image, ptrdiff_t channels,
+                                       const fa_samples *s, ptrdiff_t count, float *FA_RESTRICT out)
+{
+#ifdef FA_AVX2
+    if (fa_simd >= FA_SIMD_AVX2
+        && s->furthest + s->below + FA_NAME(fa_reach)(channels) <= s->size) {
+        if (fa_simd >= FA_SIMD_AVX512
+            && FA_NAME(fa_blend_avx512)(image, channels, s, count, out))
+            return;
+        if (FA_NAME(fa_blend_avx2)(image, channels, s, count, out)) return;
+    }
+#endif
+    FA_NAME(fa_blend)(image, channels, s, count, out);
+}
+
+/* The nearest pixel of each sample. */
+static void FA_NAME(fa_pick)(const FA_PIXEL *FA_RESTRICT image, ptrdiff_t channels,
+                             const fa_samples *s, ptrdiff_t count, float *FA_RESTRICT out)
+{
+    ptrdiff_t i, k;
+    for (i = 0; i < count; i++)
+        for (k = 0; k < channels; k++)
+            out[i * channels + k] = (float)image[s->offset[i] + k];
+}
+
+/* image -> out, both (height, width, channels); m as in fa_matrix. The flips turn the result. Each
+ * row is handed on while it is in the cache. */
+static void FA_NAME(fa_warp)(const fa_plan *plan, const FA_PIXEL *FA_RESTRICT image,
+                             const double *m, int flip_horizontal, int flip_vertical,
+                             fa_row_sink *sink, float *FA_RESTRICT out)
+{
+    const ptrdiff_t height = plan->height, width = plan->width, channels = plan->channels;
+    const int border = plan->border, order = plan->order;
+    const int too_large = height * width * channels > INT32_MAX - 8; /* for an offset */
+    const int one_by_one = border == FA_GRID_WRAP || border == FA_GRID_CONSTANT || too_large;
+    fa_samples samples;
+    ptrdiff_t i, j;
+    samples.below = height > 1 ? width * channels : 0;
+    samples.right = width > 1 ? channels : 0;
+    samples.size = height * width * channels;
+    fa_fetch(image, (size_t)samples.size * sizeof(FA_PIXEL));
+    for (i = 0; i < height; i++) {
+        const double row = (double)i;
+        const double start[2] = {m[2] + m[0] * row, m[5] + m[3] * row};
+        float *line = out + (flip_vertical ? height - 1 - i : i) * width * channels;
+        ptrdiff_t from = 0, to = width, first = 0, last = width;
+        if (too_large) {
+            to = 0;
+        } else {
+            fa_inside(start[0], m[1], (double)(height - 1), &from, &to);
+            fa_inside(start[1], m[4], (double)(width - 1), &from, &to);
+        }
+        if (border == FA_CONSTANT || one_by_one) {
+            /* these pixels are not among the samples */
+            for (j = 0; j < width; j++) {
+                if (j == from && to > from) j = to;
+                if (j == width) break;
+                FA_NAME(fa_sample)(image, height, width, channels, order, border, plan->cval,
+                                   start[0] + m[1] * (double)j, start[1] + m[4] * (double)j,
+                                   line + (flip_horizontal ? width - 1 - j : j) * channels);
+            }
+            first = flip_horizontal ? width - to : from;
+            last = first + (to - from);
+        }
+        for (j = first; j < last; j += FA_CHUNK) {
+            const ptrdiff_t count = last - j < FA_CHUNK ? last - j : FA_CHUNK;
+            fa_locate(plan, start, m, flip_horizontal, from == 0 && to == width, j, count,
+                      &samples);
+            if (order == 0)
+                FA_NAME(fa_pick)(image, channels, &samples, count, line + j * channels);
+            else
+                FA_NAME(fa_blend_best)(image, channels, &samples, count, line + j * channels);
+        }
+        fa_row_done(sink, plan, i, flip_vertical, out);
+    }
+}
+
+/* No geometry: convert and flip. */
+FA_CLONES static void FA_NAME(fa_copy)(const fa_plan *plan, const FA_PIXEL *FA_RESTRICT image,
+                                       int flip_horizontal, int flip_vertical, fa_row_sink *sink,
+                                       float *FA_RESTRICT out)
+{
+    const ptrdiff_t height = plan->height, width = plan->width, channels = plan->channels;
+    const ptrdiff_t row_size = width * channels;
+    ptrdiff_t i, j, k;
+    for (i = 0; i < height; i++) {
+        const FA_PIXEL *source = image + i * row_size;
+        float *line = out + (flip_vertical ? height - 1 - i : i) * row_size;
+        if (flip_horizontal)
+            for (j = 0; j < width; j++)
+                for (k = 0; k < channels; k++)
+                    line[(width - 1 - j) * channels + k] = (float)source[j * channels + k];
+        else
+            for (k = 0; k < row_size; k++) line[k] = (float)source[k];
+        fa_row_done(sink, plan, i, flip_vertical, out);
+    }
+}
+
+/* (channels, pixels) to (pixels, channels) */
+static void FA_NAME(fa_to_channels_last)(const FA_PIXEL *FA_RESTRICT image, ptrdiff_t pixels,
+                                         ptrdiff_t channels, FA_PIXEL *FA_RESTRICT out)
+{
+    ptrdiff_t i, k;
+    for (k = 0; k < channels; k++)
+        for (i = 0; i < pixels; i++) out[i * channels + k] = image[k * pixels + i];
+}
+
+/* One source image as (height, width, channels), in its own type; turned only if need be. */
+static const FA_PIXEL *FA_NAME(fa_channels_last)(const fa_plan *plan, const FA_PIXEL *image,
+                                                 void *work)
+{
+    if (!plan->channels_first) return image;
+    FA_NAME(fa_to_channels_last)(image, plan->height * plan->width, plan->channels, work);
+    return work;
+}

@@ -1,0 +1,281 @@
+"""Settings of a generator, checked once, and the work of a batch cut into slices.
+
+Between the generator, which holds what a user has set, and `_core`, which takes typed buffers and
+believes what it is told. Knows nothing of order, seeds or prefetching.
+"""
+
+import itertools
+import math
+import warnings
+
+import numpy as np
+
+from fastaug import _core
+from fastaug.params import ParameterSampler
+from fastaug.threads import Job
+from fastaug.warp import border_name, check_order, choose
+
+# The attributes of a generator that decide what becomes of an image.
+SETTINGS = (
+    "rotation_range",
+    "width_shift_range",
+    "height_shift_range",
+    "shear_range",
+    "zoom_range",
+    "channel_shift_range",
+    "brightness_range",
+    "horizontal_flip",
+    "vertical_flip",
+    "fill_mode",
+    "cval",
+    "interpolation_order",
+    "warp",
+    "preprocessing_function",
+    "rescale",
+    "samplewise_center",
+    "samplewise_std_normalization",
+    "featurewise_center",
+    "featurewise_std_normalization",
+    "zca_whitening",
+    "mean",
+    "std",
+    "zca_whitening_matrix",
+)
+
+# Values in a slice, at least: below it, handing a slice to a thread costs more than it saves.
+_SLICE_VALUES = 1 << 17
+
+# And at most: an interrupt waits for the slices that have begun.
+_LARGEST_SLICE_VALUES = 1 << 24
+
+# Statistics up to this size are compared by value, as somebody may change them in place.
+_COPIED_VALUES = 1 << 14
+
+
+def sampler_of(generator) -> ParameterSampler:
+    """Returns what draws the parameters that a generator is set to."""
+    return ParameterSampler(
+        rotation_range=generator.rotation_range,
+        height_shift_range=generator.height_shift_range,
+        width_shift_range=generator.width_shift_range,
+        shear_range=generator.shear_range,
+        zoom_range=generator.zoom_range,
+        horizontal_flip=generator.horizontal_flip,
+        vertical_flip=generator.vertical_flip,
+        channel_shift_range=generator.channel_shift_range,
+        brightness_range=generator.brightness_range,
+    )
+
+
+def settings_of(generator) -> tuple:
+    """Returns all settings in a form that compares: equal means the same batches."""
+    return tuple(
+        [_frozen(getattr(generator, name)) for name in SETTINGS] + [tuple(vars(generator))]
+    )
+
+
+def _frozen(value):
+    """Two settings may be equal and not mean the same: 1 pixel to pick from, 1.0 to shift by."""
+    if isinstance(value, np.ndarray):
+        if value.size > _COPIED_VALUES:
+            return _Same(value)
+        return (value.dtype.str, value.shape, value.tobytes())
+    if isinstance(value, list | tuple):
+        return tuple(_frozen(item) for item in value)
+    return (type(value), value)
+
+
+class _Same:
+    """An array that equals itself and nothing else."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value):
+        self.value = value
+
+    def __eq__(self, other):
+        return isinstance(other, _Same) and other.value is self.value
+
+    def __hash__(self):
+        return id(self.value)
+
+
+class Augmentation:
+    """What a generator does to the images of one shape.
+
+    Args:
+        generator: An `ImageDataGenerator`.
+        shape: Shape of one image, of rank 3.
+        data_format: 'channels_last' or 'channels_first', the layout of images and batches.
+
+    Raises:
+        RuntimeError: If `fill_mode` or `interpolation_order` is not one that SciPy has.
+    """
+
+    def __init__(self, generator, shape, data_format):
+        self.settings = settings_of(generator)
+        self.function = generator.preprocessing_function
+        self.sampler = sampler_of(generator)
+        self.unfitted = generator._unfitted()
+        channels_first = data_format == "channels_first"
+        channels, self.height, self.width = shape if channels_first else (shape[2], *shape[:2])
+        self.shape = tuple(shape)
+        border = border_name(generator.fill_mode)
+        check_order(generator.interpolation_order)
+        order = generator.interpolation_order
+
+        # Statistics with one value for each channel go into the core; whatever else a user may
+        # have set is left to NumPy, after it.
+        mean = generator.mean if generator.featurewise_center else None
+        std = generator.std if generator.featurewise_std_normalization else None
+        if any(np.ndim(values) > 3 for values in (mean, std)):
+            raise ValueError("Statistics of rank 4 do not go into an image")
+        core_mean, core_std = (
+            _per_channel(values, channels, channels_first) for values in (mean, std)
+        )
+        if (core_mean is None) == (mean is None) and (core_std is None) == (std is None):
+            mean = std = None
+        else:
+            core_mean = core_std = None
+        # copies: batches prepared ahead are made with the values of now
+        self._mean = None if mean is None else np.array(mean)
+        self._std = None if std is None else np.array(std)
+        self._whitening = generator.zca_whitening_matrix if generator.zca_whitening else None
+        self.plan = _core.Plan(
+            self.height,
+            self.width,
+            channels,
+            channels_first=channels_first,
+            order=min(order, 1),
+            border=border,
+            cval=generator.cval,
+            rescale=generator.rescale or None,
+            sample_center=bool(generator.samplewise_center),
+            sample_std=bool(generator.samplewise_std_normalization),
+            feature_mean=core_mean,
+            feature_scale=None if core_std is None else 1 / (core_std + np.float32(1e-6)),
+            warp=choose(
+                generator.warp, order, border, generator.cval, (self.height, self.width, channels)
+            ),
+        )
+
+    def draw(self, rng, count):
+        """Returns a parameter table for `count` images, drawn from a stream."""
+        return self.sampler.draw(rng, count, self.height, self.width)
+
+    def from_doubles(self, doubles):
+        """Returns the table that `draw` would have made from these numbers in [0, 1)."""
+        return self.sampler.from_doubles(doubles, self.height, self.width)
+
+    def job(self, source, index, table, out, workers, standardize=True):
+        """Returns the work of a batch, in slices for `workers` threads, and begins to read it.
+
+        Args:
+            source: Where the images come from.
+            index: int64 array, the position of each image in the source.
+            table: Parameter table with a row for each image.
+            out: float32 array for the finished images.
+            workers: Number of threads that the slices are for.
+            standardize: Whether to standardize; not, if a function comes before it.
+
+        Returns:
+            `(job, errors)`: errors is a dict that will have, when the job is done, an exception for
+            each place in the batch whose image could not be read.
+        """
+        count = len(index)
+        errors: dict[int, Exception] = {}
+        if source.slice_length is None:
+            slices = max(1, min(2 * workers, count, out.size // _SLICE_VALUES))
+            slices = min(count, max(slices, out.size // _LARGEST_SLICE_VALUES)) or 1
+        else:
+            slices = max(1, -(-count // source.slice_length))
+        bounds = [count * k // slices for k in range(slices + 1)]
+        matrices = _core.affine_matrices(table, self.height, self.width)
+        job = Job(
+            [
+                _Slice(
+                    self.plan,
+                    source.open(index[start:stop]),
+                    table[start:stop],
+                    matrices[start:stop],
+                    out[start:stop],
+                    standardize,
+                    start,
+                    errors,
+                )
+                for start, stop in itertools.pairwise(bounds)
+            ],
+            then=(lambda: self._standardize_rest(out)) if standardize else None,
+        )
+        return job, errors
+
+    def standardize(self, out):
+        """Standardizes finished images in place."""
+        _core.standardize(self.plan, out, 0, len(out))
+        self._standardize_rest(out)
+
+    def _standardize_rest(self, out):
+        if self._mean is not None:
+            out -= self._mean
+        if self._std is not None:
+            out /= self._std + 1e-6
+        if self._whitening is not None and len(out):
+            flat = out.reshape(len(out), math.prod(self.shape))
+            flat[:] = flat @ self._whitening
+
+    def warn_unfitted(self):
+        """Warns of statistics that are asked for and not there, as Keras does on every image."""
+        for message in self.unfitted:
+            warnings.warn(message, stacklevel=2)
+
+
+class _Slice:
+    """Some images of a batch: waits for them, augments them, gives them back."""
+
+    __slots__ = (
+        "_errors", "_first", "_matrices", "_out", "_plan", "_reading", "_standardize", "_table",
+    )  # fmt: skip
+
+    def __init__(self, plan, reading, table, matrices, out, standardize, first, errors):
+        self._plan = plan
+        self._reading = reading
+        self._table = table
+        self._matrices = matrices
+        self._out = out
+        self._standardize = standardize
+        self._first = first
+        self._errors = errors
+
+    def __call__(self):
+        try:
+            images, positions, errors = self._reading.read()
+            for place, error in errors.items():
+                self._errors[self._first + place] = error
+            _core.augment(
+                self._plan,
+                images,
+                positions,
+                self._table,
+                self._matrices,
+                self._out,
+                0,
+                len(self._out),
+                self._standardize,
+            )
+        finally:
+            self._reading.release()
+
+    def cancel(self):
+        self._reading.cancel()
+
+
+def _per_channel(values, channels, channels_first):
+    """Returns statistics as one value for each channel, or None where there are others."""
+    if values is None:
+        return None
+    values = np.asarray(values)
+    shape = (channels, 1, 1) if channels_first else (1, 1, channels)
+    try:
+        return np.broadcast_to(values, shape).reshape(channels).astype(np.float32)
+    except ValueError:
+        return None

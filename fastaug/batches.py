@@ -1,0 +1,571 @@
+"""From an index to finished batches: order, streams of random numbers, prefetching.
+
+    Order.next ──► table of parameters ──► Job on the threads ──► preprocessing_function ──► batch
+    (stream)       (stream)                (warp ... standardize)  (calling thread)
+
+Batches are prepared ahead on a guess: that the next call asks for what comes next, with the
+settings, the order and the stream as they were left. When the call comes, the guess is checked
+against all of them. A wrong guess is thrown away and the batch made anew, so a batch never depends
+on prefetching.
+
+An iterator with a seed draws from a private generator, reseeded for each batch. One without draws
+from the global `np.random`, which is advanced only by the batches that are handed out.
+"""
+
+import collections
+import dataclasses
+import sys
+import threading
+
+import numpy as np
+
+from fastaug.augment import Augmentation, settings_of
+from fastaug.keras_backend import image_data_format
+from fastaug.streams import can_stand, global_stream, lent_to_user_code, position, put
+from fastaug.threads import shared_pool
+
+# Asks for the next batch, where another position in the epoch could stand.
+NEXT = object()
+
+# After this many wrong guesses in a row, no more guessing for a while.
+_WRONG_GUESSES = 3
+_PAUSE = 32
+
+# Bytes of a batch that comes from the system anew each time.
+_WORTH_KEEPING = 1 << 20
+
+# Without a global lock, reference counts are not the whole truth.
+_COUNTS_REFERENCES = getattr(sys, "_is_gil_enabled", lambda: True)()
+
+
+@dataclasses.dataclass(eq=False, slots=True)
+class Order:
+    """Which samples come next: the state of Keras's `Iterator`.
+
+    Attributes:
+        n: Number of samples.
+        batch_size: Samples in a batch.
+        shuffle: Whether each epoch is a new permutation.
+        seed: Seed of the first batch, or None to go on in the stream.
+        batch_index: Batches handed out in this epoch by `next`.
+        total_batches_seen: Batches handed out in all, which the seed counts on.
+        index_array: This epoch's order, int64, or None before the first batch.
+        started: Whether `next` was called; its first call begins an epoch in any case.
+    """
+
+    n: int
+    batch_size: int
+    shuffle: bool
+    seed: int | None
+    batch_index: int = 0
+    total_batches_seen: int = 0
+    index_array: np.ndarray | None = None
+    started: bool = False
+
+    def copy(self):
+        """Returns a copy that goes its own way."""
+        return dataclasses.replace(self)
+
+    def same(self, other):
+        """Whether the next batches of both are the same."""
+        return self.index_array is other.index_array and all(
+            getattr(self, name) == getattr(other, name) for name in _COMPARED
+        )
+
+    def __len__(self):
+        return (self.n + self.batch_size - 1) // self.batch_size
+
+    def reshuffle(self, rng):
+        """Begins an epoch: a new order from the stream."""
+        self.index_array = rng.permutation(self.n) if self.shuffle else np.arange(self.n)
+
+    def next(self, rng, begin_epoch=None):
+        """Returns the samples of the next batch and steps on; the last of an epoch may be short.
+
+        Args:
+            rng: The stream.
+            begin_epoch: What to call for a new order in place of `reshuffle`.
+        """
+        if not self.started:
+            self.started, self.batch_index = True, 0
+        self._seed(rng)
+        if self.batch_index == 0:
+            begin_epoch() if begin_epoch else self.reshuffle(rng)
+        start = self.batch_index * self.batch_size % self.n if self.n else 0
+        self.batch_index = self.batch_index + 1 if self.n > start + self.batch_size else 0
+        self.total_batches_seen += 1
+        return self.index_array[start : start + self.batch_size]
+
+    def item(self, position, rng, begin_epoch=None):
+        """Returns the samples of one batch of the epoch.
+
+        Args:
+            position: Which batch.
+            rng: The stream.
+            begin_epoch: As for `next`.
+
+        Raises:
+            ValueError: If there are not that many batches.
+        """
+        if position >= len(self):
+            raise ValueError(
+                f"Asked to retrieve element {position}, but the Sequence has length {len(self)}"
+            )
+        self._seed(rng)
+        self.total_batches_seen += 1
+        if self.index_array is None:
+            begin_epoch() if begin_epoch else self.reshuffle(rng)
+        return self.index_array[self.batch_size * position : self.batch_size * (position + 1)]
+
+    def _seed(self, rng):
+        if self.seed is not None:
+            rng.seed(self.seed + self.total_batches_seen)
+
+
+_COMPARED = [field.name for field in dataclasses.fields(Order) if field.name != "index_array"]
+
+
+@dataclasses.dataclass(eq=False, slots=True)
+class _Batch:
+    """A batch under way, and what has to hold for it to be the one that is asked for."""
+
+    augmentation: Augmentation
+    item: object  # what `it[item]` asked for, or NEXT
+    before: Order
+    order: Order  # after it
+    index: np.ndarray
+    place: np.ndarray  # where the index was read, in the order
+    table: np.ndarray
+    hash_limit: float | None
+    hashes: list[int]
+    images: np.ndarray
+    job: object
+    errors: dict[int, Exception]  # of images that could not be read, once the job is done
+    rng: np.random.RandomState  # the stream, after it
+    stream_before: bytes | None  # where the global stream had to be, if it was guessed
+    stream_start: bytes | None  # where the parameters begin, if a function may draw between them
+    stream_after: bytes | None
+    doubles: np.ndarray | None  # first number of each row, as long as the function does not draw
+
+
+class _Buffers:
+    """Memory for batches, used again when nobody has the batch any more.
+
+    A new array of many megabytes comes from the system page by page, each of them cleared first,
+    which takes a fifth of the time of augmenting into it.
+    """
+
+    def __init__(self, kept):
+        self._kept = kept
+        self._arrays = []
+        self._lock = threading.Lock()
+
+    def array(self, shape):
+        """Returns a float32 array of any content; if large, a view, which its owner is known by."""
+        with self._lock:
+            for owner in self._arrays:
+                # the list, this loop and getrefcount; a view, or what was made of it, is one more
+                if sys.getrefcount(owner) <= 3 and owner.shape == shape:
+                    return owner[:]
+            owner = np.empty(shape, dtype=np.float32)
+            if owner.nbytes < _WORTH_KEEPING or not _COUNTS_REFERENCES:
+                return owner
+            self._arrays = [*self._arrays, owner][-self._kept :]
+            return owner[:]
+
+    def clear(self):
+        """Forgets all of them."""
+        self._arrays = []
+
+
+class BatchMaker:
+    """Makes the batches of one iterator.
+
+    Args:
+        source: Where the images come from.
+        generator: An `ImageDataGenerator` of any kind.
+        data_format: Layout of images and batches.
+        dtype: Type of the batches.
+        workers: Number of threads; 0: everything in the calling thread.
+        prefetch: Number of batches to prepare ahead.
+    """
+
+    def __init__(self, source, generator, data_format, dtype, workers, prefetch):
+        self._source = source
+        self._generator = generator
+        self._data_format = data_format
+        self._dtype = np.dtype(dtype)
+        self._workers = workers
+        self._prefetch = prefetch if workers else 0
+        self._hash_limit = None
+        self._buffers = _Buffers(self._prefetch + 2)
+        self._pool = None
+        self._augmentation = None
+        self._ahead = collections.deque()
+        self._spare_streams = []
+        self._last_stream = None
+        self._last_item = NEXT
+        self._wrong = 0
+        self._pause = 0
+        self._function_draws = None  # the preprocessing function that was seen to draw
+        self._current_augmentation()
+
+    @property
+    def source(self):
+        """Where the images come from."""
+        return self._source
+
+    @source.setter
+    def source(self, source):
+        self._drop_guesses()
+        self._source = source
+        self._augmentation = None
+
+    def follow(self, generator, dtype, hash_limit):
+        """Takes on what a user may have changed in the iterator.
+
+        Args:
+            generator: An `ImageDataGenerator` of any kind.
+            dtype: Type of the batches.
+            hash_limit: Bound of the numbers drawn for file names, or None to draw none.
+        """
+        self._generator = generator
+        self._dtype = np.dtype(dtype)
+        self._hash_limit = hash_limit
+
+    @property
+    def draws_in_between(self):
+        """Whether the next batch lets user code draw from the global stream on its way."""
+        return getattr(self._generator, "preprocessing_function", None) is not None
+
+    def stop(self):
+        """Drops what was prepared ahead, and the threads. The next batch starts them again."""
+        self._drop_guesses()
+        self._pool = None
+        self._buffers.clear()
+        self._source.close()
+
+    def __del__(self):
+        # a failed constructor may come here without its attributes
+        for batch in getattr(self, "_ahead", ()):
+            batch.job.cancel()
+
+    def take(self, order, item=NEXT):
+        """Starts the batch that is asked for, and those that may come after it.
+
+        Args:
+            order: State of the iterator; it is left as it is.
+            item: Position in the epoch, or NEXT.
+
+        Returns:
+            A batch for `finish`, with the iterator's state after it and its stream. Call this under
+            the iterator's lock.
+        """
+        augmentation = self._current_augmentation()
+        batch = None
+        if augmentation is not None and self._ahead:
+            batch = self._matching(order, item, augmentation)
+        if batch is None:
+            stream = self._fresh_stream() if order.seed is not None else global_stream()
+            batch = self._start(augmentation, order, item, stream)
+        if augmentation is not None:
+            self._look_ahead(augmentation, batch)
+            if order.seed is not None:
+                # the stream of the batch before is done with; a new one takes long to make
+                if self._last_stream is not None:
+                    self._spare_streams.append(self._last_stream)
+                self._last_stream = batch.rng
+        self._last_item = item
+        return batch
+
+    def make(self, index, bad_image):
+        """Returns what `finish` returns for any index, drawn from the global stream."""
+        order = Order(n=0, batch_size=1, shuffle=False, seed=None)
+        batch = self._prepare(
+            self._current_augmentation(), order, order, NEXT, index, global_stream()
+        )
+        return self.finish(batch, bad_image)
+
+    def finish(self, batch, bad_image):
+        """Waits for a batch.
+
+        Args:
+            batch: What `take` returned.
+            bad_image: Function to call with the position and the exception of each image that
+                could not be read; it raises, or the image is left out.
+
+        Returns:
+            `(images, index, hashes)`: the array for the user, its samples, and a number for each
+            file name.
+        """
+        augmentation = batch.augmentation
+        hashes = batch.hashes
+        if augmentation is None:
+            images = np.zeros((len(batch.index), *self._source.shape), dtype=self._dtype)
+            with lent_to_user_code(batch.rng, batch.stream_start):
+                self._image_by_image(batch, images, 0, bad_image)
+                hashes = self._draw_hashes(global_stream(), len(images))
+        else:
+            batch.job.wait()
+            images = batch.images
+            if augmentation.function is not None:
+                with lent_to_user_code(batch.rng, batch.stream_start):
+                    images = self._apply_function(batch, bad_image)
+                    hashes = self._draw_hashes(global_stream(), len(images))
+            augmentation.warn_unfitted()
+        if not batch.errors:
+            return images, batch.index, hashes
+        for place in sorted(batch.errors):
+            bad_image(int(batch.index[place]), batch.errors[place])
+        good = [place for place in range(len(images)) if place not in batch.errors]
+        return images[good], batch.index[good], [hashes[k] for k in good] if hashes else hashes
+
+    # ---- settings ----
+
+    def _current_augmentation(self):
+        """The settings as they are now; None: the generator has to be asked for each image."""
+        generator = self._generator
+        overridden = getattr(generator, "_overrides_methods", None)
+        if (
+            overridden is None
+            or overridden()
+            or self._dtype != np.float32
+            or generator.dtype != self._dtype
+            or generator.data_format != self._data_format
+            or (
+                self._function_draws is not None
+                and self._function_draws is generator.preprocessing_function
+            )
+            or (generator.brightness_range is not None and not self._brightness_in_core())
+            or not can_stand(global_stream())
+        ):
+            self._drop_guesses()
+            return None
+        if self._augmentation is None or self._augmentation.settings != settings_of(generator):
+            try:
+                self._augmentation = Augmentation(generator, self._source.shape, self._data_format)
+            except (RuntimeError, TypeError, ValueError, OverflowError):
+                # the image that is in need of the setting will say what is wrong
+                self._drop_guesses()
+                return None
+        return self._augmentation
+
+    def _brightness_in_core(self):
+        """Keras reads images in its default layout here, and Pillow knows 1, 3 or 4 channels."""
+        channels = self._source.shape[0 if self._data_format == "channels_first" else 2]
+        return self._data_format == image_data_format() and channels in (1, 3, 4)
+
+    # ---- starting batches ----
+
+    def _start(self, augmentation, order, item, stream):
+        """Draws for a batch and hands its work to the threads, leaving `order` as it is."""
+        after = order.copy()
+        index = after.next(stream) if item is NEXT else after.item(item, stream)
+        return self._prepare(augmentation, order.copy(), after, item, index, stream)
+
+    def _prepare(self, augmentation, before, after, item, index, stream):
+        batch = _Batch(
+            augmentation=augmentation,
+            item=item,
+            before=before,
+            order=after,
+            index=np.array(index, dtype=np.int64),
+            place=index,
+            table=None,
+            hash_limit=self._hash_limit,
+            hashes=[],
+            images=None,
+            job=None,
+            errors={},
+            rng=stream,
+            stream_before=None,
+            stream_start=None,
+            stream_after=None,
+            doubles=None,
+        )
+        if augmentation is None:
+            return batch
+        function = augmentation.function is not None
+        drawing = stream
+        if function:
+            # Where the function draws too, only the first row is sure: the real draws are made
+            # between the calls, and these are what they are if it does not.
+            batch.stream_start = position(stream)
+            drawing = self._fresh_stream()
+            put(drawing, batch.stream_start)
+            if augmentation.sampler.doubles:
+                doubles = drawing.random_sample((len(index), augmentation.sampler.doubles))
+                batch.doubles = doubles[:, 0]
+                put(drawing, batch.stream_start)
+        batch.table = augmentation.draw(drawing, len(index))
+        batch.hashes = self._draw_hashes(drawing, len(index))
+        if function:
+            batch.stream_after = position(drawing)
+            self._spare_streams.append(drawing)
+        batch.images = self._buffers.array((len(index), *self._source.shape))
+        batch.job, batch.errors = augmentation.job(
+            self._source,
+            batch.index,
+            batch.table,
+            batch.images,
+            self._workers,
+            standardize=not function,
+        )
+        if self._workers == 0:
+            batch.job.run()
+        else:
+            if self._pool is None:
+                self._pool = shared_pool(self._workers)
+            self._pool.submit(batch.job)
+        return batch
+
+    def _draw_hashes(self, stream, count):
+        if self._hash_limit is None:
+            return []
+        return [stream.randint(self._hash_limit) for _ in range(count)]
+
+    def _fresh_stream(self):
+        return self._spare_streams.pop() if self._spare_streams else np.random.RandomState(0)
+
+    # ---- guessing ahead ----
+
+    def _look_ahead(self, augmentation, batch):
+        if self._pause:
+            self._pause -= 1
+            return
+        if batch.item is not NEXT and not self._in_sequence(batch.item):
+            return
+        if self._ahead:
+            batch = self._ahead[-1]
+        while len(self._ahead) < self._prefetch:
+            item = NEXT
+            if batch.item is not NEXT:
+                item = batch.item + 1
+                if item >= len(batch.order):
+                    return
+            stream = self._fresh_stream()
+            before = None
+            if batch.order.seed is None:
+                before = batch.stream_after
+                if before is None:
+                    before = position(batch.rng)
+                put(stream, before)
+            try:
+                batch = self._start(augmentation, batch.order, item, stream)
+            except Exception:  # a guess must not fail: if it is right, the call itself will
+                return
+            batch.stream_before = before
+            if before is not None:
+                if batch.stream_after is None:
+                    batch.stream_after = position(stream)
+                self._spare_streams.append(stream)
+            self._ahead.append(batch)
+
+    def _in_sequence(self, item):
+        """Whether somebody asks for one item after the other."""
+        return item == 0 or (self._last_item is not NEXT and item == self._last_item + 1)
+
+    def _matching(self, order, item, augmentation):
+        """Returns the batch that was guessed right, or None after dropping all guesses."""
+        batch = self._ahead[0]
+        if (
+            batch.augmentation is augmentation
+            and batch.item == item
+            and batch.before.same(order)
+            and batch.place.tobytes() == batch.index.tobytes()
+            and batch.hash_limit == self._hash_limit
+            and not batch.job.is_lost()
+            and self._step_global_stream(batch)
+        ):
+            if batch.stream_before is not None:
+                batch.rng = global_stream()
+            self._wrong = 0
+            return self._ahead.popleft()
+        self._drop_guesses()
+        self._wrong += 1
+        if self._wrong >= _WRONG_GUESSES:
+            self._wrong = 0
+            self._pause = _PAUSE
+        return None
+
+    def _step_global_stream(self, batch):
+        """Steps the global stream over a guessed batch, if it stands where the guess began."""
+        if batch.stream_before is None:
+            return True
+        stream = global_stream()
+        if position(stream) != batch.stream_before:
+            return False
+        put(stream, batch.stream_start or batch.stream_after)
+        return True
+
+    def _drop_guesses(self):
+        while self._ahead:
+            self._ahead.popleft().job.cancel()
+
+    # ---- user code, in the calling thread ----
+
+    def _apply_function(self, batch, bad_image):
+        """Calls the preprocessing function on each image, as the stream is left by the one before.
+
+        The rows of the table are drawn again, one by one, from the stream that the function sees.
+        They differ only if the function draws from it; then the rest is made image by image.
+        """
+        augmentation = batch.augmentation
+        images = self._buffers.array(batch.images.shape)
+        standardized = False
+        for i, image in enumerate(batch.images):
+            drawn_anew = self._draw_again(batch, i)
+            if drawn_anew is not None:
+                self._function_draws = augmentation.function
+                if not standardized:
+                    augmentation.standardize(images[:i])
+                self._image_by_image(batch, images, i, bad_image, drawn_anew)
+                return images
+            if i in batch.errors:
+                images[i] = 0
+                continue
+            result = augmentation.function(image)
+            if not standardized and not (
+                isinstance(result, np.ndarray)
+                and result.dtype == np.float32
+                and result.shape == image.shape
+            ):
+                # in the result's own type, as Keras does
+                augmentation.standardize(images[:i])
+                standardized = True
+            images[i] = self._generator._normalize(result) if standardized else result
+        if not standardized:
+            augmentation.standardize(images)
+        return images
+
+    def _draw_again(self, batch, i):
+        """Draws one row where the stream now stands; None if it is the row drawn before."""
+        augmentation, stream = batch.augmentation, global_stream()
+        if batch.doubles is not None:
+            doubles = stream.random_sample(augmentation.sampler.doubles)
+            if doubles[0] == batch.doubles[i]:
+                return None
+            row = augmentation.from_doubles(doubles[np.newaxis])[0]
+        else:
+            row = augmentation.draw(stream, 1)[0]
+            if np.array_equal(row, batch.table[i], equal_nan=True):
+                return None
+        return augmentation.sampler.to_dict(row)
+
+    def _image_by_image(self, batch, images, start, bad_image, params=None):
+        """Asks the generator for each image, as Keras does, from `np.random`."""
+        generator = self._generator
+        for i in range(start, len(batch.index)):
+            try:
+                image = self._source.image(batch.index[i], self._dtype)
+            except Exception as error:
+                batch.errors[i] = error
+                bad_image(int(batch.index[i]), error)
+                if params is None:  # left out, but drawn for: the others stay as they were
+                    generator.get_random_transform(self._source.shape)
+                params = None
+                continue
+            if params is None:
+                params = generator.get_random_transform(image.shape)
+            images[i] = generator.standardize(generator.apply_transform(image, params))
+            params = None

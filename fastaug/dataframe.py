@@ -1,0 +1,325 @@
+"""Images named in a dataframe, as an index: paths, labels, weights, subsets; no pixels.
+
+Owns the checks of the columns and of the files they name. It takes a pandas dataframe as it comes
+and never imports pandas itself.
+"""
+
+import itertools
+import os
+
+import numpy as np
+
+from fastaug.directory import (
+    FORMATS,
+    Progress,
+    check_class_mode,
+    join_all,
+    map_waiting,
+    one_hot,
+    warn,
+)
+from fastaug.keras_backend import print_message
+
+_UNLABELLED = ("input", "multi_output", "raw", None)
+# From this many names in a folder on, listing the folder is faster than asking for each file;
+# where it holds far more files than that, the listing stops early.
+_NAMES_TO_LIST = 16
+_ENTRIES_TO_LIST = 1000
+_ENTRIES_PER_NAME = 4
+
+
+class DataFrameIndex:
+    """The images that a dataframe names, one in a row, in the order of its rows.
+
+    Prints how many images, and how many classes, it found. The dataframe stays as it is.
+
+    Args:
+        dataframe: A pandas dataframe.
+        directory: Folder that the paths start from. None: they are whole paths.
+        x_col: Column of the paths.
+        y_col: Column of the labels; a list of columns for 'multi_output', and for 'raw' if wanted.
+        weight_col: Column of the sample weights, or None.
+        classes: The classes to use, in the order of their labels; rows of others are left out.
+            Empty or None: all, sorted.
+        class_mode: 'categorical', 'binary', 'sparse', 'input', 'multi_output', 'raw' or None: what
+            labels a batch has.
+        split: `(start, stop)`, the part of all rows to keep, as fractions. None: all of them.
+        validate_filenames: Whether to leave out rows whose path names no file, or has another
+            ending than `formats`.
+        formats: Tuple of endings of image files, in lower case.
+
+    Attributes:
+        directory, class_mode, split: As given; `directory` is '' for None.
+        filenames: Paths as the dataframe has them.
+        filepaths: The same, joined to `directory`.
+        classes: List of labels, each an int or a list of them. Only if the class mode is
+            'categorical', 'binary' or 'sparse'.
+        class_indices: Dict from the name of a class to its label. Only in these class modes too.
+        sample_weight: Array of weights, or None.
+        samples: Number of images.
+
+    Raises:
+        ValueError: If `class_mode` is not one of the above, or 'binary' does not have two classes.
+        TypeError: If `y_col` is no list for 'multi_output', or a column has values of a wrong type.
+        KeyError: If a column is missing.
+    """
+
+    allowed_class_modes = {  # noqa: RUF012
+        "binary",
+        "categorical",
+        "input",
+        "multi_output",
+        "raw",
+        "sparse",
+        None,
+    }
+
+    def __init__(
+        self,
+        dataframe,
+        directory=None,
+        x_col="filename",
+        y_col="class",
+        weight_col=None,
+        classes=None,
+        class_mode="categorical",
+        split=None,
+        validate_filenames=True,
+        formats=FORMATS,
+    ):
+        frame = dataframe.copy()
+        self.directory = directory or ""
+        self.class_mode = class_mode
+        self.split = split
+        check_class_mode(class_mode, self.allowed_class_modes)
+        _check_columns(frame, x_col, y_col, weight_col, classes, class_mode)
+
+        if validate_filenames and len(frame) == 0:
+            frame = frame[[]]  # as in Keras, whose empty mask selects columns: a KeyError follows
+        elif validate_filenames:
+            valid = np.array(
+                _are_images(join_all(self.directory, frame[x_col].tolist()), formats), dtype=bool
+            )
+            if invalid := len(valid) - int(valid.sum()):
+                warn(
+                    f'Found {invalid} invalid image filename(s) in x_col="{x_col}". '
+                    "These filename(s) will be ignored."
+                )
+            frame = frame[valid]
+        labels = None
+        if class_mode not in _UNLABELLED:
+            labels, classes = _known_labels(frame[y_col].tolist(), classes)
+            self.class_indices = dict(zip(classes, range(len(classes)), strict=True))
+            known = np.array([label is not None for label in labels], dtype=bool)
+            if not known.all():
+                frame = frame[known]
+                labels = [label for label in labels if label is not None]
+        if split:
+            start, stop = (int(part * len(frame)) for part in split)
+            frame = frame.iloc[start:stop, :]
+            labels = None if labels is None else labels[start:stop]
+        if labels is not None:
+            self.classes = _numbers_of(labels, self.class_indices)
+
+        self.filenames: list[str] = frame[x_col].tolist()
+        self.sample_weight = frame[weight_col].values if weight_col else None
+        if class_mode == "multi_output":
+            self._targets = [np.array(frame[column].tolist()) for column in y_col]
+        elif class_mode == "raw":
+            self._targets = frame[y_col].values
+        self.samples = len(self.filenames)
+        message = (
+            f"Found {self.samples} {'validated' if validate_filenames else 'non-validated'} "
+            "image filenames"
+        )
+        if labels is not None:
+            message += f" belonging to {len(classes)} classes"
+        print_message(message + ".")
+        self.filepaths = join_all(self.directory, self.filenames)
+
+    def __len__(self):
+        return self.samples
+
+    @property
+    def labels(self):
+        """The labels of all images: `classes`, or the values of the columns."""
+        return self._targets if self.class_mode in ("multi_output", "raw") else self.classes
+
+    def labels_of(self, index_array, dtype):
+        """Returns the labels of a batch, or None if the class mode asks for none.
+
+        For 'input' it is None too: there the images themselves are the labels.
+
+        Args:
+            index_array: Positions of the images of the batch.
+            dtype: Type of the labels; 'multi_output' and 'raw' have types of their own.
+        """
+        if self.class_mode in ("input", None):
+            return None
+        index_array = np.asarray(index_array, dtype=np.intp)
+        if self.class_mode == "multi_output":
+            return [target[index_array] for target in self._targets]
+        if self.class_mode == "raw":
+            return self._targets[index_array]
+        labels = [self.classes[i] for i in index_array.tolist()]
+        if self.class_mode != "categorical":
+            return np.array(labels, dtype=dtype)
+        rows, columns = [], []
+        for row, label in enumerate(labels):
+            if isinstance(label, list):
+                rows += [row] * len(label)
+                columns += label
+            else:
+                rows.append(row)
+                columns.append(label)
+        return one_hot(rows, columns, (len(labels), len(self.class_indices)), dtype)
+
+
+def _values(frame, column):
+    """Returns the values of a column; where a list names columns, or a name occurs twice, these."""
+    data = frame[column]
+    if data.ndim == 1:
+        return data.tolist()
+    return [data.iloc[:, position] for position in range(data.shape[1])]
+
+
+def _all_of(values, types):
+    return all(issubclass(kind, types) for kind in set(map(type, values)))
+
+
+def _check_columns(frame, x_col, y_col, weight_col, classes, class_mode):
+    """Checks that the columns have values of the types that the class mode needs.
+
+    Raises:
+        ValueError: If there are not two classes for 'binary'.
+        TypeError: If `y_col` is no list for 'multi_output', or a column has values of a wrong type.
+    """
+    if class_mode == "multi_output" and not isinstance(y_col, list):
+        raise TypeError(
+            f'If class_mode="{class_mode}", y_col must be a list. Received {type(y_col).__name__}.'
+        )
+    if not _all_of(_values(frame, x_col), str):
+        raise TypeError(f"All values in column x_col={x_col} must be strings.")
+    if class_mode in ("binary", "sparse") and not _all_of(_values(frame, y_col), str):
+        raise TypeError(
+            f'If class_mode="{class_mode}", y_col="{y_col}" column values must be strings.'
+        )
+    if class_mode == "binary":
+        if classes:
+            if (number := len(set(classes))) != 2:
+                raise ValueError(
+                    f'If class_mode="binary" there must be 2 classes. {number} class/es were given.'
+                )
+        elif (number := frame[y_col].nunique()) != 2:
+            raise ValueError(
+                f'If class_mode="binary" there must be 2 classes. Found {number} classes.'
+            )
+    if class_mode == "categorical" and not _all_of(_values(frame, y_col), (str, list, tuple)):
+        raise TypeError(
+            f'If class_mode="{class_mode}", y_col="{y_col}" column '
+            "values must be type string, list or tuple."
+        )
+    if classes and class_mode in _UNLABELLED:
+        warn(f'`classes` will be ignored given the class_mode="{class_mode}"')
+    if weight_col and not issubclass(frame[weight_col].dtype.type, np.number):
+        raise TypeError(f"Column weight_col={weight_col} must be numeric.")
+
+
+def _known_labels(labels, classes):
+    """Leaves out of labels what is not in the classes.
+
+    Args:
+        labels: List of strings, lists and tuples.
+        classes: The classes. Empty or None: all that occur, sorted.
+
+    Returns:
+        The labels, None in place of those with nothing left; and the list of classes.
+    """
+    if not classes:
+        found = set()
+        for label in labels:
+            if isinstance(label, str):
+                found.add(label)
+            else:
+                found.update(label)
+        return labels, sorted(found)
+    classes = list(dict.fromkeys(classes))
+    known = set(classes)
+
+    def kept(label):
+        if isinstance(label, str):
+            return label if label in known else None
+        return [name for name in label if _is_in(name, known)] or None
+
+    return [kept(label) for label in labels], classes
+
+
+def _is_in(name, known):
+    try:
+        return name in known
+    except TypeError:  # a list within a list: not hashable, so not a class
+        return False
+
+
+def _numbers_of(labels, class_indices):
+    """Returns the number of each label, a list of numbers for a list or tuple of names."""
+    return [
+        class_indices[label] if isinstance(label, str) else [class_indices[name] for name in label]
+        for label in labels
+    ]
+
+
+def _are_images(paths, formats):
+    """Returns for each path whether it has one of the endings and names a file."""
+    valid = [path.lower().endswith(formats) for path in paths]
+    folders: dict[str, list[int]] = {}
+    for position, path in enumerate(paths):
+        if valid[position]:
+            folders.setdefault(path[: path.rfind("/") + 1], []).append(position)
+    with Progress() as progress:
+
+        def check(folder):
+            positions = folders[folder]
+            return _are_files(folder, [paths[position] for position in positions], progress)
+
+        for folder, found in zip(folders, map_waiting(check, list(folders), progress), strict=True):
+            for position, is_file in zip(folders[folder], found, strict=True):
+                valid[position] = is_file
+    return valid
+
+
+def _are_files(folder, paths, progress):
+    """Returns for each path in a folder whether it names a file, or a link to one.
+
+    Args:
+        folder: The folder, with a slash at its end, or ''.
+        paths: The paths, which all start with `folder`.
+        progress: A `Progress`.
+    """
+    progress.add(len(paths))
+    listed = set()
+    if len(paths) >= _NAMES_TO_LIST:
+        listed = _regular_files(folder, _ENTRIES_TO_LIST + _ENTRIES_PER_NAME * len(paths))
+        # In a folder that may be listed but not entered, no file can be read.
+        if listed and not os.path.isfile(folder + next(iter(listed))):  # noqa: PTH113 (strings)
+            listed = set()
+    found = []
+    for position, path in enumerate(paths):
+        if position % 1024 == 1023:
+            progress.add(0)
+        # What is not listed, the system decides: links, letters of another case, paths with ..
+        found.append(path[len(folder) :] in listed or os.path.isfile(path))  # noqa: PTH113
+    return found
+
+
+def _regular_files(folder, limit):
+    """Returns names of files in a folder, links not among them, from its first `limit` entries."""
+    try:
+        with os.scandir(folder or ".") as entries:
+            return {
+                entry.name
+                for entry in itertools.islice(entries, limit)
+                if entry.is_file(follow_symlinks=False)
+            }
+    except (OSError, ValueError):  # not to be listed, or no name of a folder
+        return set()

@@ -1,0 +1,326 @@
+"""Images in a tree of class folders, as an index: paths, labels, subsets; no pixels.
+
+Owns the scan of the tree, the progress shown meanwhile, and what it shares with the index of a
+dataframe: labels as a batch, and words to the user. It knows nothing of decoding or of iterators.
+"""
+
+import collections
+import concurrent.futures
+import errno
+import itertools
+import os
+import pathlib
+import sys
+import threading
+import time
+import warnings
+
+import numpy as np
+
+from fastaug.keras_backend import print_message
+
+FORMATS = ("png", "jpg", "jpeg", "bmp", "ppm", "tif", "tiff")
+
+_ENTRIES_AT_ONCE = 4096
+_SECONDS_UNTIL_PROGRESS = 2.0
+_SECONDS_UNTIL_THREADS = 0.1
+_THREADS = 8
+# The kernel follows 40 links in one path. Links that lead back to their own folder end there, but
+# two of them side by side open 2 ** 40 paths; nothing real comes near these two numbers.
+_DEEP_LINKS = 16
+_VISITS_OF_A_DEEP_LINK = 10_000
+
+
+class DirectoryIndex:
+    """The images under a folder that has one folder for each class, in Keras's order.
+
+    Prints how many images and classes it found.
+
+    Args:
+        directory: The folder.
+        classes: Names of the folders to use, in the order of their labels. Empty or None: all,
+            sorted by name.
+        class_mode: 'categorical', 'binary', 'sparse', 'input' or None: what labels a batch has.
+        split: `(start, stop)`, the part of each class to keep, as fractions. None: all of it.
+        follow_links: Whether to enter linked folders below the folders of the classes.
+        formats: Tuple of endings of the files to list, in lower case.
+
+    Attributes:
+        directory, class_mode, split: As given.
+        filenames: Paths of the images, relative to `directory`.
+        filepaths: The same, joined to `directory`.
+        classes: int32 array of the labels.
+        class_indices: Dict from the name of a class to its label.
+        num_classes: Number of class folders.
+        samples: Number of images.
+        sample_weight: None; files in folders have no weights.
+
+    Raises:
+        ValueError: If `class_mode` is not one of the above.
+        OSError: If `directory` cannot be listed, or links in it lead in endless circles.
+        KeyError: If a name in `classes` is a path whose last part is not in `classes` too.
+    """
+
+    allowed_class_modes = {"categorical", "binary", "sparse", "input", None}  # noqa: RUF012
+
+    sample_weight = None
+
+    def __init__(
+        self,
+        directory,
+        classes=None,
+        class_mode="categorical",
+        split=None,
+        follow_links=False,
+        formats=FORMATS,
+    ):
+        check_class_mode(class_mode, self.allowed_class_modes)
+        self.directory = directory
+        self.class_mode = class_mode
+        self.split = split
+        if not classes:
+            classes = _folders(directory)
+        self.num_classes = len(classes)
+        self.class_indices = dict(zip(classes, range(len(classes)), strict=True))
+
+        tops = [os.path.join(directory, name) for name in classes]  # noqa: PTH118 (text of errors)
+        self.filenames: list[str] = []
+        labels, counts = [], []
+        warned = False
+        with Progress() as progress:
+            scans = map_waiting(
+                lambda top: _images_below(top, formats, follow_links, progress), tops, progress
+            )
+        for top, (names, has_tiff) in zip(tops, scans, strict=True):
+            if has_tiff and not warned:
+                warned = True
+                warn(
+                    'Using ".tiff" files with multiple bands '
+                    "will cause distortion. Please verify your output."
+                )
+            if split:
+                names = names[int(split[0] * len(names)) : int(split[1] * len(names))]
+            if names:
+                labels.append(self.class_indices[os.path.basename(top)])  # noqa: PTH119 (strings)
+                counts.append(len(names))
+                self.filenames += names
+        self.samples = len(self.filenames)
+        self.classes = np.repeat(np.array(labels, dtype="int32"), counts)
+        print_message(f"Found {self.samples} images belonging to {self.num_classes} classes.")
+        self.filepaths = join_all(directory, self.filenames)
+
+    def __len__(self):
+        return self.samples
+
+    @property
+    def labels(self):
+        """The labels of all images."""
+        return self.classes
+
+    def labels_of(self, index_array, dtype):
+        """Returns the labels of a batch, or None if the class mode asks for none.
+
+        For 'input' it is None too: there the images themselves are the labels.
+
+        Args:
+            index_array: Positions of the images of the batch.
+            dtype: Type of the labels.
+        """
+        if self.class_mode in ("input", None):
+            return None
+        labels = np.asarray(self.classes)[np.asarray(index_array, dtype=np.intp)]
+        if self.class_mode != "categorical":
+            return labels.astype(dtype)
+        return one_hot(
+            np.arange(len(labels)), labels, (len(labels), len(self.class_indices)), dtype
+        )
+
+
+def _folders(directory):
+    """Returns the names of the folders in a folder, sorted; links to folders count."""
+    names = sorted(os.listdir(directory))  # noqa: PTH208 (Keras's names and errors)
+    return [name for name in names if os.path.isdir(os.path.join(directory, name))]  # noqa: PTH112, PTH118
+
+
+def _images_below(top, formats, follow_links, progress):
+    """Lists the image files of a class.
+
+    Args:
+        top: Path of the folder of the class. Where it cannot be read, it has no files.
+        formats: Endings of the files.
+        follow_links: Whether to enter linked folders.
+        progress: A `Progress`.
+
+    Returns:
+        The paths, relative to the folder above `top`, in order of their folders' paths and then
+        by name; and whether there are files that end in '.tiff'.
+
+    Raises:
+        OSError: If linked folders lead in endless circles.
+    """
+    nothing = top[:0]  # str, or bytes as the path is
+    found = []
+    has_tiff = False
+    visits: collections.Counter = collections.Counter()
+    stack = [(top, os.path.join(os.path.basename(top), nothing), 0)]  # noqa: PTH118, PTH119
+    while stack:
+        folder, prefix, links = stack.pop()
+        try:
+            entries = _entries(folder, progress)
+        except OSError:
+            continue  # as os.walk does: all of the folder or nothing
+        names = []
+        for entry in entries:
+            name = entry.name
+            try:
+                is_folder = entry.is_dir()
+            except OSError:  # too many links: a file, as for os.walk
+                is_folder = False
+            if is_folder:
+                linked = entry.is_symlink()
+                if linked and not follow_links:
+                    continue
+                path = os.path.join(folder, name)  # noqa: PTH118 (strings, many)
+                if linked and links >= _DEEP_LINKS:
+                    link = (entry.inode(), name)
+                    visits[link] += 1
+                    if visits[link] > _VISITS_OF_A_DEEP_LINK:
+                        raise OSError(errno.ELOOP, "Linked folders lead in endless circles", path)
+                stack.append((path, os.path.join(prefix, name, nothing), links + linked))  # noqa: PTH118
+                continue
+            lower = name.lower()
+            if lower.endswith(".tiff"):
+                has_tiff = True
+            if lower.endswith(formats):
+                names.append(name)
+        if names:
+            names.sort()
+            found.append((folder, prefix, names))
+    found.sort(key=lambda item: item[0])
+    return [prefix + name for _, prefix, names in found for name in names], has_tiff
+
+
+def _entries(folder, progress):
+    """Returns what `os.scandir` finds in a folder; raises OSError if any of it cannot be read."""
+    entries: list[os.DirEntry] = []
+    with os.scandir(folder) as scan:
+        while chunk := list(itertools.islice(scan, _ENTRIES_AT_ONCE)):
+            progress.add(len(chunk))
+            entries += chunk
+    progress.add(0)
+    return entries
+
+
+class Stopped(Exception):  # noqa: N818 (nobody sees it: it ends threads whose work nobody wants)
+    """A scan was interrupted."""
+
+
+class Progress:
+    """Counts on stderr the files seen, if it is a terminal and the work takes seconds.
+
+    A context manager: the line disappears at the end. Any thread may add to it.
+    """
+
+    def __init__(self):
+        self._stream = sys.stderr if getattr(sys.stderr, "isatty", bool)() else None
+        self._lock = threading.Lock()
+        self._count = 0
+        self._next = time.perf_counter() + _SECONDS_UNTIL_PROGRESS
+        self._width = 0
+        self._stopped = False
+
+    def add(self, count):
+        """Counts more files.
+
+        Raises:
+            Stopped: If the work is no longer wanted.
+        """
+        if self._stopped:
+            raise Stopped
+        if self._stream is None:
+            return
+        with self._lock:
+            self._count += count
+            now = time.perf_counter()
+            if now < self._next:
+                return
+            self._next = now + 0.5
+            line = f"Scanning: {self._count:,} files"
+            self._width = len(line)
+            self._stream.write(f"\r{line}")
+            self._stream.flush()
+
+    def stop(self):
+        """Makes the next `add` of every thread raise `Stopped`."""
+        self._stopped = True
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        if self._width:
+            self._stream.write("\r" + " " * self._width + "\r")
+            self._stream.flush()
+
+
+def map_waiting(function, jobs, progress):
+    """Returns the results of a function for a list of jobs, in threads where threads help.
+
+    Where the system knows the files already, one thread lists them fastest: the interpreter's
+    lock passes from hand to hand otherwise. On slow and remote disks the waits add up. So this
+    goes on in threads once it has waited for most of the time.
+
+    Args:
+        function: Takes a job; reads files; calls `progress.add` often.
+        jobs: A list.
+        progress: The `Progress` to stop when a job fails.
+    """
+    results = []
+    start, used = time.perf_counter(), time.thread_time()
+    for position, job in enumerate(jobs):
+        elapsed = time.perf_counter() - start
+        if elapsed > _SECONDS_UNTIL_THREADS and time.thread_time() - used < elapsed / 2:
+            with concurrent.futures.ThreadPoolExecutor(_THREADS, "fastaug-scan") as pool:
+                try:
+                    results.extend(pool.map(function, jobs[position:]))
+                except BaseException:
+                    progress.stop()
+                    pool.shutdown(wait=True, cancel_futures=True)
+                    raise
+            break
+        results.append(function(job))
+    return results
+
+
+def check_class_mode(class_mode, allowed):
+    """Checks that a class mode is one of a set.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if class_mode not in allowed:
+        raise ValueError(f"Invalid class_mode: {class_mode}; expected one of: {allowed}")
+
+
+def one_hot(rows, columns, shape, dtype):
+    """Returns zeros, with a one at each of the given rows and columns."""
+    batch = np.zeros(shape, dtype=dtype)
+    batch[rows, columns] = 1.0
+    return batch
+
+
+def join_all(directory, names):
+    """Returns paths joined to a folder, as `os.path.join` does each; absolute ones stay."""
+    if not names:
+        return []
+    prefix = os.path.join(directory, "")  # noqa: PTH118 (keeps "./" and doubled slashes)
+    return [name if name.startswith("/") else prefix + name for name in names]
+
+
+def warn(message):
+    """Warns the user, at the user's own line: the nearest one outside of fastaug."""
+    package = pathlib.Path(__file__).parent
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and pathlib.Path(frame.f_code.co_filename).parent == package:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, stacklevel=level)

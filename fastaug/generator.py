@@ -1,0 +1,680 @@
+"""`ImageDataGenerator`: what a user sets, the flows that come of it, and work on single images."""
+
+import concurrent.futures
+import math
+import multiprocessing.pool
+import numbers
+import warnings
+
+import numpy as np
+
+from fastaug import transforms
+from fastaug.augment import Augmentation, sampler_of
+from fastaug.keras_backend import floatx, image_data_format
+from fastaug.params import check_range
+from fastaug.sources import ArraySource
+from fastaug.streams import global_stream
+from fastaug.threads import shared_pool, usable_cores
+from fastaug.warp import border_name, check_engine, check_order
+
+_DIM_ORDERINGS = {"default": None, "tf": "channels_last", "th": "channels_first"}
+
+# Keras's warnings about old arguments of `flow_from_dataframe`, in its order.
+_DEPRECATED = {
+    "has_ext": "has_ext is deprecated, filenames in the dataframe have to match the exact "
+    "filenames in disk.",
+    "sort": "sort is deprecated, batches will be created in thesame order than the filenames "
+    "provided if `shuffle`is set to `False`.",
+    "class_mode": '`class_mode="other"` is deprecated, please use `class_mode="raw"`.',
+    "drop_duplicates": "drop_duplicates is deprecated, you can drop duplicates by using the "
+    "pandas.DataFrame.drop_duplicates method.",
+}
+
+
+class ImageDataGenerator:
+    """Makes batches of randomly augmented images: Keras's `ImageDataGenerator` on every core.
+
+    The arguments up to `dtype` are Keras's, with the same meaning, order and defaults; the same
+    seed gives the same images. The order of work is: affine transform, channel shift, flips,
+    brightness, `preprocessing_function`, rescale, samplewise and featurewise standardization, ZCA.
+
+    Args:
+        featurewise_center: Whether to subtract the mean of the data set, per channel; see `fit`.
+        samplewise_center: Whether to subtract each image's own mean.
+        featurewise_std_normalization: Whether to divide by the standard deviation of the data set.
+        samplewise_std_normalization: Whether to divide each image by its own standard deviation.
+        zca_whitening: Whether to apply ZCA whitening; see `fit`.
+        zca_epsilon: Epsilon of the whitening.
+        rotation_range: Degrees, from -rotation_range to rotation_range.
+        width_shift_range: A float below 1 is a fraction of the width, from 1.0 on pixels; an int
+            `n` picks from 0..n-1 pixels, a list one of its values, both with a random sign.
+        height_shift_range: The same for the height.
+        brightness_range: Two factors to pick from between, or None.
+        shear_range: Shear angle in degrees.
+        zoom_range: `[low, high]`, or a float `z` for `[1 - z, 1 + z]`; below 1 magnifies.
+        channel_shift_range: Intensity to add to all channels, at most, on the scale of the images.
+        fill_mode: 'nearest', 'reflect', 'constant' or 'wrap', or another mode of `scipy.ndimage`.
+        cval: Value outside the image, for the constant modes.
+        horizontal_flip: Whether to flip half of the images left to right.
+        vertical_flip: Whether to flip half of the images upside down.
+        rescale: Factor for each value, or None.
+        preprocessing_function: Takes a float image of rank 3 and returns one of the same shape, or
+            None. Called in the thread that asks for a batch.
+        data_format: 'channels_last' or 'channels_first'. None: Keras's default.
+        validation_split: Fraction of the data, in (0, 1), for `subset="validation"`.
+        interpolation_order: Order of the spline that interpolates, 0 to 5.
+        dtype: Type of the batches. None: Keras's floatx. float32 is the fast one; others are made
+            image by image, as Keras does.
+        workers: Number of threads. None: one for each core that this process may use. 0: all work
+            in the calling thread. It changes the speed, never the images.
+        prefetch: Number of batches to prepare ahead.
+        pool: In place of `workers`: a `multiprocessing` Pool or ThreadPool, a
+            `concurrent.futures` executor, or an int. For images in memory it only says how many
+            threads to use.
+        dim_ordering: 'tf' or 'th' in place of `data_format`, as in Keras 1; 'default' for None.
+        warp: What interpolates with orders 0 and 1: 'fused', fastaug's own; 'opencv', for order 1
+            and sides up to 256 pixels; 'auto', the faster one.
+
+    Raises:
+        ValueError: If an argument is not one of the above, or `pool` is closed.
+        RuntimeError: If `fill_mode` or `interpolation_order` is not one that SciPy has, or `pool`
+            is an executor that was shut down.
+        OverflowError: If a range is NaN or infinite.
+        TypeError: If `workers`, `prefetch` or `pool` is of the wrong type.
+    """
+
+    def __init__(
+        self,
+        featurewise_center=False,
+        samplewise_center=False,
+        featurewise_std_normalization=False,
+        samplewise_std_normalization=False,
+        zca_whitening=False,
+        zca_epsilon=1e-6,
+        rotation_range=0,
+        width_shift_range=0.0,
+        height_shift_range=0.0,
+        brightness_range=None,
+        shear_range=0.0,
+        zoom_range=0.0,
+        channel_shift_range=0.0,
+        fill_mode="nearest",
+        cval=0.0,
+        horizontal_flip=False,
+        vertical_flip=False,
+        rescale=None,
+        preprocessing_function=None,
+        data_format=None,
+        validation_split=0.0,
+        interpolation_order=1,
+        dtype=None,
+        *,
+        workers=None,
+        prefetch=2,
+        pool=None,
+        dim_ordering=None,
+        warp="auto",
+    ):
+        data_format = _data_format(data_format, dim_ordering)
+        if data_format is None:
+            data_format = image_data_format()
+        if dtype is None:
+            dtype = floatx()
+
+        self.featurewise_center = featurewise_center
+        self.samplewise_center = samplewise_center
+        self.featurewise_std_normalization = featurewise_std_normalization
+        self.samplewise_std_normalization = samplewise_std_normalization
+        self.zca_whitening = zca_whitening
+        self.zca_epsilon = zca_epsilon
+        self.rotation_range = rotation_range
+        self.width_shift_range = width_shift_range
+        self.height_shift_range = height_shift_range
+        self.shear_range = shear_range
+        self.zoom_range = zoom_range
+        self.channel_shift_range = channel_shift_range
+        self.fill_mode = fill_mode
+        self.cval = cval
+        self.horizontal_flip = horizontal_flip
+        self.vertical_flip = vertical_flip
+        self.rescale = rescale
+        self.preprocessing_function = preprocessing_function
+        self.dtype = dtype
+        self.interpolation_order = interpolation_order
+
+        if data_format not in ("channels_last", "channels_first"):
+            raise ValueError(
+                '`data_format` should be `"channels_last"` (channel after row and column) or '
+                '`"channels_first"` (channel before row and column). '
+                f"Received: {data_format}"
+            )
+        self.data_format = data_format
+        if data_format == "channels_first":
+            self.channel_axis, self.row_axis, self.col_axis = 1, 2, 3
+        else:
+            self.row_axis, self.col_axis, self.channel_axis = 1, 2, 3
+        if validation_split and not 0 < validation_split < 1:
+            raise ValueError(
+                "`validation_split` must be strictly between 0 and 1. "
+                f" Received: {validation_split}"
+            )
+        self._validation_split = validation_split
+
+        self.mean = None
+        self.std = None
+        self.zca_whitening_matrix = None
+
+        if isinstance(zoom_range, float | int):
+            self.zoom_range = [1 - zoom_range, 1 + zoom_range]
+        elif len(zoom_range) == 2 and all(isinstance(val, float | int) for val in zoom_range):
+            self.zoom_range = [zoom_range[0], zoom_range[1]]
+        else:
+            raise ValueError(
+                "`zoom_range` should be a float or a tuple or list of two floats. "
+                f"Received: {zoom_range}"
+            )
+        if zca_whitening:
+            if not featurewise_center:
+                self.featurewise_center = True
+                warnings.warn(
+                    "This ImageDataGenerator specifies `zca_whitening`, which overrides setting "
+                    "of `featurewise_center`.",
+                    stacklevel=2,
+                )
+            if featurewise_std_normalization:
+                self.featurewise_std_normalization = False
+                warnings.warn(
+                    "This ImageDataGenerator specifies `zca_whitening` which overrides setting "
+                    "of`featurewise_std_normalization`.",
+                    stacklevel=2,
+                )
+        for std, center in (
+            ("featurewise_std_normalization", "featurewise_center"),
+            ("samplewise_std_normalization", "samplewise_center"),
+        ):
+            given = {
+                "featurewise_std_normalization": featurewise_std_normalization,
+                "featurewise_center": featurewise_center,
+                "samplewise_std_normalization": samplewise_std_normalization,
+                "samplewise_center": samplewise_center,
+            }
+            if given[std] and not given[center]:
+                setattr(self, center, True)
+                warnings.warn(
+                    f"This ImageDataGenerator specifies `{std}`, which overrides setting of "
+                    f"`{center}`.",
+                    stacklevel=2,
+                )
+        if brightness_range is not None and (
+            not isinstance(brightness_range, tuple | list) or len(brightness_range) != 2
+        ):
+            raise ValueError(
+                "`brightness_range should be tuple or list of two floats. "
+                f"Received: {brightness_range}"
+            )
+        self.brightness_range = brightness_range
+
+        for name in (
+            "rotation_range",
+            "width_shift_range",
+            "height_shift_range",
+            "brightness_range",
+            "shear_range",
+            "zoom_range",
+            "channel_shift_range",
+        ):
+            check_range(name, getattr(self, name))
+        border_name(fill_mode)
+        check_order(interpolation_order)
+        check_engine(warp)
+        self.warp = warp
+        self.workers = _checked_count("workers", workers, none_allowed=True)
+        self.prefetch = _checked_count("prefetch", prefetch)
+        self.pool = pool
+        self._pool_size = _pool_size(pool)
+
+    @property
+    def _threads(self):
+        """Number of threads of a flow; 0: everything in the calling thread."""
+        if self.workers is not None:
+            return self.workers
+        return usable_cores() if self._pool_size is None else self._pool_size
+
+    def flow(
+        self,
+        x,
+        y=None,
+        batch_size=32,
+        shuffle=True,
+        sample_weight=None,
+        seed=None,
+        save_to_dir=None,
+        save_prefix="",
+        save_format="png",
+        ignore_class_split=False,
+        subset=None,
+    ):
+        """Iterates over augmented batches of images in memory.
+
+        Args:
+            x: Images of rank 4, any real type, or `(x, extra)`; see `NumpyArrayIterator`. The
+                array is read where it is, never converted as a whole.
+            y: Labels, or None.
+            batch_size: Samples in a batch.
+            shuffle: Whether to take each epoch in a new random order.
+            sample_weight: Weights, or None.
+            seed: Seed of order and parameters. None: both come from the global `np.random`.
+            save_to_dir: Folder to write each augmented image to, or None.
+            save_prefix: Prefix of the names of these files.
+            save_format: Format of these files.
+            ignore_class_split: Whether the two subsets may have different labels.
+            subset: 'training' or 'validation', if `validation_split` is set.
+
+        Returns:
+            A `NumpyArrayIterator` over `x`, `(x, y)` or `(x, y, sample_weight)`, where the images
+            are a new float32 array, or `[images, extra, ...]`.
+
+        Raises:
+            ValueError: If lengths or rank do not fit, there are no images, or the subset is
+                unknown.
+        """
+        from fastaug.iterators import NumpyArrayIterator  # imports Keras, for its base class
+
+        return NumpyArrayIterator(
+            x,
+            y,
+            self,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            sample_weight=sample_weight,
+            seed=seed,
+            data_format=self.data_format,
+            save_to_dir=save_to_dir,
+            save_prefix=save_prefix,
+            save_format=save_format,
+            ignore_class_split=ignore_class_split,
+            subset=subset,
+            dtype=self.dtype,
+        )
+
+    def flow_from_directory(
+        self,
+        directory,
+        target_size=(256, 256),
+        color_mode="rgb",
+        classes=None,
+        class_mode="categorical",
+        batch_size=32,
+        shuffle=True,
+        seed=None,
+        save_to_dir=None,
+        save_prefix="",
+        save_format="png",
+        follow_links=False,
+        subset=None,
+        interpolation="nearest",
+        keep_aspect_ratio=False,
+        *,
+        decoder="processes",
+        on_error="raise",
+        timeout=60,
+    ):
+        """Iterates over augmented batches of image files in a folder with a folder for each class.
+
+        The arguments and errors are those of `DirectoryIterator`.
+
+        Returns:
+            A `DirectoryIterator` over images, or `(images, labels)`.
+        """
+        from fastaug.iterators import DirectoryIterator  # imports Keras, for its base class
+
+        return DirectoryIterator(
+            directory,
+            self,
+            target_size=target_size,
+            color_mode=color_mode,
+            keep_aspect_ratio=keep_aspect_ratio,
+            classes=classes,
+            class_mode=class_mode,
+            data_format=self.data_format,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            seed=seed,
+            save_to_dir=save_to_dir,
+            save_prefix=save_prefix,
+            save_format=save_format,
+            follow_links=follow_links,
+            subset=subset,
+            interpolation=interpolation,
+            dtype=self.dtype,
+            decoder=decoder,
+            on_error=on_error,
+            timeout=timeout,
+        )
+
+    def flow_from_dataframe(
+        self,
+        dataframe,
+        directory=None,
+        x_col="filename",
+        y_col="class",
+        weight_col=None,
+        target_size=(256, 256),
+        color_mode="rgb",
+        classes=None,
+        class_mode="categorical",
+        batch_size=32,
+        shuffle=True,
+        seed=None,
+        save_to_dir=None,
+        save_prefix="",
+        save_format="png",
+        subset=None,
+        interpolation="nearest",
+        validate_filenames=True,
+        *,
+        decoder="processes",
+        on_error="raise",
+        timeout=60,
+        **kwargs,
+    ):
+        """Iterates over augmented batches of the image files that a dataframe names.
+
+        The arguments and errors are those of `DataFrameIterator`. Keras's old `has_ext`, `sort`
+        and `drop_duplicates` are taken with a warning and have no effect.
+
+        Returns:
+            A `DataFrameIterator` over images, `(images, labels)` or `(images, labels, weights)`.
+        """
+        from fastaug.iterators import DataFrameIterator  # imports Keras, for its base class
+
+        for name, text in _DEPRECATED.items():
+            if name == "class_mode" and class_mode == "other":
+                class_mode = "raw"
+            elif name not in kwargs:
+                continue
+            warnings.warn(text, DeprecationWarning, stacklevel=2)
+        return DataFrameIterator(
+            dataframe,
+            directory,
+            self,
+            x_col=x_col,
+            y_col=y_col,
+            weight_col=weight_col,
+            target_size=target_size,
+            color_mode=color_mode,
+            classes=classes,
+            class_mode=class_mode,
+            data_format=self.data_format,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            seed=seed,
+            save_to_dir=save_to_dir,
+            save_prefix=save_prefix,
+            save_format=save_format,
+            subset=subset,
+            interpolation=interpolation,
+            validate_filenames=validate_filenames,
+            dtype=self.dtype,
+            decoder=decoder,
+            on_error=on_error,
+            timeout=timeout,
+        )
+
+    def standardize(self, x):
+        """Applies `preprocessing_function` and the standardization, in place where it can.
+
+        Args:
+            x: Float image of rank 3, or a batch of them.
+
+        Returns:
+            The standardized images; `x` itself unless a function or ZCA made a new array.
+        """
+        if self.preprocessing_function:
+            x = self.preprocessing_function(x)
+        return self._normalize(x)
+
+    def _normalize(self, x):
+        """Does what `standardize` does after `preprocessing_function`."""
+        if self.rescale:
+            x *= self.rescale
+        if self.samplewise_center:
+            x -= np.mean(x, keepdims=True)
+        if self.samplewise_std_normalization:
+            x /= np.std(x, keepdims=True) + 1e-6
+        if self.featurewise_center and self.mean is not None:
+            x -= self.mean
+        if self.featurewise_std_normalization and self.std is not None:
+            x /= self.std + 1e-6
+        if self.zca_whitening and self.zca_whitening_matrix is not None:
+            flat = x.reshape(-1, math.prod(x.shape[-3:]))
+            x = np.reshape(flat @ self.zca_whitening_matrix, x.shape)
+        for message in self._unfitted():
+            warnings.warn(message, stacklevel=2)
+        return x
+
+    def _unfitted(self):
+        """Returns Keras's warning for each statistic that is asked for and not there."""
+        return [
+            f"This ImageDataGenerator specifies `{setting}`, but it hasn't been fit on any "
+            "training data. Fit it first by calling `.fit(numpy_data)`."
+            for setting, value in (
+                ("featurewise_center", self.mean),
+                ("featurewise_std_normalization", self.std),
+                ("zca_whitening", self.zca_whitening_matrix),
+            )
+            if getattr(self, setting) and value is None
+        ]
+
+    def get_random_transform(self, img_shape, seed=None):
+        """Draws the parameters of a transform from the global `np.random`.
+
+        Args:
+            img_shape: Shape of the image, of rank 3 in `data_format`.
+            seed: Seed for `np.random.seed`, or None.
+
+        Returns:
+            A dict for `apply_transform`: theta, tx, ty, shear, zx, zy, flip_horizontal,
+            flip_vertical, channel_shift_intensity, brightness. tx and ty are in pixels.
+        """
+        if seed is not None:
+            np.random.seed(seed)
+        sampler = sampler_of(self)
+        height, width = img_shape[self.row_axis - 1], img_shape[self.col_axis - 1]
+        return sampler.to_dict(sampler.draw(global_stream(), 1, height, width)[0])
+
+    def apply_transform(self, x, transform_parameters):
+        """Transforms an image by given parameters.
+
+        Args:
+            x: Image of rank 3 in `data_format`.
+            transform_parameters: Dict as from `get_random_transform`; what is not in it is not
+                done.
+
+        Returns:
+            An image of the same shape.
+        """
+        params = transform_parameters
+        row_axis, col_axis = self.row_axis - 1, self.col_axis - 1
+        channel_axis = self.channel_axis - 1
+        x = transforms.apply_affine_transform(
+            x,
+            params.get("theta", 0),
+            params.get("tx", 0),
+            params.get("ty", 0),
+            params.get("shear", 0),
+            params.get("zx", 1),
+            params.get("zy", 1),
+            row_axis=row_axis,
+            col_axis=col_axis,
+            channel_axis=channel_axis,
+            fill_mode=self.fill_mode,
+            cval=self.cval,
+            order=self.interpolation_order,
+        )
+        if params.get("channel_shift_intensity") is not None:
+            x = transforms.apply_channel_shift(x, params["channel_shift_intensity"], channel_axis)
+        if params.get("flip_horizontal", False):
+            x = np.flip(x, col_axis)
+        if params.get("flip_vertical", False):
+            x = np.flip(x, row_axis)
+        if params.get("brightness") is not None:
+            x = transforms.apply_brightness_shift(x, params["brightness"], False)
+        return x
+
+    def random_transform(self, x, seed=None):
+        """Transforms an image by parameters drawn from the global `np.random`.
+
+        Args:
+            x: Image of rank 3 in `data_format`.
+            seed: Seed for `np.random.seed`, or None.
+
+        Returns:
+            An image of the same shape.
+        """
+        return self.apply_transform(x, self.get_random_transform(x.shape, seed))
+
+    def fit(self, x, augment=False, rounds=1, seed=None):
+        """Computes the statistics that featurewise standardization and ZCA need.
+
+        The same NumPy expressions as Keras's, in the generator's type, so that the figures are the
+        same; `rescale` is applied before, `preprocessing_function` is not.
+
+        Args:
+            x: Images of rank 4 in `data_format`.
+            augment: Whether to compute them from randomly augmented images.
+            rounds: How often to augment each image.
+            seed: Seed for `np.random.seed`, or None.
+
+        Raises:
+            ValueError: If the rank is not 4.
+        """
+        x = np.array(x, dtype=self.dtype)
+        if x.ndim != 4:
+            raise ValueError(
+                f"Input to `.fit()` should have rank 4. Got array with shape: {x.shape}"
+            )
+        channels = x.shape[self.channel_axis]
+        if channels not in (1, 3, 4):
+            warnings.warn(
+                "Expected input to be images (as Numpy array) following the data format "
+                f'convention "{self.data_format}" (channels on axis {self.channel_axis}), i.e. '
+                f"expected either 1, 3 or 4 channels on axis {self.channel_axis}. However, it was "
+                f"passed an array with shape {x.shape} ({channels} channels).",
+                stacklevel=2,
+            )
+        if seed is not None:
+            np.random.seed(seed)
+        if self.rescale:
+            x *= self.rescale
+        if augment:
+            x = self._augmented(x, rounds)
+
+        axes = (0, self.row_axis, self.col_axis)
+        broadcast_shape = [1, 1, 1]
+        broadcast_shape[self.channel_axis - 1] = channels
+        if self.featurewise_center:
+            self.mean = np.reshape(np.mean(x, axis=axes), broadcast_shape)
+            x -= self.mean
+        if self.featurewise_std_normalization:
+            self.std = np.reshape(np.std(x, axis=axes), broadcast_shape)
+            x /= self.std + 1e-6
+        if self.zca_whitening:
+            n = len(x)
+            flat = np.reshape(x, (n, -1))
+            u, s, _ = np.linalg.svd(flat.T, full_matrices=False)
+            self.zca_whitening_matrix = (u * (np.sqrt(n) / (s + self.zca_epsilon))).dot(u.T)
+
+    def _augmented(self, x, rounds):
+        """Returns `rounds` random transforms of each image."""
+        n = len(x)
+        out = np.zeros((rounds * n, *x.shape[1:]), dtype=self.dtype)
+        if (
+            self._overrides_methods()
+            or out.dtype != np.float32
+            or self.brightness_range is not None
+        ):
+            for i in range(rounds * n):
+                out[i] = self.random_transform(x[i % n])
+        elif out.size:
+            augmentation = Augmentation(self, x.shape[1:], self.data_format)
+            index = np.tile(np.arange(n, dtype=np.int64), rounds)
+            table = augmentation.draw(global_stream(), rounds * n)
+            job, _ = augmentation.job(
+                ArraySource(x), index, table, out, self._threads, standardize=False
+            )
+            if self._threads:
+                pool = shared_pool(self._threads)
+                pool.submit(job)
+            else:
+                job.run()
+            try:
+                job.wait()
+            except BaseException:  # an interrupt: leave the rest
+                job.cancel()
+                raise
+        return out
+
+    def _overrides_methods(self):
+        """Whether a subclass has its own way with single images, which a flow then has to ask."""
+        return any(
+            name in vars(self) or getattr(type(self), name) is not getattr(ImageDataGenerator, name)
+            for name in (
+                "get_random_transform",
+                "apply_transform",
+                "random_transform",
+                "standardize",
+            )
+        )
+
+    def __getstate__(self):
+        """A pool stays in its process; a copy has as many threads."""
+        return {**vars(self), "pool": None}
+
+
+def _data_format(data_format, dim_ordering):
+    if dim_ordering is None:
+        return data_format
+    if dim_ordering not in _DIM_ORDERINGS:
+        raise ValueError(
+            f"Invalid dim_ordering: {dim_ordering}; expected one of: {sorted(_DIM_ORDERINGS)}"
+        )
+    named = _DIM_ORDERINGS[dim_ordering]
+    if None not in (named, data_format) and named != data_format:
+        raise ValueError(
+            f"dim_ordering={dim_ordering!r} means data_format={named!r}. "
+            f"Received: data_format={data_format!r}"
+        )
+    return named or data_format
+
+
+def _checked_count(name, value, none_allowed=False):
+    if value is None and none_allowed:
+        return None
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"`{name}` should be an integer. Received: {value!r}")
+    if value < 0:
+        raise ValueError(f"`{name}` should not be negative. Received: {value}")
+    return int(value)
+
+
+def _pool_size(pool):
+    """Returns how many workers a user's pool has; None: there is none."""
+    if pool is None:
+        return None
+    if isinstance(pool, multiprocessing.pool.Pool):  # a ThreadPool is one too
+        if pool._state != multiprocessing.pool.RUN:
+            raise ValueError(f"Pool not running. Received: pool={pool!r}")
+        return pool._processes
+    if isinstance(pool, concurrent.futures.Executor):
+        if getattr(pool, "_shutdown", False) or getattr(pool, "_shutdown_thread", False):
+            raise RuntimeError(
+                f"cannot schedule new futures after shutdown. Received: pool={pool!r}"
+            )
+        return getattr(pool, "_max_workers", None)
+    if isinstance(pool, bool) or not isinstance(pool, numbers.Integral):
+        raise TypeError(
+            "`pool` should be a multiprocessing pool, an executor or an integer. "
+            f"Received: {pool!r}"
+        )
+    return _checked_count("pool", pool)

@@ -1,0 +1,175 @@
+"""Single images to and from Pillow and files: the helpers of `keras.utils`, without Keras."""
+
+import io
+import pathlib
+import warnings
+
+import numpy as np
+from PIL import Image
+
+from fastaug.keras_backend import floatx, standardize_data_format
+
+INTERPOLATIONS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "hamming": Image.Resampling.HAMMING,
+    "box": Image.Resampling.BOX,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+
+def array_to_img(x, data_format=None, scale=True, dtype=None):
+    """Makes a Pillow image from an array.
+
+    Args:
+        x: Anything NumPy can read as `(height, width, channels)`, or with the channels first;
+            1, 3 or 4 channels.
+        data_format: 'channels_last' or 'channels_first'. None: Keras's default.
+        scale: Whether to stretch the values to 0..255 first. If not, they are truncated to uint8;
+            one channel with a value above 255 becomes int32.
+        dtype: Type to compute in. None: Keras's floatx.
+
+    Returns:
+        A Pillow image of mode RGBA, RGB, L or I.
+
+    Raises:
+        ValueError: If the rank is not 3, or the number of channels not 1, 3 or 4.
+    """
+    data_format = standardize_data_format(data_format)
+    x = np.asarray(x, dtype=dtype or floatx())
+    if x.ndim != 3:
+        raise ValueError(
+            f"Expected image array to have rank 3 (single image). Got array with shape: {x.shape}"
+        )
+    if data_format == "channels_first":
+        x = x.transpose(1, 2, 0)
+    if scale:
+        x = x - np.min(x)
+        highest = np.max(x)
+        if highest != 0:
+            x /= highest
+        x *= 255
+    channels = x.shape[2]
+    if channels in (3, 4):
+        return Image.fromarray(x.astype("uint8"))
+    if channels == 1:
+        return Image.fromarray(x[:, :, 0].astype("int32" if np.max(x) > 255 else "uint8"))
+    raise ValueError(f"Unsupported channel number: {channels}")
+
+
+def img_to_array(img, data_format=None, dtype=None):
+    """Makes an array from a Pillow image.
+
+    Args:
+        img: A Pillow image, or an array of rank 2 or 3 with the channels last.
+        data_format: Layout of the result, 'channels_last' or 'channels_first'. None: Keras's
+            default.
+        dtype: Type of the result. None: Keras's floatx.
+
+    Returns:
+        An array of rank 3.
+
+    Raises:
+        ValueError: If the rank is neither 2 nor 3.
+    """
+    data_format = standardize_data_format(data_format)
+    x = np.asarray(img, dtype=dtype or floatx())
+    if x.ndim not in (2, 3):
+        raise ValueError(f"Unsupported image shape: {x.shape}")
+    if x.ndim == 2:
+        x = x[:, :, np.newaxis]
+    return x.transpose(2, 0, 1) if data_format == "channels_first" else x
+
+
+def save_img(path, x, data_format=None, file_format=None, scale=True, **kwargs):
+    """Writes an array as an image file.
+
+    Args:
+        path: Path or file object.
+        x: Array as for `array_to_img`.
+        data_format: Layout of the array. None: Keras's default.
+        file_format: Format of the file. None: by the extension of the path.
+        scale: Whether to stretch the values to 0..255.
+        **kwargs: For Pillow's `Image.save`.
+    """
+    data_format = standardize_data_format(data_format)
+    if file_format is None and isinstance(path, str | pathlib.Path):
+        file_format = pathlib.Path(path).suffix[1:].lower()
+    if file_format and file_format.lower() == "jpg":
+        file_format = "jpeg"
+    img = array_to_img(x, data_format=data_format, scale=scale)
+    if img.mode == "RGBA" and file_format == "jpeg":
+        warnings.warn(
+            "The JPEG format does not support RGBA images, converting to RGB.", stacklevel=2
+        )
+        img = img.convert("RGB")
+    img.save(path, format=file_format, **kwargs)
+
+
+def load_img(
+    path, color_mode="rgb", target_size=None, interpolation="nearest", keep_aspect_ratio=False
+):
+    """Reads an image file with Pillow.
+
+    Args:
+        path: Path, or an `io.BytesIO` with the file in it.
+        color_mode: 'rgb', 'rgba' or 'grayscale'; 16- and 32-bit gray images keep their values.
+        target_size: `(height, width)` to resize to, or None.
+        interpolation: 'nearest', 'bilinear', 'bicubic', 'hamming', 'box' or 'lanczos'.
+        keep_aspect_ratio: Whether to cut the image, about its centre, to the shape of the target
+            before resizing.
+
+    Returns:
+        A Pillow image.
+
+    Raises:
+        TypeError: If `path` is neither a path nor a BytesIO.
+        ValueError: If `color_mode` or `interpolation` is not one of the above.
+    """
+    if isinstance(path, io.BytesIO):
+        img = Image.open(path)
+    elif isinstance(path, pathlib.Path | bytes | str):
+        if isinstance(path, pathlib.Path):
+            path = str(path.resolve())
+        with open(path, "rb") as file:  # noqa: PTH123 (bytes are paths too)
+            img = Image.open(io.BytesIO(file.read()))
+    else:
+        raise TypeError(f"path should be path-like or io.BytesIO, not {type(path)}")
+
+    if color_mode == "grayscale":
+        if img.mode not in ("L", "I;16", "I"):
+            img = img.convert("L")
+    elif color_mode in ("rgb", "rgba"):
+        if img.mode != color_mode.upper():
+            img = img.convert(color_mode.upper())
+    else:
+        raise ValueError('color_mode must be "grayscale", "rgb", or "rgba"')
+    if target_size is None or img.size == (target_size[1], target_size[0]):
+        return img
+
+    if interpolation not in INTERPOLATIONS:
+        raise ValueError(
+            f"Invalid interpolation method {interpolation} specified. Supported methods are "
+            f"{', '.join(INTERPOLATIONS)}"
+        )
+    box = aspect_box(img.size, target_size) if keep_aspect_ratio else None
+    return img.resize((target_size[1], target_size[0]), INTERPOLATIONS[interpolation], box=box)
+
+
+def aspect_box(size, target_size):
+    """Returns the largest box about the centre that has the shape of the target.
+
+    Args:
+        size: `(width, height)` of the image.
+        target_size: `(height, width)`.
+
+    Returns:
+        `(left, top, right, bottom)` in whole pixels.
+    """
+    width, height = size
+    target_height, target_width = target_size
+    crop_height = min(height, (width * target_height) // target_width)
+    crop_width = min(width, (height * target_width) // target_height)
+    top, left = (height - crop_height) // 2, (width - crop_width) // 2
+    return left, top, left + crop_width, top + crop_height

@@ -1,0 +1,660 @@
+"""The iterators that Keras trainers and `for` loops see: arguments and delegation only."""
+
+import contextlib
+import pathlib
+import threading
+import warnings
+
+import numpy as np
+
+from fastaug import streams
+from fastaug.batches import NEXT, BatchMaker, Order
+from fastaug.dataframe import DataFrameIndex
+from fastaug.decode import CHANNELS, Target
+from fastaug.directory import DirectoryIndex
+from fastaug.images import array_to_img
+from fastaug.keras_backend import dataset_class, floatx, image_data_format
+from fastaug.sources import ArraySource, FileSource
+from fastaug.streams import global_stream, lent_to_user_code
+from fastaug.workers import decode_pool
+
+
+def _order_attribute(name, doc):
+    def get(self):
+        return getattr(self._order, name)
+
+    def set_(self, value):
+        setattr(self._order, name, value)
+
+    return property(get, set_, doc=doc)
+
+
+class Iterator(dataset_class()):  # type: ignore[misc]
+    """Base class of iterators over batches of images, as in Keras.
+
+    A subclass implements `_get_batches_of_transformed_samples(index_array)`. It draws from the
+    global `np.random`, which a seed puts in its place for the time of each batch. A context
+    manager, which closes the iterator when left.
+
+    Args:
+        n: Number of samples, from 0.
+        batch_size: Samples in a batch, from 1.
+        shuffle: Whether to take each epoch in a new random order.
+        seed: Seed of the order and the draws, or None to go on in the global stream.
+        **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of `keras.utils.PyDataset`.
+    """
+
+    white_list_formats = ("png", "jpg", "jpeg", "bmp", "ppm", "tif", "tiff")
+
+    n = _order_attribute("n", "Number of samples.")
+    batch_size = _order_attribute("batch_size", "Samples in a batch.")
+    seed = _order_attribute("seed", "Seed, or None.")
+    shuffle = _order_attribute("shuffle", "Whether each epoch is shuffled.")
+    batch_index = _order_attribute("batch_index", "Batches of this epoch that `next` gave.")
+    total_batches_seen = _order_attribute("total_batches_seen", "Batches given in all.")
+    index_array = _order_attribute("index_array", "This epoch's order; None before the first.")
+
+    def __init__(self, n, batch_size, shuffle, seed, **kwargs):
+        super().__init__(**kwargs)
+        self._order = Order(n=n, batch_size=batch_size, shuffle=shuffle, seed=seed)
+        self.lock = threading.Lock()
+        self._own_stream = None
+
+    @property
+    def index_generator(self):
+        """An endless generator of the samples of each next batch."""
+        while True:
+            yield self._order.next(global_stream(), self._set_index_array)
+
+    def __len__(self):
+        return len(self._order)
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return self._drawn_batch(lambda: self._order.next(global_stream(), self._set_index_array))
+
+    def __getitem__(self, idx):
+        return self._drawn_batch(
+            lambda: self._order.item(idx, global_stream(), self._set_index_array)
+        )
+
+    def close(self):
+        """Ends what runs for this iterator; here nothing does."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        self.close()
+
+    @property
+    def _stream(self):
+        """The stream that the next draws come from; before the first batch, the global one."""
+        if self.seed is None or self._own_stream is None:
+            return global_stream()
+        return self._own_stream
+
+    def _drawn_batch(self, step):
+        """Makes a batch in a subclass's own way, which draws from the global `np.random`."""
+        if self.seed is not None and self._own_stream is None:
+            self._own_stream = np.random.RandomState(0)
+        with lent_to_user_code(self._stream):
+            with self.lock:
+                index_array = step()
+            return self._get_batches_of_transformed_samples(index_array)
+
+    def on_epoch_end(self):
+        """Takes the next epoch in a new order, if shuffled."""
+        with lent_to_user_code(self._stream), self.lock:
+            self._set_index_array()
+
+    def _set_index_array(self):
+        """Begins an epoch, from the global stream; a subclass may have its own order."""
+        self._order.reshuffle(global_stream())
+
+    def reset(self):
+        """Makes the next batch the first of a new epoch."""
+        self.batch_index = 0
+
+    def _get_batches_of_transformed_samples(self, index_array):
+        raise NotImplementedError
+
+
+class AugmentingIterator(Iterator):
+    """What the iterators over arrays and over files share: batches made ahead, on all cores.
+
+    Endless in a `for` loop and with `next`; `it[i]` is batch `i` of an epoch. A subclass sets
+    `image_data_generator`, `data_format`, `dtype`, `save_to_dir`, `save_prefix` and `save_format`
+    first, and implements `_with_labels`.
+
+    Args:
+        source: Where the images come from.
+        batch_size: Samples in a batch.
+        shuffle: Whether to take each epoch in a new random order.
+        seed: Seed, or None.
+        hash_limit: Bound of the numbers in the names of saved files.
+    """
+
+    def __init__(self, source, batch_size, shuffle, seed, hash_limit):
+        super().__init__(len(source), batch_size, shuffle, seed)
+        generator = self.image_data_generator
+        self._hash_limit = hash_limit
+        self._maker = BatchMaker(
+            source,
+            generator,
+            self.data_format,
+            self.dtype,
+            workers=getattr(generator, "_threads", 0),
+            prefetch=getattr(generator, "prefetch", 0),
+        )
+        # A subclass with its own idea of a batch gets Keras's way of asking for one.
+        self._asks_itself = any(
+            getattr(type(self), name) is not getattr(AugmentingIterator, name)
+            for name in ("_get_batches_of_transformed_samples", "_set_index_array")
+        )
+
+    def close(self):
+        """Ends the threads and drops what was prepared ahead.
+
+        The iterator stays where it is; the next batch starts threads again.
+        """
+        with self.lock:
+            self._maker.stop()
+
+    def __next__(self):
+        return super().__next__() if self._asks_itself else self._take(NEXT)
+
+    def __getitem__(self, idx):
+        return super().__getitem__(idx) if self._asks_itself else self._take(idx)
+
+    def _take(self, item):
+        try:
+            self._follow()
+            with streams.user_code if self._maker.draws_in_between else contextlib.nullcontext():
+                with self.lock:
+                    batch = self._maker.take(self._order, item)
+                    # in one store each, so that an interrupt leaves no half-made state
+                    self._own_stream = batch.rng
+                    self._order = batch.order
+                finished = self._maker.finish(batch, self._bad_image)
+            return self._finished(*finished)
+        except BaseException:  # also an interrupt: nothing runs on behind an exception
+            self.close()
+            raise
+
+    def _follow(self):
+        self._maker.follow(
+            self.image_data_generator, self.dtype, self._hash_limit if self.save_to_dir else None
+        )
+
+    def _get_batches_of_transformed_samples(self, index_array):
+        self._follow()
+        return self._finished(*self._maker.make(index_array, self._bad_image))
+
+    def _finished(self, images, index, hashes):
+        if self.save_to_dir:
+            folder = pathlib.Path(self.save_to_dir)
+            for image, position, number in zip(images, index, hashes, strict=True):
+                name = f"{self.save_prefix}_{position}_{number}.{self.save_format}"
+                array_to_img(image, self.data_format, scale=True).save(folder / name)
+        return self._with_labels(images, index)
+
+    def _with_labels(self, images, index):
+        raise NotImplementedError
+
+    def _bad_image(self, position, error):
+        raise error
+
+
+class NumpyArrayIterator(AugmentingIterator):
+    """Iterates over images in an array, augmented on all cores.
+
+    Args:
+        x: Images, of rank 4 in `data_format`, any real type; kept as it is. Or `(x, extra)`, where
+            extra is an array or a list of arrays of the same length, handed out with the images.
+        y: Labels, or None.
+        image_data_generator: An `ImageDataGenerator`.
+        batch_size: Samples in a batch.
+        shuffle: Whether to take each epoch in a new random order.
+        sample_weight: Weights, or None.
+        seed: Seed of the order and the parameters. None: both come from the global `np.random`.
+        data_format: 'channels_last' or 'channels_first'. None: Keras's default.
+        save_to_dir: Folder to write each augmented image to, or None.
+        save_prefix: Prefix of the names of these files.
+        save_format: Format of these files.
+        subset: 'training' or 'validation', if the generator has a `validation_split`.
+        ignore_class_split: Whether the two subsets may have different labels.
+        dtype: Type of the batches. None: Keras's floatx.
+
+    Raises:
+        ValueError: If lengths or rank do not fit, there are no images, or the subset is unknown.
+    """
+
+    def __init__(
+        self,
+        x,
+        y,
+        image_data_generator,
+        batch_size=32,
+        shuffle=False,
+        sample_weight=None,
+        seed=None,
+        data_format=None,
+        save_to_dir=None,
+        save_prefix="",
+        save_format="png",
+        subset=None,
+        ignore_class_split=False,
+        dtype=None,
+    ):
+        if data_format is None:
+            data_format = image_data_format()
+        self.dtype = floatx() if dtype is None else dtype
+        x_misc = []
+        if isinstance(x, tuple | list):
+            extra = x[1] if isinstance(x[1], list) else [x[1]]
+            x, x_misc = x[0], [np.asarray(xx) for xx in extra]
+            for xx in x_misc:
+                if len(x) != len(xx):
+                    raise ValueError(
+                        "All of the arrays in `x` should have the same length. Found a pair with: "
+                        f"len(x[0]) = {len(x)}, len(x[?]) = {len(xx)}"
+                    )
+        for name, argument, values in (("y", "labels", y), ("sample_weight", "", sample_weight)):
+            if values is not None and len(x) != len(values):
+                title = f"`{name}` ({argument})" if argument else f"`{name}`"
+                raise ValueError(
+                    f"`x` (images tensor) and {title} should have the same length. "
+                    f"Found: x.shape = {np.asarray(x).shape}, "
+                    f"{name}.shape = {np.asarray(values).shape}"
+                )
+        if subset is not None:
+            if subset not in ("training", "validation"):
+                raise ValueError(
+                    f'Invalid subset name: {subset}; expected "training" or "validation".'
+                )
+            split = int(len(x) * image_data_generator._validation_split)
+            if (
+                y is not None
+                and not ignore_class_split
+                and not np.array_equal(np.unique(y[:split]), np.unique(y[split:]))
+            ):
+                raise ValueError(
+                    "Training and validation subsets have different number of classes after the "
+                    "split. If your numpy arrays are sorted by the label, you might want to "
+                    "shuffle them."
+                )
+            part = slice(split) if subset == "validation" else slice(split, None)
+            x, x_misc = x[part], [xx[part] for xx in x_misc]
+            y = None if y is None else y[part]
+
+        x = _as_images(x, self.dtype)
+        self.x_misc = x_misc
+        if x.ndim != 4:
+            raise ValueError(
+                "Input data in `NumpyArrayIterator` should have rank 4. You passed an array with "
+                f"shape {x.shape}"
+            )
+        if x.size == 0:
+            raise ValueError(
+                "Input data in `NumpyArrayIterator` should have at least one image and one pixel. "
+                f"You passed an array with shape {x.shape}"
+            )
+        channels_axis = 3 if data_format == "channels_last" else 1
+        channels = x.shape[channels_axis]
+        if channels not in (1, 3, 4):
+            warnings.warn(
+                "NumpyArrayIterator is set to use the data format convention "
+                f'"{data_format}" (channels on axis {channels_axis}), i.e. expected either 1, 3, '
+                f"or 4 channels on axis {channels_axis}. However, it was passed an array with "
+                f"shape {x.shape} ({channels} channels).",
+                stacklevel=2,
+            )
+        self.y = None if y is None else np.asarray(y)
+        self.sample_weight = None if sample_weight is None else np.asarray(sample_weight)
+        self.image_data_generator = image_data_generator
+        self.data_format = data_format
+        self.save_to_dir = save_to_dir
+        self.save_prefix = save_prefix
+        self.save_format = save_format
+        super().__init__(ArraySource(x), batch_size, shuffle, seed, hash_limit=1e4)
+
+    @property
+    def x(self):
+        """The images; replacing them takes effect with the next batch."""
+        return self._maker.source.images
+
+    @x.setter
+    def x(self, images):
+        with self.lock:
+            self._maker.source = ArraySource(images)
+
+    def _with_labels(self, images, index):
+        if self.x_misc:
+            images = [images] + [xx[index] for xx in self.x_misc]
+        if self.y is None:
+            return images
+        if self.sample_weight is None:
+            return images, self.y[index]
+        return images, self.y[index], self.sample_weight[index]
+
+
+class _FileIterator(AugmentingIterator):
+    """What the iterators over files share: the arguments about files, and labels from an index."""
+
+    def __init__(
+        self,
+        index,
+        batch_size,
+        shuffle,
+        seed,
+        *,
+        decoder,
+        on_error,
+        timeout,
+    ):
+        self._index = index
+        for name in ("directory", "class_mode", "filenames", "samples", "class_indices",
+                     "num_classes"):  # fmt: skip
+            if hasattr(index, name):
+                setattr(self, name, getattr(index, name))
+        if on_error not in ("raise", "skip"):
+            raise ValueError(f'Invalid on_error: {on_error!r}; expected "raise" or "skip"')
+        self.on_error = on_error
+        self.bad_files = []
+        generator = self.image_data_generator
+        workers = getattr(generator, "_threads", 0)
+        source = FileSource(
+            index.filepaths,
+            Target(*self.target_size, self.color_mode, self.interpolation, self.keep_aspect_ratio),
+            self.data_format,
+            pool=decode_pool(decoder, workers, getattr(generator, "pool", None)),
+            workers=workers,
+            batch_size=batch_size,
+            timeout=timeout,
+        )
+        super().__init__(source, batch_size, shuffle, seed, hash_limit=1e7)
+
+    @property
+    def filepaths(self):
+        """Paths of the images, in the order of `filenames`."""
+        return self._maker.source.filepaths
+
+    @property
+    def labels(self):
+        """Labels of all images."""
+        return self._index.labels
+
+    @property
+    def sample_weight(self):
+        """Weights of all images, or None."""
+        return self._index.sample_weight
+
+    @property
+    def classes(self):
+        """Labels as numbers; may be replaced."""
+        return self._index.classes
+
+    @classes.setter
+    def classes(self, classes):
+        self._index.classes = classes
+
+    def _set_file_arguments(
+        self,
+        image_data_generator,
+        target_size,
+        color_mode,
+        data_format,
+        save_to_dir,
+        save_prefix,
+        save_format,
+        subset,
+        interpolation,
+        keep_aspect_ratio,
+        dtype,
+    ):
+        self.image_data_generator = image_data_generator
+        self.target_size = tuple(target_size)
+        self.keep_aspect_ratio = keep_aspect_ratio
+        if color_mode not in CHANNELS:
+            raise ValueError(
+                f'Invalid color mode: {color_mode}; expected "rgb", "rgba", or "grayscale".'
+            )
+        self.color_mode = color_mode
+        self.data_format = image_data_format() if data_format is None else data_format
+        self.dtype = floatx() if dtype is None else dtype
+        channels = (CHANNELS[color_mode],)
+        self.image_shape = (
+            self.target_size + channels
+            if self.data_format == "channels_last"
+            else channels + self.target_size
+        )
+        self.save_to_dir = save_to_dir
+        self.save_prefix = save_prefix
+        self.save_format = save_format
+        self.interpolation = interpolation
+        self.subset = subset
+        self.split = None
+        if subset is not None:
+            validation_split = image_data_generator._validation_split
+            if subset not in ("training", "validation"):
+                raise ValueError(
+                    f'Invalid subset name: {subset};expected "training" or "validation"'
+                )
+            self.split = (0, validation_split) if subset == "validation" else (validation_split, 1)
+
+    def _with_labels(self, images, index):
+        if self.class_mode is None:
+            return images
+        if self.class_mode == "input":
+            labels = images.copy()
+        else:
+            labels = self._index.labels_of(index, self.dtype)
+        if self.sample_weight is None:
+            return images, labels
+        return images, labels, self.sample_weight[index]
+
+    def _bad_image(self, position, error):
+        if self.on_error == "raise":
+            raise error
+        path = self.filepaths[position]
+        if path not in self.bad_files:
+            self.bad_files.append(path)
+            warnings.warn(f"Left out a file that cannot be read: {error}", stacklevel=2)
+
+
+class DirectoryIterator(_FileIterator):
+    """Iterates over images in folders, one for each class, decoded and augmented on all cores.
+
+    Args:
+        directory: The folder that has the folders.
+        image_data_generator: An `ImageDataGenerator`.
+        target_size: `(height, width)` of the images.
+        color_mode: 'rgb', 'rgba' or 'grayscale'.
+        classes: Names of the folders to use, in the order of their labels. None: all, sorted.
+        class_mode: 'categorical' (one-hot labels), 'binary' or 'sparse' (numbers), 'input' (the
+            images themselves) or None (no labels).
+        batch_size: Samples in a batch.
+        shuffle: Whether to take each epoch in a new random order.
+        seed: Seed of the order and the parameters. None: both come from the global `np.random`.
+        data_format: 'channels_last' or 'channels_first'. None: Keras's default.
+        save_to_dir: Folder to write each augmented image to, or None.
+        save_prefix: Prefix of the names of these files.
+        save_format: Format of these files.
+        follow_links: Whether to enter linked folders.
+        subset: 'training' or 'validation', if the generator has a `validation_split`.
+        interpolation: 'nearest', 'bilinear', 'bicubic', 'lanczos', 'box' or 'hamming'.
+        keep_aspect_ratio: Whether to cut images to the shape of the target before resizing.
+        dtype: Type of the batches. None: Keras's floatx.
+        decoder: 'processes' or 'threads': what decodes the files.
+        on_error: 'raise', or 'skip' to leave out files that cannot be read; `bad_files` lists them.
+        timeout: Seconds without any progress after which reading a file is given up.
+
+    Raises:
+        ValueError: If an argument is not one of the above.
+        OSError: If the directory cannot be listed.
+    """
+
+    allowed_class_modes = DirectoryIndex.allowed_class_modes
+
+    def __init__(
+        self,
+        directory,
+        image_data_generator,
+        target_size=(256, 256),
+        color_mode="rgb",
+        classes=None,
+        class_mode="categorical",
+        batch_size=32,
+        shuffle=True,
+        seed=None,
+        data_format=None,
+        save_to_dir=None,
+        save_prefix="",
+        save_format="png",
+        follow_links=False,
+        subset=None,
+        interpolation="nearest",
+        keep_aspect_ratio=False,
+        dtype=None,
+        *,
+        decoder="processes",
+        on_error="raise",
+        timeout=60,
+    ):
+        self._set_file_arguments(
+            image_data_generator,
+            target_size,
+            color_mode,
+            data_format,
+            save_to_dir,
+            save_prefix,
+            save_format,
+            subset,
+            interpolation,
+            keep_aspect_ratio,
+            dtype,
+        )
+        index = DirectoryIndex(
+            directory,
+            classes=classes,
+            class_mode=class_mode,
+            split=self.split,
+            follow_links=follow_links,
+            formats=self.white_list_formats,
+        )
+        super().__init__(
+            index, batch_size, shuffle, seed, decoder=decoder, on_error=on_error, timeout=timeout
+        )
+
+
+class DataFrameIterator(_FileIterator):
+    """Iterates over images that a dataframe names, decoded and augmented on all cores.
+
+    Args:
+        dataframe: A pandas dataframe with a row for each image.
+        directory: Folder that the paths start from. None: they are whole paths.
+        image_data_generator: An `ImageDataGenerator`.
+        x_col: Column of the paths.
+        y_col: Column of the labels, or a list of columns.
+        weight_col: Column of the sample weights, or None.
+        target_size: `(height, width)` of the images.
+        color_mode: 'rgb', 'rgba' or 'grayscale'.
+        classes: The classes to use, in the order of their labels. None: all, sorted.
+        class_mode: 'categorical' (one-hot labels; rows with lists have several), 'binary' or
+            'sparse' (numbers), 'raw' (the column's values), 'multi_output' (a list of them),
+            'input' (the images themselves) or None (no labels).
+        batch_size: Samples in a batch.
+        shuffle: Whether to take each epoch in a new random order.
+        seed: Seed of the order and the parameters. None: both come from the global `np.random`.
+        data_format: 'channels_last' or 'channels_first'.
+        save_to_dir: Folder to write each augmented image to, or None.
+        save_prefix: Prefix of the names of these files.
+        save_format: Format of these files.
+        subset: 'training' or 'validation', if the generator has a `validation_split`.
+        interpolation: 'nearest', 'bilinear', 'bicubic', 'lanczos', 'box' or 'hamming'.
+        keep_aspect_ratio: Whether to cut images to the shape of the target before resizing.
+        dtype: Type of the batches.
+        validate_filenames: Whether to leave out, with a warning, rows whose path is no image file.
+        decoder: 'processes' or 'threads': what decodes the files.
+        on_error: 'raise', or 'skip' to leave out files that cannot be read; `bad_files` lists them.
+        timeout: Seconds without any progress after which reading a file is given up.
+
+    Raises:
+        ValueError: If an argument is not one of the above.
+        TypeError: If a column holds values of a wrong type.
+    """
+
+    allowed_class_modes = DataFrameIndex.allowed_class_modes
+
+    def __init__(
+        self,
+        dataframe,
+        directory=None,
+        image_data_generator=None,
+        x_col="filename",
+        y_col="class",
+        weight_col=None,
+        target_size=(256, 256),
+        color_mode="rgb",
+        classes=None,
+        class_mode="categorical",
+        batch_size=32,
+        shuffle=True,
+        seed=None,
+        data_format="channels_last",
+        save_to_dir=None,
+        save_prefix="",
+        save_format="png",
+        subset=None,
+        interpolation="nearest",
+        keep_aspect_ratio=False,
+        dtype="float32",
+        validate_filenames=True,
+        *,
+        decoder="processes",
+        on_error="raise",
+        timeout=60,
+    ):
+        self._set_file_arguments(
+            image_data_generator,
+            target_size,
+            color_mode,
+            data_format,
+            save_to_dir,
+            save_prefix,
+            save_format,
+            subset,
+            interpolation,
+            keep_aspect_ratio,
+            dtype,
+        )
+        index = DataFrameIndex(
+            dataframe,
+            directory=directory,
+            x_col=x_col,
+            y_col=y_col,
+            weight_col=weight_col,
+            classes=classes,
+            class_mode=class_mode,
+            split=self.split,
+            validate_filenames=validate_filenames,
+            formats=self.white_list_formats,
+        )
+        super().__init__(
+            index, batch_size, shuffle, seed, decoder=decoder, on_error=on_error, timeout=timeout
+        )
+
+
+def _as_images(x, dtype):
+    """Returns an array as it is; what is no array of real numbers is converted as Keras does."""
+    x = x if isinstance(x, np.ndarray) else np.asarray(x)
+    if x.dtype.kind in "biuf":
+        return x
+    try:
+        return np.asarray(x, dtype=dtype)
+    except (TypeError, ValueError) as error:
+        error.add_note(f"The images are of dtype {x.dtype} and shape {x.shape}: {x!r:.200}")
+        raise

@@ -1,0 +1,84 @@
+"""What fastaug takes from Keras where it is installed: two defaults, a base class, its printing.
+
+Keras is imported on the first call, never with fastaug itself.
+"""
+
+import functools
+import sys
+
+
+@functools.cache
+def _keras():
+    try:
+        import keras
+    except ImportError:  # Keras, or the framework under it, is not there
+        return None
+    return keras
+
+
+def floatx() -> str:
+    """Returns Keras's default float dtype; 'float32' without Keras."""
+    keras = _keras()
+    return "float32" if keras is None else keras.config.floatx()
+
+
+def image_data_format() -> str:
+    """Returns Keras's default layout of images; 'channels_last' without Keras."""
+    keras = _keras()
+    return "channels_last" if keras is None else keras.config.image_data_format()
+
+
+def standardize_data_format(data_format: str | None) -> str:
+    """Returns a layout with Keras's default in place of None.
+
+    Raises:
+        ValueError: If it is neither 'channels_first' nor 'channels_last'.
+    """
+    if data_format is None:
+        return image_data_format()
+    name = str(data_format).lower()
+    if name not in ("channels_first", "channels_last"):
+        raise ValueError(
+            "The `data_format` argument must be one of {'channels_first', 'channels_last'}. "
+            f"Received: data_format={name}"
+        )
+    return name
+
+
+def print_message(message):
+    """Prints a line where Keras prints its own: to stdout, or to absl's log if that is chosen."""
+    keras = _keras()
+    if keras is None or keras.config.is_interactive_logging_enabled():
+        sys.stdout.write(f"{message}\n")
+        sys.stdout.flush()
+    else:
+        from absl import logging  # a dependency of Keras
+
+        logging.info(message)
+
+
+def dataset_class() -> type:
+    """Returns `keras.utils.PyDataset`; without Keras a class with the same three settings."""
+    keras = _keras()
+    return PyDataset if keras is None else keras.utils.PyDataset
+
+
+class PyDataset:
+    """Stands in for `keras.utils.PyDataset` where there is no Keras.
+
+    Args:
+        workers, use_multiprocessing, max_queue_size: Kept for a trainer to read.
+    """
+
+    def __init__(self, workers=1, use_multiprocessing=False, max_queue_size=10):
+        self.workers = workers
+        self.use_multiprocessing = use_multiprocessing
+        self.max_queue_size = max_queue_size
+
+    @property
+    def num_batches(self):
+        """Number of batches in an epoch."""
+        return len(self)
+
+    def on_epoch_begin(self):
+        """Called by a trainer before each epoch."""

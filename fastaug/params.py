@@ -1,0 +1,200 @@
+"""Random parameters: seeded draws to a table with one row for each image, and how rows are read.
+
+Owns the order and the form of the draws, which follow Keras's ``get_random_transform`` draw for
+draw, so that the same stream gives the same numbers. Knows nothing of pixels; the matrices that go
+with a table are ``_core.affine_matrices``.
+
+A table is a float64 array of shape ``(images, len(COLUMNS))``; NaN stands for Keras's ``None`` in
+the two columns that can be switched off.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from fastaug._core import COLUMNS
+
+_THETA, _TX, _TY, _SHEAR, _ZX, _ZY, _FLIP_H, _FLIP_V, _CHANNEL, _BRIGHTNESS = range(len(COLUMNS))
+_IDENTITY = np.array([0, 0, 0, 0, 1, 1, 0, 0, np.nan, np.nan], dtype=np.float64)
+
+# What Keras's dictionary holds for a transform that is switched off.
+_OFF: dict[str, Any] = dict(zip(COLUMNS, (0, 0, 0, 0, 1, 1, None, None, None, None), strict=True))
+
+
+def check_range(name: str, value: Any) -> None:
+    """Raises what NumPy raises on drawing from a range that is not finite.
+
+    Args:
+        name: Name of the argument, for the message.
+        value: The argument: a number, a sequence of numbers or None.
+
+    Raises:
+        OverflowError: If a number is NaN or infinite.
+    """
+    try:
+        finite = value is None or bool(np.all(np.isfinite(value)))
+    except TypeError:  # not numbers: whatever reads them says so
+        return
+    if not finite:
+        raise OverflowError(f"Range exceeds valid bounds. Received: {name}={value}")
+
+
+class ParameterSampler:
+    """Draws the parameters of ``ImageDataGenerator`` settings.
+
+    Args:
+        rotation_range, height_shift_range, width_shift_range, shear_range, zoom_range,
+            horizontal_flip, vertical_flip, channel_shift_range, brightness_range: As the attributes
+            of ``ImageDataGenerator``.
+    """
+
+    def __init__(
+        self,
+        *,
+        rotation_range,
+        height_shift_range,
+        width_shift_range,
+        shear_range,
+        zoom_range,
+        horizontal_flip,
+        vertical_flip,
+        channel_shift_range,
+        brightness_range,
+    ):
+        self._flips = {_FLIP_H: horizontal_flip, _FLIP_V: vertical_flip}
+        self._choices: dict[int, Any] = {}
+        self._fractions: list[int] = []
+        self._zooms = not (zoom_range[0] == 1 and zoom_range[1] == 1)
+        uniform: list[tuple[int, float, float]] = []
+        if rotation_range:
+            uniform.append((_THETA, -rotation_range, rotation_range))
+        for column, shift in ((_TX, height_shift_range), (_TY, width_shift_range)):
+            if not _is_on(shift):
+                continue
+            if _is_choice(shift):
+                self._choices[column] = shift
+                uniform.append((column, 0.0, 0.0))
+            else:
+                uniform.append((column, -shift, shift))
+            if np.max(shift) < 1:
+                self._fractions.append(column)
+        if shear_range:
+            uniform.append((_SHEAR, -shear_range, shear_range))
+        if self._zooms:
+            uniform += [(_ZX, zoom_range[0], zoom_range[1]), (_ZY, zoom_range[0], zoom_range[1])]
+        uniform += [(_FLIP_H, 0.0, 1.0), (_FLIP_V, 0.0, 1.0)]
+        if channel_shift_range != 0:
+            uniform.append((_CHANNEL, -channel_shift_range, channel_shift_range))
+        if brightness_range is not None:
+            uniform.append((_BRIGHTNESS, brightness_range[0], brightness_range[1]))
+        self._columns = [column for column, _, _ in uniform]
+        self._low = np.array([low for _, low, _ in uniform], dtype=np.float64)
+        self._high = np.array([high for _, _, high in uniform], dtype=np.float64)
+        if not (np.isfinite(self._low).all() and np.isfinite(self._high).all()):
+            raise OverflowError(f"Range exceeds valid bounds. Received: {uniform}")
+
+    def draw(self, rng: np.random.RandomState, count: int, height: int, width: int) -> np.ndarray:
+        """Draws the parameters of some images, in Keras's order.
+
+        ``RandomState.uniform`` with one pair of bounds for each column fills the rows from the
+        stream just as one call for each number would.
+
+        Args:
+            rng: The stream; it is left where Keras would leave it.
+            count: Number of images.
+            height: Height of an image, which scales fractional height shifts.
+            width: Width of an image, likewise.
+
+        Returns:
+            A parameter table of shape ``(count, len(COLUMNS))``.
+        """
+        values = np.empty((count, len(self._columns)), dtype=np.float64)
+        if self._choices:
+            for row in values:
+                self._draw_row(rng, row)
+        else:
+            values = rng.uniform(self._low, self._high, size=values.shape)
+        return self._table(values, height, width)
+
+    @property
+    def doubles(self) -> int | None:
+        """How many doubles an image takes from the stream; None where that is not fixed."""
+        return None if self._choices else len(self._columns)
+
+    def from_doubles(self, doubles: np.ndarray, height: int, width: int) -> np.ndarray:
+        """Returns the table that `draw` would have made from `random_sample`'s numbers.
+
+        Args:
+            doubles: Numbers in [0, 1), of shape `(count, self.doubles)`.
+            height: As for `draw`.
+            width: As for `draw`.
+        """
+        return self._table(self._low + (self._high - self._low) * doubles, height, width)
+
+    def _table(self, values, height, width):
+        table = np.empty((len(values), len(COLUMNS)), dtype=np.float64)
+        table[:] = _IDENTITY
+        table[:, self._columns] = values
+        for column, on in self._flips.items():
+            table[:, column] = (table[:, column] < 0.5) * on
+        for column in self._fractions:
+            table[:, column] *= height if column == _TX else width
+        return table
+
+    def _draw_row(self, rng, row):
+        """One image where a shift is an int or a list: a value and a sign, chosen in turn."""
+        for k, column in enumerate(self._columns):
+            if column in self._choices:
+                row[k] = rng.choice(self._choices[column]) * rng.choice([-1, 1])
+            else:
+                row[k] = rng.uniform(self._low[k], self._high[k])
+
+    def to_dict(self, row: np.ndarray) -> dict[str, Any]:
+        """Returns one row of a table as Keras's dictionary, with Keras's types."""
+        params = dict(_OFF)
+        for column in self._columns:
+            name, value = COLUMNS[column], row[column]
+            if column in self._choices:
+                kind = np.result_type(np.asarray(self._choices[column]), np.int64)
+                params[name] = kind.type(value)
+            elif column in (_ZX, _ZY):
+                params[name] = value
+            elif column in self._flips:
+                params[name] = bool(value) * self._flips[column]
+            else:
+                params[name] = float(value)
+        return params
+
+
+def row_from_dict(params: Mapping[str, Any]) -> np.ndarray:
+    """Returns Keras's dictionary, complete or not, as a table with one row.
+
+    Raises:
+        ValueError: If a parameter of the geometry is not finite.
+    """
+    table = _IDENTITY[np.newaxis].copy()
+    for column, name in enumerate(COLUMNS):
+        value = params.get(name)
+        if value is None:
+            continue
+        if column in (_FLIP_H, _FLIP_V):
+            value = bool(value)
+        elif not np.isfinite(value):
+            raise ValueError(f"Expected a finite number. Received: {name}={value}")
+        table[0, column] = value
+    return table
+
+
+def _is_on(shift):
+    """Keras's own test: a number or a list that is not empty; an array of one number."""
+    return bool(shift)
+
+
+def _is_choice(shift):
+    """Whether NumPy takes a value for something to choose from, as Keras asks it."""
+    try:
+        np.random.RandomState(0).choice(shift)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,91 @@
+"""Streams of random numbers, and where they stand.
+
+A stream is an `np.random.RandomState` over MT19937, what Keras draws from. Where it stands is
+taken and put back as the bytes of the generator's state: `set_state` copies its 624 words one by
+one in Python, which takes longer than a batch of small images.
+"""
+
+import contextlib
+import ctypes
+import os
+import threading
+
+import numpy as np
+
+# struct { uint32_t key[624]; int pos; } of NumPy's MT19937, which `ctypes.state_address` points to
+_STATE_SIZE = 624 * 4 + 4
+
+
+def global_stream() -> np.random.RandomState:
+    """Returns the generator behind `np.random.seed` and `np.random.uniform`."""
+    return np.random.mtrand._rand
+
+
+def can_stand(stream: np.random.RandomState) -> bool:
+    """Whether `position` knows the kind of generator: somebody may have put in another."""
+    return type(stream._bit_generator) is np.random.MT19937 and _LAYOUT_IS_KNOWN
+
+
+def position(stream: np.random.RandomState) -> bytes:
+    """Returns where a stream stands, without the normal variate that it may hold back."""
+    generator = stream._bit_generator
+    with generator.lock:
+        return ctypes.string_at(generator.ctypes.state_address, _STATE_SIZE)
+
+
+def put(stream: np.random.RandomState, where: bytes) -> None:
+    """Makes a stream go on where `position` was taken."""
+    generator = stream._bit_generator
+    with generator.lock:
+        ctypes.memmove(generator.ctypes.state_address, where, _STATE_SIZE)
+
+
+@contextlib.contextmanager
+def lent_to_user_code(stream: np.random.RandomState, start: bytes | None = None):
+    """Makes the global `np.random` go on where a private stream stands, and takes it back after.
+
+    Args:
+        stream: The stream, which is left where the code in between has left it. The global one
+            itself is simply used.
+        start: Where to begin, if not where the stream stands.
+    """
+    public = global_stream()
+    with user_code:
+        if stream is public:
+            yield
+            return
+        outside = public.get_state(legacy=False)
+        try:
+            if outside["has_gauss"]:
+                public.seed(0)  # holds back no normal variate
+            put(public, start or position(stream))
+            yield
+        finally:
+            where = position(public)
+            public.set_state(outside)
+            put(stream, where)
+
+
+def _at_fork():
+    global user_code
+    user_code = threading.RLock()
+
+
+# Held while code of the user's may draw from the global stream: two threads at a time would see
+# each other's numbers.
+user_code = threading.RLock()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_at_fork)
+
+
+def _layout_is_known() -> bool:
+    """Compares the bytes with what NumPy says of the same stream."""
+    stream = np.random.RandomState(1)
+    stream.random_sample(3)
+    state = stream.get_state(legacy=False)["state"]
+    expected = np.asarray(state["key"], dtype=np.uint32).tobytes() + np.intc(state["pos"]).tobytes()
+    return position(stream) == expected
+
+
+_LAYOUT_IS_KNOWN = _layout_is_known()

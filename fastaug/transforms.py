@@ -1,0 +1,284 @@
+"""Transforms of a single image: the functional names that Keras has beside `ImageDataGenerator`.
+
+An image is an array of rank 3, channels first unless the axes say otherwise, as in Keras. float32
+goes through the core; other types go through SciPy, whose result has the image's own type.
+"""
+
+import numpy as np
+from PIL import ImageEnhance
+
+from fastaug import _core
+from fastaug.images import array_to_img, img_to_array
+from fastaug.params import row_from_dict
+from fastaug.streams import global_stream
+from fastaug.warp import border_name, check_order, choose
+
+
+def apply_affine_transform(
+    x,
+    theta=0,
+    tx=0,
+    ty=0,
+    shear=0,
+    zx=1,
+    zy=1,
+    row_axis=1,
+    col_axis=2,
+    channel_axis=0,
+    fill_mode="nearest",
+    cval=0.0,
+    order=1,
+):
+    """Applies an affine transform: rotation . shift . shear . zoom about the centre.
+
+    Args:
+        x: Image of rank 3, any real type.
+        theta: Rotation in degrees.
+        tx: Shift along the height, in pixels.
+        ty: Shift along the width, in pixels.
+        shear: Shear in degrees.
+        zx: Zoom along the height; below 1 magnifies.
+        zy: Zoom along the width.
+        row_axis: Axis of the rows.
+        col_axis: Axis of the columns.
+        channel_axis: Axis of the channels, 0 or 2.
+        fill_mode: A border mode of `scipy.ndimage`: 'nearest', 'reflect', 'constant', 'wrap', ...
+        cval: Value outside, for the constant modes.
+        order: Interpolation order, 0 to 5.
+
+    Returns:
+        An image of the same shape and type; `x` itself if nothing was asked for.
+
+    Raises:
+        ValueError: If the axes or the rank do not fit, or a parameter is not finite.
+        RuntimeError: If `fill_mode` or `order` is not one that SciPy has.
+    """
+    axes = {row_axis, col_axis, channel_axis}
+    if len(axes) != 3:
+        raise ValueError("'row_axis', 'col_axis', and 'channel_axis' must be distinct")
+    if axes != {0, 1, 2}:
+        raise ValueError(f"Invalid axis' indices: {axes - {0, 1, 2}}")
+    if x.ndim != 3:
+        raise ValueError("Input arrays must be multi-channel 2D images.")
+    if channel_axis not in (0, 2):
+        raise ValueError("Channels are allowed and the first and last dimensions.")
+    table = row_from_dict({"theta": theta, "tx": tx, "ty": ty, "shear": shear, "zx": zx, "zy": zy})
+    if np.array_equal(table, row_from_dict({}), equal_nan=True):
+        return x
+    border = border_name(fill_mode)
+    check_order(order)
+
+    matrix = _core.affine_matrices(table, x.shape[row_axis], x.shape[col_axis])
+    if col_axis < row_axis:  # Keras then leaves x and y as they are
+        matrix = np.ascontiguousarray(matrix[:, ::-1][:, :, [1, 0, 2]])
+    channels_first = channel_axis == 0
+    if x.dtype == np.float32 and x.size:
+        channels, height, width = x.shape if channels_first else (x.shape[2], *x.shape[:2])
+        plan = _core.Plan(
+            height,
+            width,
+            channels,
+            channels_first=channels_first,
+            order=min(order, 1),
+            border=border,
+            cval=cval,
+            warp=choose("auto", order, border, cval, (height, width, channels)),
+        )
+        out = np.empty((1, *x.shape), dtype=np.float32)
+        images = np.ascontiguousarray(x)[np.newaxis]
+        _core.augment(plan, images, np.zeros(1, dtype=np.int64), table, matrix, out, 0, 1)
+        return out[0]
+
+    from scipy import ndimage
+
+    planes = [
+        ndimage.affine_transform(
+            plane, matrix[0, :, :2], matrix[0, :, 2], order=order, mode=border, cval=cval
+        )
+        for plane in np.moveaxis(x, channel_axis, 0)
+    ]
+    return np.stack(planes, axis=channel_axis)
+
+
+def apply_channel_shift(x, intensity, channel_axis=0):
+    """Adds an intensity to all channels, clipped to the image's own range.
+
+    Args:
+        x: Image of rank 3.
+        intensity: What to add.
+        channel_axis: Axis of the channels; it changes nothing, as the intensity is the same.
+
+    Returns:
+        An image of the same shape.
+    """
+    return np.clip(x + intensity, np.min(x), np.max(x))
+
+
+def apply_brightness_shift(x, brightness, scale=True):
+    """Changes the brightness as Pillow's `ImageEnhance.Brightness` does.
+
+    Args:
+        x: Image of rank 3 with 1, 3 or 4 channels in Keras's default layout.
+        brightness: Factor; 0 is black, 1 the image itself.
+        scale: Whether to stretch the values to 0..255. If not, an image outside 0..255 is
+            stretched for the change and brought back afterwards.
+
+    Returns:
+        An image of the same shape, in Keras's floatx.
+
+    Raises:
+        ValueError: If the number of channels is not 1, 3 or 4.
+    """
+    low, high = np.min(x), np.max(x)
+    stretches = (low < 0) or (high > 255)
+    image = array_to_img(x, scale=stretches or scale)
+    x = img_to_array(ImageEnhance.Brightness(image).enhance(brightness))
+    if not scale and stretches:
+        x = x / 255 * (high - low) + low
+    return x
+
+
+def random_rotation(
+    x,
+    rg,
+    row_axis=1,
+    col_axis=2,
+    channel_axis=0,
+    fill_mode="nearest",
+    cval=0.0,
+    interpolation_order=1,
+):
+    """Rotates by an angle drawn from `np.random`, uniform in -rg..rg degrees.
+
+    The other arguments, the result and the errors are those of `apply_affine_transform`.
+    """
+    theta = global_stream().uniform(-rg, rg)
+    return apply_affine_transform(
+        x,
+        theta=theta,
+        row_axis=row_axis,
+        col_axis=col_axis,
+        channel_axis=channel_axis,
+        fill_mode=fill_mode,
+        cval=cval,
+        order=interpolation_order,
+    )
+
+
+def random_shift(
+    x,
+    wrg,
+    hrg,
+    row_axis=1,
+    col_axis=2,
+    channel_axis=0,
+    fill_mode="nearest",
+    cval=0.0,
+    interpolation_order=1,
+):
+    """Shifts by fractions of height and width drawn from `np.random`, up to `hrg` and `wrg`.
+
+    The other arguments, the result and the errors are those of `apply_affine_transform`.
+    """
+    tx = global_stream().uniform(-hrg, hrg) * x.shape[row_axis]
+    ty = global_stream().uniform(-wrg, wrg) * x.shape[col_axis]
+    return apply_affine_transform(
+        x,
+        tx=tx,
+        ty=ty,
+        row_axis=row_axis,
+        col_axis=col_axis,
+        channel_axis=channel_axis,
+        fill_mode=fill_mode,
+        cval=cval,
+        order=interpolation_order,
+    )
+
+
+def random_shear(
+    x,
+    intensity,
+    row_axis=1,
+    col_axis=2,
+    channel_axis=0,
+    fill_mode="nearest",
+    cval=0.0,
+    interpolation_order=1,
+):
+    """Shears by an angle drawn from `np.random`, uniform in -intensity..intensity degrees.
+
+    The other arguments, the result and the errors are those of `apply_affine_transform`.
+    """
+    shear = global_stream().uniform(-intensity, intensity)
+    return apply_affine_transform(
+        x,
+        shear=shear,
+        row_axis=row_axis,
+        col_axis=col_axis,
+        channel_axis=channel_axis,
+        fill_mode=fill_mode,
+        cval=cval,
+        order=interpolation_order,
+    )
+
+
+def random_zoom(
+    x,
+    zoom_range,
+    row_axis=1,
+    col_axis=2,
+    channel_axis=0,
+    fill_mode="nearest",
+    cval=0.0,
+    interpolation_order=1,
+):
+    """Zooms by two factors drawn from `np.random`, uniform in `zoom_range`, (low, high).
+
+    The other arguments, the result and the errors are those of `apply_affine_transform`.
+
+    Raises:
+        ValueError: If `zoom_range` is not two numbers.
+    """
+    if len(zoom_range) != 2:
+        raise ValueError(
+            f"`zoom_range` should be a tuple or list of two floats. Received: {zoom_range}"
+        )
+    zx, zy = 1, 1
+    if not (zoom_range[0] == 1 and zoom_range[1] == 1):
+        zx, zy = global_stream().uniform(zoom_range[0], zoom_range[1], 2)
+    return apply_affine_transform(
+        x,
+        zx=zx,
+        zy=zy,
+        row_axis=row_axis,
+        col_axis=col_axis,
+        channel_axis=channel_axis,
+        fill_mode=fill_mode,
+        cval=cval,
+        order=interpolation_order,
+    )
+
+
+def random_channel_shift(x, intensity_range, channel_axis=0):
+    """Shifts the channels by an intensity drawn from `np.random`, up to `intensity_range`.
+
+    The other arguments and the result are those of `apply_channel_shift`.
+    """
+    intensity = global_stream().uniform(-intensity_range, intensity_range)
+    return apply_channel_shift(x, intensity, channel_axis=channel_axis)
+
+
+def random_brightness(x, brightness_range, scale=True):
+    """Changes the brightness by a factor drawn from `np.random`, uniform in `brightness_range`.
+
+    The other arguments, the result and the errors are those of `apply_brightness_shift`.
+
+    Raises:
+        ValueError: If `brightness_range` is not two numbers.
+    """
+    if len(brightness_range) != 2:
+        raise ValueError(
+            f"`brightness_range should be tuple or list of two floats. Received: {brightness_range}"
+        )
+    factor = global_stream().uniform(brightness_range[0], brightness_range[1])
+    return apply_brightness_shift(x, factor, scale)

@@ -1,0 +1,186 @@
+"""Which warp runs for which settings, and the warps that are calls into another library.
+
+A warp has one meaning, whoever computes it: ``warp(image, matrix, out)`` samples ``image`` at
+``matrix[:, :2] @ (row, column) + matrix[:, 2]`` for each (row, column) of ``out``, with the border
+rules of ``scipy.ndimage``. Images are float32 ``(height, width, channels)``.
+
+========  ==========================================================================================
+fused     orders 0 and 1, every border, any size and number of channels; in the core, without the
+          GIL, in one pass with what comes before and after it
+OpenCV    order 1, the borders that OpenCV has, 1, 3 or 4 channels, sides up to 256 pixels
+SciPy     orders 2 to 5
+========  ==========================================================================================
+"""
+
+import threading
+
+import cv2
+import numpy as np
+
+from fastaug import _core
+from fastaug._core import BORDERS
+from fastaug.params import row_from_dict
+
+# The border names of scipy.ndimage; the second is another name of the first.
+_ALIASES = {"grid-mirror": "reflect"}
+
+_OPENCV_BORDERS = {
+    "nearest": cv2.BORDER_REPLICATE,
+    "reflect": cv2.BORDER_REFLECT,
+    "mirror": cv2.BORDER_REFLECT_101,
+    "grid-wrap": cv2.BORDER_WRAP,
+}
+
+# OpenCV computes coordinates in float32: past these, of the image and of the coordinates, pixels of
+# a noisy image would be more than 0.01 off.
+_OPENCV_LARGEST_SIDE = 256
+_OPENCV_FARTHEST = 256
+
+ENGINES = ("auto", "fused", "opencv")
+
+
+def border_name(fill_mode):
+    """Returns the name in ``_core.BORDERS`` of a ``fill_mode``.
+
+    Raises:
+        RuntimeError: If it is not a mode of ``scipy.ndimage``, as there.
+    """
+    name = _ALIASES.get(fill_mode, fill_mode) if isinstance(fill_mode, str) else fill_mode
+    if name not in BORDERS:
+        raise RuntimeError(
+            f"boundary mode not supported. Received: fill_mode={fill_mode!r}; expected one of "
+            f"{sorted((*BORDERS, *_ALIASES))}"
+        )
+    return name
+
+
+def check_order(order):
+    """Raises what ``scipy.ndimage`` raises on an interpolation order outside 0..5.
+
+    Raises:
+        RuntimeError: If the order is not 0 to 5.
+    """
+    if order not in range(6):
+        raise RuntimeError(
+            f"spline order not supported. Received: interpolation_order={order!r}; expected 0 to 5"
+        )
+
+
+def check_engine(engine):
+    """Raises on a `warp` argument that is not one of `ENGINES`.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if engine not in ENGINES:
+        raise ValueError(f"Invalid warp: {engine!r}; expected one of: {ENGINES}")
+
+
+def choose(engine, order, border, cval, shape):
+    """Returns the warp for images: None for the fused one, else a function.
+
+    Args:
+        engine: One of `ENGINES`. 'auto' is 'fused', the faster one at every size; 'opencv' is
+            OpenCV where it has what is asked for, to the contract's 0.01, else 'fused'.
+        order: Interpolation order, 0 to 5.
+        border: One of ``_core.BORDERS``.
+        cval: Value outside, for the constant borders.
+        shape: `(height, width, channels)`.
+    """
+    if order > 1:
+        return Spline(order, border, cval)
+    if (
+        engine == "opencv"
+        and order == 1
+        and border in _OPENCV_BORDERS
+        and shape[2] in (1, 3, 4)
+        and max(shape[:2]) <= _OPENCV_LARGEST_SIDE
+    ):
+        return OpenCV(border)
+    return None
+
+
+class _OneThreadEach:
+    """Turns OpenCV's own threads off while any of ours is in it; the setting is the program's."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._threads = None
+
+    def __enter__(self):
+        with self._lock:
+            if self._inside == 0:
+                self._threads = cv2.getNumThreads()
+                cv2.setNumThreads(1)
+            self._inside += 1
+
+    def __exit__(self, *exc_info):
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                cv2.setNumThreads(self._threads)
+
+
+_one_thread_each = _OneThreadEach()
+
+
+class OpenCV:
+    """``cv2.warpAffine``, bilinear. It drops the GIL while it works.
+
+    An image whose corners lie too far away for it is left to the fused warp.
+    """
+
+    def __init__(self, border):
+        self._border_name = border
+        self._border = _OPENCV_BORDERS[border]
+
+    def __call__(self, image, matrix, out):
+        """Warps ``image`` into ``out``."""
+        height, width = out.shape[:2]
+        corners = matrix @ [[0, 0, height, height], [0, width, 0, width], [1, 1, 1, 1]]
+        if not np.abs(corners).max() <= _OPENCV_FARTHEST:
+            self._warp_fused(image, matrix, out)
+            return
+        # (row, column) to OpenCV's (x, y)
+        swapped = matrix[::-1][:, [1, 0, 2]]
+        with _one_thread_each:
+            result = cv2.warpAffine(
+                image,
+                swapped,
+                (width, height),
+                dst=out,
+                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                borderMode=self._border,
+            )
+        if not np.shares_memory(result, out):
+            out[:] = result.reshape(out.shape)
+
+    def _warp_fused(self, image, matrix, out):
+        table = row_from_dict({"tx": 1})  # anything but no geometry
+        plan = _core.Plan(*image.shape, border=self._border_name)
+        index = np.zeros(1, dtype=np.int64)
+        _core.augment(
+            plan, image[np.newaxis], index, table, matrix[np.newaxis], out[np.newaxis], 0, 1
+        )
+
+
+class Spline:
+    """``scipy.ndimage.affine_transform``, one channel at a time. It drops the GIL as it works."""
+
+    def __init__(self, order, border, cval):
+        from scipy import ndimage  # only for those who interpolate with splines
+
+        self._affine_transform = ndimage.affine_transform
+        self._settings = {"order": order, "mode": border, "cval": cval}
+
+    def __call__(self, image, matrix, out):
+        """Warps ``image`` into ``out``."""
+        for channel in range(image.shape[2]):
+            self._affine_transform(
+                image[..., channel],
+                matrix[:, :2],
+                matrix[:, 2],
+                output=out[..., channel],
+                **self._settings,
+            )

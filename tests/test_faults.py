@@ -1,0 +1,1106 @@
+"""Faults: whatever dies, hangs or is missing, batches are right, time is bounded, nothing is left.
+
+Every scenario is a program of its own. Each test ends by asserting that no process which that
+program has started, however indirectly, is alive, and that no shared memory is left.
+"""
+
+import contextlib
+import errno
+import gc
+import json
+import os
+import pathlib
+import queue
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+import uuid
+
+import psutil
+import pytest
+import trees
+from scripts import WITHOUT_KERAS
+from waiting import wait_until
+
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc"),
+]
+
+#: Seconds in which everything that a program has started has to be gone.
+PATIENCE = 8.0
+
+TOKEN = "FASTAUG_TEST_PROGRAM"
+
+#: Put before every scenario.
+PREAMBLE = """
+import gc, hashlib, json, os, signal, sys, threading, time, warnings
+import numpy as np
+import psutil
+import fastaug
+
+root = sys.argv[1]
+SETTINGS = dict(rotation_range=30, horizontal_flip=True, rescale=1 / 255)
+
+def flow(root=root, workers=2, prefetch=2, pool=None, batch_size=8, seed=3, shuffle=True,
+         settings=SETTINGS, **arguments):
+    options = dict(pool=pool) if pool is not None else dict(workers=workers)
+    generator = fastaug.ImageDataGenerator(**settings, prefetch=prefetch, **options)
+    return generator.flow_from_directory(
+        root, target_size=(17, 23), class_mode="sparse", batch_size=batch_size, seed=seed,
+        shuffle=shuffle, **arguments)
+
+def fingerprint(batch):
+    parts = batch if isinstance(batch, (tuple, list)) else [batch]
+    return hashlib.sha256(b"".join(np.ascontiguousarray(p).tobytes() for p in parts)).hexdigest()
+
+def take(iterator, count=None):
+    return [fingerprint(next(iterator)) for _ in range(len(iterator) if count is None else count)]
+
+def decoders():
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        try:
+            if "popen_loky" in " ".join(process.cmdline()):
+                found.append(process)
+        except psutil.Error:
+            pass
+    return found
+
+def memory():
+    # slots that this process holds
+    maps = open("/proc/self/maps").read().count("/memfd:fastaug")
+    open_files = [os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")
+                  if os.path.lexists(f"/proc/self/fd/{fd}")]
+    return maps + sum("memfd:fastaug" in name for name in open_files)
+
+def wait_until(condition, what, patience=8):
+    end = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < end, f"not within {patience} s: {what}"
+        time.sleep(0.02)
+
+def report(**values):
+    print(json.dumps(values), flush=True)
+"""
+
+#: As `sitecustomize`, in every process of a program: files whose name says what becomes of it.
+FAULTY_DECODER = """
+import importlib.util, os, signal, sys, time
+
+def fault(path):
+    kind = os.path.basename(path).split("_")[0]
+    if kind == "slow":
+        time.sleep(0.03)
+    elif kind == "crawl":
+        time.sleep(0.25)
+    elif kind == "crash":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    elif kind == "exit":
+        os._exit(0)
+    elif kind == "freeze":
+        os.kill(os.getpid(), signal.SIGSTOP)
+    elif kind == "once":
+        try:
+            os.close(os.open(path + ".seen", os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            return
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+class Patch:
+    def find_spec(self, name, path=None, target=None):
+        if name != "fastaug.workers":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        load = spec.loader.exec_module
+
+        def exec_module(module):
+            load(module)
+            decode = module.decode
+
+            def faulty(path, target, out):
+                fault(path)
+                decode(path, target, out)
+
+            module.decode = faulty
+
+        spec.loader.exec_module = exec_module
+        return spec
+
+sys.meta_path.insert(0, Patch())
+"""
+
+
+# ---------------------------------------------------------------------------- programs
+
+
+class Program:
+    """A running scenario; lines and the end are waited for within bounds."""
+
+    def __init__(self, code, *arguments, token, home, faulty=False, as_file=False, keras=False):
+        source = ("" if keras else WITHOUT_KERAS) + PREAMBLE + textwrap.dedent(code)
+        command = [sys.executable, "-u", "-P"]
+        if as_file:
+            script = home / "script.py"
+            script.write_text(source)
+            command.append(str(script))
+        else:
+            command += ["-c", source]
+        (home / "tmp").mkdir(exist_ok=True)
+        environment = os.environ | {TOKEN: token, "TMPDIR": str(home / "tmp")}
+        if faulty:
+            (home / "site").mkdir(exist_ok=True)
+            (home / "site/sitecustomize.py").write_text(FAULTY_DECODER)
+            path = [str(home / "site"), os.environ.get("PYTHONPATH", "")]
+            environment["PYTHONPATH"] = os.pathsep.join(filter(None, path))
+        self._errors = (home / f"stderr-{uuid.uuid4().hex}").open("w+")
+        self.process = subprocess.Popen(
+            [*command, *map(str, arguments)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            env=environment,
+            start_new_session=True,  # a process group of its own, for Ctrl-C
+        )
+        self._lines = queue.Queue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            if not line.startswith("Found "):
+                self._lines.put(line.rstrip("\n"))
+        self._lines.put(None)
+
+    @property
+    def errors(self):
+        self._errors.seek(0)
+        return self._errors.read()
+
+    def line(self, patience=30):
+        """The next line of output."""
+        try:
+            line = self._lines.get(timeout=patience)
+        except queue.Empty:
+            raise AssertionError(f"silent for {patience} s; stderr: {self.errors}") from None
+        assert line is not None, f"ended; stderr: {self.errors}"
+        return line
+
+    def report(self, patience=60):
+        """What the next `report(...)` says."""
+        return json.loads(self.line(patience))
+
+    def close(self):
+        """To be called when nothing of the program is alive."""
+        self.process.wait()
+        self._reader.join(PATIENCE)
+        self.process.stdout.close()
+        self._errors.close()
+
+    def finish(self, patience=30, status=0, quiet=True):
+        """Wait for the end, which must be this one."""
+        try:
+            self.process.wait(patience)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"running after {patience} s; stderr: {self.errors}") from None
+        assert self.process.returncode == status, f"{self.process.returncode}: {self.errors}"
+        if quiet:
+            assert not self.errors
+
+
+def processes_of(token):
+    """The live processes that have inherited a program's token, wherever they hang by now."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.environ().get(TOKEN) == token:
+                found.append(process)
+    return found
+
+
+def shared_memory():
+    """Names in /dev/shm, but those of other programs that are alive."""
+    names = set()
+    for path in pathlib.Path("/dev/shm").iterdir():
+        owner = path.name.removeprefix("sem.loky-").split("-")[0]
+        if path.name.startswith("sem.loky-") and owner.isdigit() and psutil.pid_exists(int(owner)):
+            continue
+        names.add(path.name)
+    return names
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start programs; at the end nothing of them may be left."""
+    token = uuid.uuid4().hex
+    before = shared_memory()
+    programs = []
+
+    def start_program(code, *arguments, **options):
+        programs.append(Program(code, *arguments, token=token, home=tmp_path, **options))
+        return programs[-1]
+
+    start_program.token = token
+    try:
+        yield start_program
+        for program in programs:
+            assert program.process.poll() is not None, "the test has not waited for the end"
+        wait_until(lambda: not processes_of(token), "no process is left", PATIENCE)
+        wait_until(lambda: shared_memory() <= before, "no shared memory is left", PATIENCE)
+        assert not list(tmp_path.glob("tmp/fastaug-*"))
+    finally:
+        for process in processes_of(token):
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        for program in programs:
+            program.close()
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """Sixty files, in a folder for each class."""
+    return trees.plain_tree(tmp_path_factory.mktemp("tree"), (20, 20, 20))
+
+
+@pytest.fixture(scope="module")
+def slow_tree(tmp_path_factory):
+    """A hundred files that take some time."""
+    root = tmp_path_factory.mktemp("slow")
+    for k in range(100):
+        trees.write(root, f"{'ab'[k % 2]}/slow_{k}.jpg", k)
+    return root
+
+
+def with_file(root, name, content=None):
+    """A small tree in which one file, of the name given, lies among others."""
+    trees.plain_tree(root, (6, 6, 4))
+    if content is None:
+        trees.write(root, name, 50)
+    return root
+
+
+# ---------------------------------------------------------------------------- deaths
+
+
+KILLS = """
+import random
+calm = take(flow(decoder="threads"), 15)
+iterator = flow()
+first = fingerprint(next(iterator))
+stop = threading.Event()
+kills = 0
+def kill():
+    global kills
+    chance = random.Random(5)
+    while not stop.wait({pause}):
+        processes = decoders()
+        for process in ([chance.choice(processes)] if {one} and processes else processes):
+            try:
+                process.kill()
+                kills += 1
+            except psutil.NoSuchProcess:
+                pass
+killer = threading.Thread(target=kill, daemon=True)
+killer.start()
+start = time.monotonic()
+batches = [first] + take(iterator, 14)
+seconds = time.monotonic() - start
+stop.set()
+killer.join()
+report(right=[a == b for a, b in zip(calm, batches, strict=True)], kills=kills, seconds=seconds)
+"""
+
+
+@pytest.mark.parametrize(
+    ("one", "pause"),
+    [(True, 0.3), (True, 0.8), (False, 1.0)],
+    ids=["one every 0.3 s", "one every 0.8 s", "all every second"],
+)
+def test_workers_killed_within_an_epoch(start, slow_tree, one, pause):
+    """Every sample arrives exactly once, in order, with the pixels of a calm run."""
+    code = KILLS.format(pause=pause, one=one)
+    program = start(code, slow_tree, faulty=True)
+    result = program.report(patience=90)
+    program.finish()
+    assert result["right"] == [True] * 15
+    assert result["kills"] >= 2
+    assert result["seconds"] < 60
+
+
+def test_idle_workers_killed_between_batches(start, tree):
+    program = start(
+        """
+        calm = take(flow(workers=0), 12)
+        iterator = flow(prefetch=0)
+        batches = []
+        for _ in range(12):
+            batches += take(iterator, 1)
+            for process in decoders():
+                process.kill()
+        report(right=batches == calm)
+        """,
+        tree,
+    )
+    assert program.report() == {"right": True}
+    program.finish()
+
+
+@pytest.mark.parametrize("kind", ["spawned Pool", "ProcessPoolExecutor"])
+def test_death_in_a_user_s_pool(start, slow_tree, kind):
+    """It is the user's to repair: an error that says so, in time, and no hanging."""
+    make = {
+        "spawned Pool": "multiprocessing.get_context('spawn').Pool(2)",
+        "ProcessPoolExecutor": "concurrent.futures.ProcessPoolExecutor("
+        "2, mp_context=multiprocessing.get_context('spawn'))",
+    }[kind]
+    program = start(
+        f"""
+        import concurrent.futures, multiprocessing
+        if __name__ == "__main__":
+            pool = {make}
+            iterator = flow(pool=pool, timeout=2)
+            next(iterator)
+            for process in psutil.Process().children():
+                if "spawn_main" in " ".join(process.cmdline()):
+                    process.kill()
+            start = time.monotonic()
+            try:
+                take(iterator, 13)
+                error = None
+            except Exception as caught:
+                error = [type(caught).__name__, str(caught)]
+            report(error=error, seconds=time.monotonic() - start)
+            iterator.close()
+            for process in psutil.Process().children():
+                if "spawn_main" in " ".join(process.cmdline()):
+                    process.kill()  # a Pool cannot always be terminated after such a death
+            os._exit(0)
+        """,
+        slow_tree,
+        faulty=True,
+        as_file=True,
+    )
+    result = program.report()
+    program.finish(quiet=False)
+    assert result["error"][0] == "RuntimeError"
+    assert "pool" in result["error"][1]
+    assert result["seconds"] < 15
+
+
+# ---------------------------------------------------------------------------- one bad file
+
+
+ONE_BAD_FILE = """
+name = sys.argv[2]
+arguments = json.loads(sys.argv[3])
+good = take(flow(shuffle=False, decoder="threads", root=sys.argv[4], batch_size=4), 4)
+iterator = flow(shuffle=False, batch_size=4, **arguments)
+outcomes, seconds = [], []
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    for _ in range(4):
+        start = time.monotonic()
+        try:
+            batch = next(iterator)
+            outcomes.append([len(batch[0]), fingerprint(batch) in good])
+        except Exception as error:
+            outcomes.append([type(error).__name__, str(error)])
+        seconds.append(time.monotonic() - start)
+report(outcomes=outcomes, bad=iterator.bad_files, warnings=[str(w.message) for w in caught],
+       seconds=seconds)
+"""
+
+
+def bad_file_trees(tmp_path, name, fifo=False):
+    """A tree with the bad file, and one with a good file in its place."""
+    roots = tmp_path / "bad", tmp_path / "good"
+    for root in roots:
+        with_file(root, "bees/x.jpg")
+    (roots[0] / "bees/x.jpg").unlink()
+    if fifo:
+        os.mkfifo(roots[0] / name)
+    else:
+        trees.write(roots[0], name, 50)
+    return roots
+
+
+@pytest.mark.parametrize("on_error", ["raise", "skip"])
+@pytest.mark.parametrize("kind", ["crash", "exit"])
+def test_a_file_that_kills_its_reader(start, tmp_path, kind, on_error):
+    """It is reported by its path, and every other file is read."""
+    roots = bad_file_trees(tmp_path, f"bees/{kind}_x.jpg")
+    arguments = json.dumps({"on_error": on_error})
+    program = start(ONE_BAD_FILE, roots[0], "", arguments, roots[1], faulty=True)
+    result = program.report()
+    program.finish(quiet=False)  # Python's own report of a crash is on the screen
+    check_one_bad_file(result, roots[0] / f"bees/{kind}_x.jpg", on_error, "OSError")
+    assert sum(result["seconds"]) < 20
+
+
+@pytest.mark.parametrize("on_error", ["raise", "skip"])
+@pytest.mark.parametrize("kind", ["fifo", "freeze"])
+def test_a_file_that_is_never_read(start, tmp_path, kind, on_error):
+    """A pipe in the place of a file, and a process that stops: an error after the timeout."""
+    roots = bad_file_trees(tmp_path, f"bees/{kind}_x.jpg", fifo=kind == "fifo")
+    arguments = json.dumps({"on_error": on_error, "timeout": 2})
+    program = start(ONE_BAD_FILE, roots[0], "", arguments, roots[1], faulty=True)
+    result = program.report()
+    program.finish()
+    check_one_bad_file(result, roots[0] / f"bees/{kind}_x.jpg", on_error, "TimeoutError")
+    assert 1.5 < sum(result["seconds"]) < 15
+
+
+@pytest.mark.parametrize("on_error", ["raise", "skip"])
+def test_a_hung_read_beside_slow_ones(start, tmp_path, on_error):
+    """Giving up the one does no harm to those that are on their way in the other process."""
+    root = tmp_path / "t"
+    for k in range(15):
+        trees.write(root, f"a/crawl_{k:02}.jpg", k)
+    os.mkfifo(root / "a/fifo.jpg")
+    program = start(
+        """
+        iterator = flow(shuffle=False, batch_size=4, prefetch=4, timeout=2, on_error=sys.argv[2])
+        outcomes = []
+        warnings.simplefilter("ignore")
+        for _ in range(8):
+            try:
+                outcomes.append(len(next(iterator)[0]))
+            except Exception as error:
+                outcomes.append(str(error))
+        report(outcomes=outcomes)
+        """,
+        root,
+        on_error,
+        faulty=True,
+    )
+    outcomes = program.report()["outcomes"]
+    program.finish()
+    for last in outcomes.pop(7), outcomes.pop(3):
+        assert last == 3 if on_error == "skip" else "fifo.jpg" in last
+    assert outcomes == [4] * 6
+
+
+def check_one_bad_file(result, path, on_error, error):
+    outcomes = result["outcomes"]
+    which = [k for k, outcome in enumerate(outcomes) if outcome != [4, True]]
+    assert len(which) == 1, outcomes
+    if on_error == "raise":
+        assert outcomes[which[0]][0] == error
+        assert str(path) in outcomes[which[0]][1]
+        assert result["bad"] == [] and result["warnings"] == []
+    else:
+        assert outcomes[which[0]] == [3, False]
+        assert result["bad"] == [str(path)]
+        assert len(result["warnings"]) == 1 and str(path) in result["warnings"][0]
+
+
+def test_a_file_that_kills_its_reader_once(start, tmp_path):
+    """It is simply read again."""
+    roots = bad_file_trees(tmp_path, "bees/once_x.jpg")
+    program = start(ONE_BAD_FILE, roots[0], "", "{}", roots[1], faulty=True)
+    result = program.report()
+    program.finish(quiet=False)
+    assert result["outcomes"] == [[4, True]] * 4
+    assert (roots[0] / "bees/once_x.jpg.seen").exists()
+
+
+def test_many_files_that_kill_their_readers(start, tmp_path):
+    """A whole folder of them is skipped, and the rest of the batches come."""
+    root = with_file(tmp_path / "t", "bees/crash_0.jpg")
+    for k in range(1, 5):
+        trees.write(root, f"bees/crash_{k}.jpg", k)
+    program = start(
+        """
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            iterator = flow(shuffle=False, batch_size=4, on_error="skip")
+            sizes = [len(next(iterator)[0]) for _ in range(len(iterator))]
+        report(sizes=sizes, bad=len(iterator.bad_files), warned=len(caught))
+        """,
+        root,
+        faulty=True,
+    )
+    result = program.report(patience=60)
+    program.finish(quiet=False)
+    assert sum(result["sizes"]) == 16
+    assert result["bad"] == result["warned"] == 5
+
+
+# ---------------------------------------------------------------------------- Ctrl-C
+
+
+CTRL_C = """
+signal.signal(signal.SIGINT, signal.default_int_handler)
+calm = take(flow(decoder="threads"), 5)
+iterator = flow()
+if {warm}:
+    next(iterator)
+rounds = 0
+while rounds < 3:
+    try:
+        print("ready", flush=True)
+        while True:
+            next(iterator)
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+        rounds += 1
+    right = len(next(iterator)[0]) in (4, 8)
+    report(right=right, decoders=len(decoders()))
+iterator.reset()
+iterator.total_batches_seen = 0
+report(right=take(iterator, 5) == calm)
+"""
+
+
+@pytest.mark.parametrize("warm", [True, False], ids=["", "while the processes start"])
+def test_ctrl_c_within_an_epoch(start, slow_tree, warm):
+    """Back at the prompt in two seconds, three times over, and the iterator goes on."""
+    program = start(CTRL_C.format(warm=warm), slow_tree, faulty=True)
+    for pause in (0.1, 0.7, 0.3):
+        assert program.line() == "ready"
+        time.sleep(pause)
+        begin = time.monotonic()
+        os.killpg(program.process.pid, signal.SIGINT)
+        assert program.line() == "interrupted"
+        assert time.monotonic() - begin < 2
+        result = program.report()
+        assert result["right"]
+        assert result["decoders"] <= 3
+    assert program.report() == {"right": True}
+    program.finish()
+
+
+def test_ctrl_c_while_a_read_hangs(start, tmp_path):
+    """The prompt does not wait for the file, nor does the end of the program."""
+    roots = bad_file_trees(tmp_path, "bees/fifo_x.jpg", fifo=True)
+    program = start(
+        """
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        iterator = flow(shuffle=False, batch_size=16, timeout=600)
+        try:
+            print("ready", flush=True)
+            next(iterator)
+        except KeyboardInterrupt:
+            print("interrupted", flush=True)
+        start = time.monotonic()
+        del iterator
+        gc.collect()
+        os.unlink(os.path.join(root, "bees/fifo_x.jpg"))
+        good = flow(shuffle=False)
+        report(n=sum(len(next(good)[0]) for _ in range(len(good))))
+        """,
+        roots[0],
+    )
+    assert program.line() == "ready"
+    time.sleep(1.5)
+    begin = time.monotonic()
+    os.killpg(program.process.pid, signal.SIGINT)
+    assert program.line() == "interrupted"
+    assert time.monotonic() - begin < 2
+    assert program.report(patience=20) == {"n": 16}
+    program.finish(patience=PATIENCE)
+
+
+def test_ctrl_c_ends_a_script(start, slow_tree):
+    """One traceback, the script's own; no process adds its words."""
+    program = start(
+        """
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        iterator = flow()
+        next(iterator)
+        print("ready", flush=True)
+        while True:
+            next(iterator)
+        """,
+        slow_tree,
+        faulty=True,
+    )
+    assert program.line() == "ready"
+    time.sleep(0.5)
+    begin = time.monotonic()
+    os.killpg(program.process.pid, signal.SIGINT)
+    program.finish(patience=4, status=-signal.SIGINT, quiet=False)
+    assert time.monotonic() - begin < 4
+    assert program.errors.count("Traceback") == 1
+    assert program.errors.rstrip().endswith("KeyboardInterrupt")
+
+
+# ---------------------------------------------------------------------------- ends
+
+
+def test_an_iterator_dropped_within_an_epoch(start, slow_tree):
+    """Threads and slots go with it; the processes wait for the next iterator."""
+    program = start(
+        """
+        iterator = flow(prefetch=4)
+        next(iterator)
+        before = {process.pid for process in decoders()}
+        assert memory() > 0
+        del iterator
+        gc.collect()
+        wait_until(lambda: not any(t.name.startswith("fastaug") for t in threading.enumerate()),
+                   "the threads ended")
+        wait_until(lambda: memory() == 0, "the slots were given back")
+        calm = take(flow(decoder="threads", seed=4), 5)
+        other = flow(seed=4)
+        right = take(other, 5) == calm
+        same = {process.pid for process in decoders()} == before
+        other.close()
+        report(right=right, same=same, n=len(before))
+        """,
+        slow_tree,
+        faulty=True,
+    )
+    assert program.report() == {"right": True, "same": True, "n": 2}
+    program.finish()
+
+
+def test_close_gives_the_slots_back(start, tree):
+    """And the next batch makes new ones."""
+    program = start(
+        """
+        calm = take(flow(workers=0), 9)
+        iterator = flow()
+        batches = take(iterator, 3)
+        iterator.close()
+        wait_until(lambda: memory() == 0, "the slots were given back")
+        batches += take(iterator, 3)
+        assert memory() > 0
+        with iterator:
+            batches += take(iterator, 3)
+        wait_until(lambda: memory() == 0, "the slots were given back")
+        report(right=batches == calm)
+        """,
+        tree,
+    )
+    assert program.report() == {"right": True}
+    program.finish()
+
+
+ENDINGS = {
+    "its last line": ("", 0),
+    "sys.exit": ("sys.exit(3)", 3),
+    "an exception": ("raise LookupError('mine')", 1),
+    "os._exit": ("os._exit(4)", 4),
+    "SIGTERM": ("os.kill(os.getpid(), signal.SIGTERM)", -signal.SIGTERM),
+    "SIGKILL": ("os.kill(os.getpid(), signal.SIGKILL)", -signal.SIGKILL),
+    "a crash": ("os.kill(os.getpid(), signal.SIGSEGV)", -signal.SIGSEGV),
+    "exec": ("os.execv('/bin/true', ['true'])", 0),
+}
+
+
+@pytest.mark.parametrize(("ending", "status"), ENDINGS.values(), ids=ENDINGS.keys())
+def test_a_program_that_ends_within_an_epoch(start, slow_tree, ending, status):
+    """In whatever way: `start` finds that nothing is left."""
+    program = start(
+        "iterator = flow(prefetch=4)\nnext(iterator)\nreport(n=len(decoders()))\n" + ending,
+        slow_tree,
+        faulty=True,
+    )
+    assert program.report() == {"n": 2}
+    program.finish(patience=PATIENCE, status=status, quiet=False)
+    if status == 1:
+        assert program.errors.rstrip().endswith("LookupError: mine")
+        assert program.errors.count("Traceback") == 1
+    else:
+        assert not program.errors
+
+
+def test_a_program_that_ends_while_a_read_hangs(start, tmp_path):
+    roots = bad_file_trees(tmp_path, "bees/fifo_x.jpg", fifo=True)
+    program = start(
+        """
+        iterator = flow(shuffle=False, batch_size=4, prefetch=4, timeout=600)
+        next(iterator)
+        time.sleep(1)
+        print("ending", flush=True)
+        """,
+        roots[0],
+    )
+    assert program.line() == "ending"
+    program.finish(patience=PATIENCE)
+
+
+def test_a_program_killed_from_outside(start, slow_tree):
+    program = start(
+        """
+        iterator = flow(prefetch=4)
+        next(iterator)
+        print("ready", flush=True)
+        while True:
+            next(iterator)
+        """,
+        slow_tree,
+        faulty=True,
+    )
+    assert program.line() == "ready"
+    assert len(processes_of(start.token)) >= 3
+    program.process.kill()
+    program.finish(status=-signal.SIGKILL)
+    wait_until(lambda: not processes_of(start.token), "its processes ended", 5)
+
+
+# ---------------------------------------------------------------------------- memory
+
+
+def test_no_memory_for_the_slots(start, tree):
+    """A clear error; the iterator works as soon as there is memory again."""
+    program = start(
+        """
+        import resource
+        calm = take(flow(workers=0), 8)
+        iterator = flow()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+        errors = []
+        for _ in range(2):
+            try:
+                next(iterator)
+            except OSError as error:
+                errors.append(str(error))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+        assert memory() == 0
+        iterator.reset()
+        iterator.total_batches_seen = 0
+        report(errors=errors, right=take(iterator, 8) == calm)
+        """,
+        tree,
+    )
+    result = program.report()
+    program.finish()
+    assert len(result["errors"]) == 2
+    for text in result["errors"]:
+        assert "No memory for" in text and "decoded images" in text
+    assert result["right"]
+
+
+def test_no_files_left_for_the_slots(start, tree):
+    """Every file descriptor taken: an error, and then it goes on."""
+    program = start(
+        """
+        import resource
+        iterator = flow()
+        calm = take(iterator, 8)
+        iterator.close()
+        wait_until(lambda: memory() == 0, "the slots were given back")
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+        taken = max(map(int, os.listdir("/proc/self/fd")))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (taken, limit[1]))
+        fillers = []
+        try:
+            while True:
+                fillers.append(os.dup(1))
+        except OSError:
+            pass
+        try:
+            next(iterator)
+            error = None
+        except OSError as caught:
+            error = caught.errno
+        for filler in fillers:
+            os.close(filler)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+        iterator.reset()
+        iterator.total_batches_seen = 0
+        report(error=error, right=take(iterator, 8) == calm)
+        """,
+        tree,
+    )
+    assert program.report(patience=30) == {"error": errno.EMFILE, "right": True}
+    program.finish()
+
+
+FULL_SHM = """
+import subprocess
+open("/dev/shm/filler", "wb").close()
+with open("/dev/shm/filler", "wb", buffering=0) as file:
+    try:
+        while True:
+            file.write(bytes(4096))
+    except OSError:
+        pass
+calm = take(flow(workers=0), 8)
+iterator = flow()
+try:
+    outcome = take(iterator, 8) == calm
+except Exception as error:
+    outcome = [type(error).__name__, str(error)]
+os.unlink("/dev/shm/filler")
+iterator.reset()
+iterator.total_batches_seen = 0
+report(outcome=outcome, right=take(iterator, 8) == calm)
+"""
+
+
+def can_mount():
+    command = ["unshare", "-m", "mount", "-t", "tmpfs", "-o", "size=64k", "none", "/dev/shm"]
+    try:
+        return subprocess.run(command, capture_output=True).returncode == 0
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not can_mount(), reason="needs the right to mount")
+def test_a_full_dev_shm(start, tree, tmp_path):
+    """Either it is not needed, or an OSError says what is missing; then it works again."""
+    inside = tmp_path / "inside.py"
+    inside.write_text(WITHOUT_KERAS + PREAMBLE + FULL_SHM)
+    mount = (
+        f"mount -t tmpfs -o size=64k none /dev/shm && exec {sys.executable} -u -P {inside} {tree}"
+    )
+    program = start(f"os.execvp('unshare', ['unshare', '-m', 'sh', '-c', {mount!r}])", tree)
+    result = program.report()
+    program.finish(quiet=False)
+    if result["outcome"] is not True:
+        assert result["outcome"][0] == "OSError", result
+    assert result["right"]
+
+
+# ---------------------------------------------------------------------------- many at a time
+
+
+def test_fifty_iterators(start, tree):
+    """All give the right batches, from a few processes; then everything is given back."""
+    program = start(
+        """
+        calm = take(flow(workers=0), 4)
+        open_files = lambda: len(os.listdir("/proc/self/fd"))
+        with flow() as first:
+            right = [take(first, 4) == calm]
+        wait_until(lambda: memory() == 0, "the slots were given back")
+        before = open_files()
+        iterators = [flow() for _ in range(50)]
+        batches = [[] for _ in iterators]
+        for _ in range(4):
+            for number, iterator in enumerate(iterators):
+                batches[number] += take(iterator, 1)
+        right += [each == calm for each in batches]
+        processes, threads = len(decoders()), threading.active_count()
+        for iterator in iterators:
+            iterator.close()
+        wait_until(lambda: memory() == 0, "the slots were given back")
+        held = max(
+            open(f"/proc/{process.pid}/maps").read().count("memfd:fastaug")
+            for process in decoders())
+        iterator = flow()
+        take(iterator, 8)
+        after = [open(f"/proc/{process.pid}/maps").read().count("memfd:fastaug")
+                 for process in decoders()]
+        iterator.close()
+        wait_until(lambda: memory() == 0, "the slots were given back")
+        report(right=right, processes=processes, threads=threads, files=open_files() - before,
+               after=max(after))
+        """,
+        tree,
+    )
+    result = program.report()
+    program.finish()
+    assert result["right"] == [True] * 51
+    assert result["processes"] == 2
+    assert result["threads"] < 20
+    assert result["files"] <= 2
+    assert result["after"] <= 2
+
+
+def test_iterators_in_several_threads(start, tree):
+    program = start(
+        """
+        calm = {seed: take(flow(workers=0, seed=seed), 16) for seed in range(6)}
+        batches = {}
+        def consume(seed):
+            with flow(seed=seed) as iterator:
+                batches[seed] = take(iterator, 16)
+        threads = [threading.Thread(target=consume, args=(seed,)) for seed in calm]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        report(right=batches == calm, processes=len(decoders()))
+        """,
+        tree,
+    )
+    assert program.report() == {"right": True, "processes": 2}
+    program.finish()
+
+
+def test_one_iterator_in_several_threads(start, tree):
+    """Each batch of the sequence comes out exactly once."""
+    program = start(
+        """
+        calm = take(flow(workers=0), 40)
+        batches = []
+        iterator = flow(prefetch=3)
+        threads = [threading.Thread(target=lambda: batches.extend(take(iterator, 10)))
+                   for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        report(right=sorted(batches) == sorted(calm))
+        """,
+        tree,
+    )
+    assert program.report() == {"right": True}
+    program.finish()
+
+
+@pytest.mark.parametrize("ahead", [0, 4])
+def test_a_fork_after_use(start, tree, ahead):
+    """The child starts processes of its own, and both go on with the right batches."""
+    program = start(
+        f"""
+        iterator = flow(prefetch={ahead})
+        calm = take(flow(workers=0), 42)
+        elsewhere_calm = take(flow(workers=0, seed=77), 40)
+        batches = take(iterator, 2)
+        read, write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            signal.alarm(30)
+            iterator.reset()
+            iterator.seed, iterator.total_batches_seen = 77, 0  # other files in the same slots
+            here = take(iterator, 40)
+            other = take(flow(seed=9), 3)
+            os.write(write, json.dumps([here, other]).encode())
+            os._exit(0)
+        os.close(write)
+        batches += take(iterator, 40)
+        other = take(flow(seed=9), 3)
+        from_child = os.fdopen(read).read()
+        status = os.waitpid(child, 0)[1]
+        report(right=batches == calm, status=status,
+               child=json.loads(from_child or "0") == [elsewhere_calm, other])
+        """,
+        tree,
+    )
+    assert program.report() == {"right": True, "status": 0, "child": True}
+    program.finish()
+
+
+# ---------------------------------------------------------------------------- scripts, notebooks
+
+
+def test_a_script_without_a_main_guard(start, tree):
+    """No process runs the script a second time."""
+    program = start(
+        """
+        print("the script runs", flush=True)
+        calm = take(flow(workers=0), 9)
+        iterator = flow()
+        report(right=take(iterator, 9) == calm, processes=len(decoders()))
+        """,
+        tree,
+        as_file=True,
+    )
+    assert program.line() == "the script runs"
+    assert program.report() == {"right": True, "processes": 2}
+    program.finish()
+    assert program._lines.get(timeout=5) is None
+
+
+def test_workers_import_neither_keras_nor_tensorflow(start, tree):
+    program = start(
+        """
+        import keras
+        iterator = flow()
+        next(iterator)
+        maps = "".join(open(f"/proc/{process.pid}/maps").read() for process in decoders())
+        report(n=len(decoders()), tensorflow="tensorflow" in maps, cv2="cv2" in maps,
+               sizes=[process.memory_info().rss for process in decoders()])
+        """,
+        tree,
+        keras=True,
+    )
+    result = program.report()
+    program.finish(quiet=False)
+    assert result["n"] == 2
+    assert result["cv2"] and not result["tensorflow"]
+    assert max(result["sizes"]) < 200e6
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # of the client's own sockets
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_notebook(tree, tmp_path):
+    """Cells, an interrupt, the same iterator again, and a kernel that ends or is killed."""
+    jupyter_client = pytest.importorskip("jupyter_client")
+    pytest.importorskip("ipykernel")
+    for k in range(40):
+        trees.write(tmp_path / "tree", f"a/{k}.jpg", k)
+    os.mkfifo(tmp_path / "tree/a/zz.jpg")  # the cell hangs until it is interrupted
+    token = uuid.uuid4().hex
+    before = shared_memory()
+    manager = jupyter_client.KernelManager(kernel_name="python3")
+    manager.kernel_spec.argv[0] = sys.executable
+    manager.start_kernel(env=os.environ | {TOKEN: token})
+    client = manager.client()
+    client.start_channels()
+
+    def run_cell(code, timeout=60):
+        outputs = []
+        reply = client.execute_interactive(
+            code, timeout=timeout, output_hook=lambda message: outputs.append(message["content"])
+        )["content"]
+        text = "".join(content.get("text", "") for content in outputs)
+        return reply["status"], reply.get("ename"), text
+
+    try:
+        client.wait_for_ready(timeout=60)
+        preamble = PREAMBLE.replace("sys.argv[1]", repr(str(tree)))
+        assert run_cell(WITHOUT_KERAS + preamble)[0] == "ok"
+        status, _, text = run_cell(
+            "iterator = flow()\nreport(right=take(iterator, 9) == take(flow(workers=0), 9))"
+        )
+        assert status == "ok", text
+        assert '{"right": true}' in text
+
+        hanging = f"hangs = flow(root={str(tmp_path / 'tree')!r}, shuffle=False, timeout=600)\n"
+        interrupt = threading.Timer(3, manager.interrupt_kernel)
+        interrupt.start()
+        begin = time.monotonic()
+        status, name, _ = run_cell(hanging + "while True:\n    next(hangs)")
+        assert (status, name) == ("error", "KeyboardInterrupt")
+        assert time.monotonic() - begin < 3 + 2
+
+        status, _, text = run_cell(
+            "del hangs\niterator.reset()\niterator.total_batches_seen = 0\n"
+            "report(right=take(iterator, 9) == take(flow(workers=0), 9), n=len(decoders()))"
+        )
+        assert status == "ok", text
+        assert '"right": true' in text
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=False)
+        manager.cleanup_resources()
+        gc.collect()
+    wait_until(lambda: not processes_of(token), "no process is left", PATIENCE)
+    wait_until(lambda: shared_memory() <= before, "no shared memory is left", PATIENCE)
+
+
+# ---------------------------------------------------------------------------- the checks
+
+
+def test_the_check_for_leaks_can_fail(tmp_path):
+    """An orphan of an orphan is found, and so is a name in /dev/shm."""
+    token = uuid.uuid4().hex
+    code = "import subprocess; print(subprocess.Popen(['sleep', '60'], stdout=-3, stderr=-3).pid)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {TOKEN: token},
+        capture_output=True,
+        text=True,
+    )
+    found = processes_of(token)
+    assert [process.pid for process in found] == [int(done.stdout)]
+    found[0].kill()
+    wait_until(lambda: not processes_of(token), "it ended")
+    before = shared_memory()
+    path = pathlib.Path(f"/dev/shm/fastaug-test-{token}")
+    path.touch()
+    try:
+        assert shared_memory() - before == {path.name}
+    finally:
+        path.unlink()
