@@ -118,7 +118,8 @@ class _OneThreadEach:
     def __exit__(self, *exc_info):
         with self._lock:
             self._inside -= 1
-            if self._inside == 0:
+            # a number that somebody has set in the meantime stays
+            if self._inside == 0 and cv2.getNumThreads() == 1:
                 cv2.setNumThreads(self._threads)
 
 
