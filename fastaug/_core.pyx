@@ -43,8 +43,8 @@ cdef extern from "_pixels.h" nogil:
                         float *out)
     void fa_after_warp(const fa_plan *plan, const double *row, bint standardize, float *image,
                        float *out)
-    void fa_process(const fa_plan *plan, const void *image, bint is_float, const double *row,
-                    const double *m, bint standardize, float *work, float *out)
+    void fa_process(const fa_plan *plan, const void *image, bint is_float, ptrdiff_t behind,
+                    const double *row, const double *m, bint standardize, float *work, float *out)
     void fa_standardize(const fa_plan *plan, float *x)
     void fa_pick_pixels(const uint8_t *image, ptrdiff_t stride, ptrdiff_t width,
                         const int32_t *rows, ptrdiff_t row_count, const int32_t *columns,
@@ -171,6 +171,7 @@ def augment(Plan plan, cnp.ndarray images, const int64_t[::1] index,
         return
     source = <const char *>cnp.PyArray_DATA(images)
     stride = images.strides[0]
+    cdef Py_ssize_t behind = size if stride >= size * images.itemsize else 0
     target = <float *>cnp.PyArray_DATA(out)
     # Python code may keep what it is shown of this, so it is an array that lives as long.
     work_array = np.empty((2, plan.c.height, plan.c.width, plan.c.channels), dtype=np.float32)
@@ -178,7 +179,9 @@ def augment(Plan plan, cnp.ndarray images, const int64_t[::1] index,
     if plan.warp is None:
         with nogil:
             for i in range(start, stop):
-                fa_process(&plan.c, source + index[i] * stride, is_float, &table[i, 0],
+                # the next image lies behind this one, in the same memory
+                fa_process(&plan.c, source + index[i] * stride, is_float,
+                           behind if index[i] + 1 < count else 0, &table[i, 0],
                            &matrices[i, 0, 0], standardize, work, target + i * size)
         return
     for i in range(start, stop):
@@ -199,7 +202,7 @@ cdef int _process_with(Plan plan, const void *image, bint is_float, const double
     cdef double rows, columns
     if not fa_has_geometry(row):
         with nogil:
-            fa_process(c, image, is_float, row, m, standardize, work, out)
+            fa_process(c, image, is_float, 0, row, m, standardize, work, out)
         return 0
     with nogil:
         # target is free until the warp: it holds the image in its own type, channels last

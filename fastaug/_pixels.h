@@ -182,6 +182,30 @@ FA_INLINE void fa_fetch(const void *image, size_t bytes)
 #endif
 }
 
+/* Above this an image is fetched as it is needed: what it pushes out of the cache, and what the output
+ * does, would be gone by then. */
+#define FA_FETCHED_WHOLE (1 << 16)
+#define FA_FETCHED_ROWS 8  /* output rows from a sample to those fetched with it */
+
+/* Values from a sample to the one some output rows further on. */
+FA_INLINE ptrdiff_t fa_ahead(const fa_plan *plan, const double *m)
+{
+    const double far = 1 << 10;
+    if (!(m[0] > -far && m[0] < far && m[3] > -far && m[3] < far)) return 0;
+    return ((ptrdiff_t)(m[0] * FA_FETCHED_ROWS) * plan->width + (ptrdiff_t)(m[3] * FA_FETCHED_ROWS))
+        * plan->channels;
+}
+
+/* Fetches one line of the cache; the address need not be valid. */
+FA_INLINE void fa_fetch_line(uintptr_t address)
+{
+#if defined(__GNUC__)
+    __builtin_prefetch((const void *)address, 0, 3);
+#else
+    (void)address;
+#endif
+}
+
 /* ---- where the samples of a stretch of a row lie -------------------------------------------- */
 
 #define FA_CHUNK 128
@@ -193,7 +217,7 @@ typedef struct {
     float column_weight[FA_CHUNK];  /* of the right column, 0 to 1 */
     ptrdiff_t below, right;         /* values from a pixel to the one below, to its right */
     ptrdiff_t furthest;             /* largest of the offsets */
-    ptrdiff_t size;                 /* values in the image */
+    ptrdiff_t size;                 /* values that may be read: the image, and what lies behind it */
 } fa_samples;
 
 /* Brings coordinates into [0, n - 1], as far as it is not the clamping that follows. */
@@ -252,6 +276,101 @@ FA_CLONES static void fa_split(const double *FA_RESTRICT r, const double *FA_RES
     s->furthest = furthest;
 }
 
+/* Whether fa_locate_near has the precision for these coordinates of a row and steps along it. */
+FA_INLINE int fa_is_near(const fa_plan *plan, const double *start, const double *m)
+{
+    const double far = 1 << 20, steep = 2;
+    return plan->order == 1 && m[1] >= -steep && m[1] <= steep && m[4] >= -steep && m[4] <= steep
+        && start[0] > -far && start[0] < far && start[1] > -far && start[1] < far
+        && plan->height < far && plan->width < far;
+}
+
+#define FA_BLOCK 8
+
+/* Along one axis, the coordinate of each pixel of a block is a whole number, the same for all, and a
+ * rest that float32 holds to 2**-20, which moves a value of 0..255 by less than 0.001. */
+typedef struct {
+    double start, step;
+    float along[FA_BLOCK];  /* from the first pixel of a block to each of them, at most 14 */
+    double back;            /* to the pixel with the smallest coordinate */
+    double last;            /* n - 1 */
+    double top;             /* the upper or left of two pixels is at most this one */
+} fa_axis;
+
+FA_INLINE void fa_set_axis(fa_axis *axis, double start, double step, ptrdiff_t n)
+{
+    int k;
+    axis->start = start;
+    axis->step = step;
+    for (k = 0; k < FA_BLOCK; k++) axis->along[k] = (float)step * (float)k;
+    axis->back = step < 0 ? step * (FA_BLOCK - 1) : 0;
+    axis->last = (double)(n - 1);
+    axis->top = n == 1 ? 0 : (double)(n - 2);
+}
+
+/* Splits the coordinates of a block; returns the whole number that the positions count from. */
+FA_INLINE int32_t fa_split_block(const fa_axis *axis, double column, int32_t *FA_RESTRICT position,
+                                 float *FA_RESTRICT weight)
+{
+    const double first = axis->start + axis->step * column, whole = floor(first + axis->back);
+    const float rest = (float)(first - whole);
+    const float low = (float)-whole, high = (float)(axis->last - whole);
+    const int32_t top = (int32_t)(axis->top - whole);
+    int k;
+    for (k = 0; k < FA_BLOCK; k++) {
+        float v = rest + axis->along[k];
+        int32_t i;
+        v = v > low ? v : low;
+        v = v < high ? v : high;
+        i = (int32_t)v;
+        i = i < top ? i : top;
+        position[k] = i;
+        weight[k] = v - (float)i;
+    }
+    return (int32_t)whole;
+}
+
+#include "_simd.h"
+
+/* fa_locate for order 1 where fa_is_near, with anything outside taken to the edge: eight pixels at a
+ * time in float32. */
+static void fa_locate_near(const fa_plan *plan, const double *start, const double *m, int flip,
+                           ptrdiff_t first, ptrdiff_t count, fa_samples *s)
+{
+    const double origin = flip ? (double)(plan->width - 1 - first) : (double)first;
+    const double sign = flip ? -1 : 1;
+    const uint32_t stride = (uint32_t)(plan->width * plan->channels);
+    const uint32_t step = (uint32_t)plan->channels;
+    int32_t furthest[FA_BLOCK] = {0};
+    fa_axis row, column;
+    ptrdiff_t i;
+    int k;
+    fa_set_axis(&row, start[0] + m[1] * origin, sign * m[1], plan->height);
+    fa_set_axis(&column, start[1] + m[4] * origin, sign * m[4], plan->width);
+#ifdef FA_AVX2
+    if (fa_simd >= FA_SIMD_AVX2) {
+        fa_locate_near_avx2(&row, &column, (int32_t)stride, (int32_t)step, count, s);
+        return;
+    }
+#endif
+    for (i = 0; i < count; i += FA_BLOCK) { /* the samples have room for whole blocks */
+        int32_t r[FA_BLOCK], c[FA_BLOCK];
+        const int32_t r0 = fa_split_block(&row, (double)i, r, s->row_weight + i);
+        const int32_t c0 = fa_split_block(&column, (double)i, c, s->column_weight + i);
+        /* unsigned: what overflows on the way comes back */
+        const uint32_t base = (uint32_t)r0 * stride + (uint32_t)c0 * step;
+        for (k = 0; k < FA_BLOCK; k++) {
+            const int32_t offset =
+                (int32_t)(base + (uint32_t)r[k] * stride + (uint32_t)c[k] * step);
+            s->offset[i + k] = offset;
+            furthest[k] = offset > furthest[k] ? offset : furthest[k];
+        }
+    }
+    for (k = 1; k < FA_BLOCK; k++)
+        furthest[0] = furthest[k] > furthest[0] ? furthest[k] : furthest[0];
+    s->furthest = furthest[0];
+}
+
 /* Columns [first, first + count) of the output row that begins at the source coordinates start. */
 FA_CLONES static void fa_locate(const fa_plan *plan, const double *start, const double *m, int flip,
                                 int all_inside, ptrdiff_t first, ptrdiff_t count, fa_samples *s)
@@ -260,14 +379,19 @@ FA_CLONES static void fa_locate(const fa_plan *plan, const double *start, const 
     const double r_start = start[0], r_step = m[1], c_start = start[1], c_step = m[4];
     const double origin = flip ? (double)(plan->width - 1 - first) : (double)first;
     const double sign = flip ? -1 : 1;
+    const int folds = plan->border == FA_REFLECT || plan->border == FA_MIRROR
+        || plan->border == FA_WRAP;
     ptrdiff_t i;
+    if ((all_inside || !folds) && fa_is_near(plan, start, m)) {
+        fa_locate_near(plan, start, m, flip, first, count, s);
+        return;
+    }
     for (i = 0; i < count; i++) {
         const double column = origin + sign * (double)(int32_t)i;
         r[i] = r_start + r_step * column;
         c[i] = c_start + c_step * column;
     }
-    if (!all_inside
-        && (plan->border == FA_REFLECT || plan->border == FA_MIRROR || plan->border == FA_WRAP)) {
+    if (!all_inside && folds) {
         fa_fold_all(r, count, plan->height, plan->border);
         fa_fold_all(c, count, plan->width, plan->border);
     }
@@ -291,8 +415,6 @@ static void fa_row_done(fa_row_sink *sink, const fa_plan *plan, ptrdiff_t row, i
                         float *out);
 
 /* ---- the warp, for both pixel types ---------------------------------------------------------- */
-
-#include "_simd.h"
 
 #define FA_PIXEL uint8_t
 #define FA_NAME(name) name##_u8
@@ -534,14 +656,14 @@ static void fa_row_done(fa_row_sink *sink, const fa_plan *plan, ptrdiff_t row, i
 
 /* The part before the value shifts: warp, or, without a matrix, only flips. Both turn channels_first
  * into channels_last; work then holds one image. */
-static void fa_place(const fa_plan *plan, const void *image, int is_float, const double *row,
-                     const double *m, void *work, fa_row_sink *sink, float *out)
+static void fa_place(const fa_plan *plan, const void *image, int is_float, ptrdiff_t behind,
+                     const double *row, const double *m, void *work, fa_row_sink *sink, float *out)
 {
     const int flip_h = row[FA_FLIP_HORIZONTAL] != 0, flip_v = row[FA_FLIP_VERTICAL] != 0;
 #define FA_PLACE(type) \
     const void *source = fa_channels_last_##type(plan, image, work); \
     if (m) \
-        fa_warp_##type(plan, source, m, flip_h, flip_v, sink, out); \
+        fa_warp_##type(plan, source, source == image ? behind : 0, m, flip_h, flip_v, sink, out); \
     else \
         fa_copy_##type(plan, source, flip_h, flip_v, sink, out)
     if (is_float) {
@@ -595,15 +717,17 @@ static void fa_finish(const fa_plan *plan, const double *row, int standardize,
                               plan->feature_mean, plan->feature_scale);
 }
 
-/* work: two images of float32, used where channels_first. */
-static void fa_process(const fa_plan *plan, const void *image, int is_float, const double *row,
-                       const double *m, int standardize, float *work, float *out)
+/* behind: values that may be read behind the image. work: two images of float32, used where
+ * channels_first. */
+static void fa_process(const fa_plan *plan, const void *image, int is_float, ptrdiff_t behind,
+                       const double *row, const double *m, int standardize, float *work,
+                       float *out)
 {
     const ptrdiff_t pixels = plan->height * plan->width;
     float *target = plan->channels_first ? work : out;
     fa_row_sink sink;
     fa_open_sink(plan, row, standardize, &sink);
-    fa_place(plan, image, is_float, row, fa_has_geometry(row) ? m : NULL,
+    fa_place(plan, image, is_float, behind, row, fa_has_geometry(row) ? m : NULL,
              work + pixels * plan->channels, &sink, target);
     fa_finish(plan, row, standardize, &sink, target);
     if (plan->channels_first) fa_to_channels_first(target, pixels, plan->channels, out);
@@ -615,7 +739,7 @@ static void fa_before_warp(const fa_plan *plan, const void *image, int is_float,
 {
     const double upright[FA_COLUMNS] = {0};
     fa_row_sink nothing = {0, 0, {0}, {0}, 0};
-    fa_place(plan, image, is_float, upright, NULL, work, &nothing, out);
+    fa_place(plan, image, is_float, 0, upright, NULL, work, &nothing, out);
 }
 
 /* and what the warp made of it, to the end. */

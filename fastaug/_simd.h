@@ -50,7 +50,63 @@ FA_TARGET_AVX2 static int fa_extrema_avx2(const float *FA_RESTRICT x, ptrdiff_t 
     return _mm256_movemask_ps(odd) != 0;
 }
 
-FA_INLINE ptrdiff_t fa_reach_u8(ptrdiff_t channels) { return channels == 1 ? 4 : 8; }
+/* What fa_locate_near does with each block. */
+FA_TARGET_AVX2 static void fa_locate_near_avx2(const fa_axis *row, const fa_axis *column,
+                                               int32_t stride, int32_t step, ptrdiff_t count,
+                                               fa_samples *s)
+{
+    /* both axes side by side, as far as a block has one value for each */
+    const __m128d start = _mm_setr_pd(row->start, column->start);
+    const __m128d along = _mm_setr_pd(row->step, column->step);
+    const __m128d back = _mm_setr_pd(row->back, column->back);
+    const __m128d last = _mm_setr_pd(row->last, column->last);
+    const __m128d top = _mm_setr_pd(row->top, column->top);
+    /* computed again: to load eight values that were just stored one by one takes long */
+    const __m256 pixels = _mm256_setr_ps(0, 1, 2, 3, 4, 5, 6, 7);
+    const __m256 r_along = _mm256_mul_ps(_mm256_set1_ps((float)row->step), pixels);
+    const __m256 c_along = _mm256_mul_ps(_mm256_set1_ps((float)column->step), pixels);
+    const __m256i strides = _mm256_set1_epi32(stride), steps = _mm256_set1_epi32(step);
+    const __m128i both = _mm_setr_epi32(stride, step, 0, 0);
+    __m256i furthest = _mm256_setzero_si256();
+    int32_t all[8];
+    ptrdiff_t i;
+    int k;
+#define FA_SPLIT_AXIS(along, which, position, weight) { \
+        const __m256 rest_ = _mm256_broadcastss_ps(_mm_shuffle_ps(rest, rest, which)); \
+        const __m256 low_ = _mm256_broadcastss_ps(_mm_shuffle_ps(low, low, which)); \
+        const __m256 high_ = _mm256_broadcastss_ps(_mm_shuffle_ps(high, high, which)); \
+        const __m256i top_ = _mm256_broadcastd_epi32(_mm_shuffle_epi32(tops, which)); \
+        __m256 v = _mm256_add_ps(rest_, along); \
+        v = _mm256_min_ps(_mm256_max_ps(v, low_), high_); \
+        position = _mm256_min_epi32(_mm256_cvttps_epi32(v), top_); \
+        _mm256_storeu_ps(weight, _mm256_sub_ps(v, _mm256_cvtepi32_ps(position))); \
+    }
+    for (i = 0; i < count; i += 8) {
+        const __m128d first = _mm_add_pd(start, _mm_mul_pd(along, _mm_set1_pd((double)i)));
+        const __m128d whole = _mm_floor_pd(_mm_add_pd(first, back));
+        const __m128 rest = _mm_cvtpd_ps(_mm_sub_pd(first, whole));
+        const __m128 low = _mm_cvtpd_ps(_mm_sub_pd(_mm_setzero_pd(), whole));
+        const __m128 high = _mm_cvtpd_ps(_mm_sub_pd(last, whole));
+        const __m128i tops = _mm_cvttpd_epi32(_mm_sub_pd(top, whole));
+        const __m128i scaled = _mm_mullo_epi32(_mm_cvttpd_epi32(whole), both);
+        const __m256i base = _mm256_broadcastd_epi32(
+            _mm_add_epi32(scaled, _mm_shuffle_epi32(scaled, _MM_SHUFFLE(1, 1, 1, 1))));
+        __m256i r, c, offset;
+        FA_SPLIT_AXIS(r_along, _MM_SHUFFLE(0, 0, 0, 0), r, s->row_weight + i)
+        FA_SPLIT_AXIS(c_along, _MM_SHUFFLE(1, 1, 1, 1), c, s->column_weight + i)
+        offset = _mm256_add_epi32(
+            base,
+            _mm256_add_epi32(_mm256_mullo_epi32(r, strides), _mm256_mullo_epi32(c, steps)));
+        _mm256_storeu_si256((__m256i *)(void *)(s->offset + i), offset);
+        furthest = _mm256_max_epi32(furthest, offset);
+    }
+#undef FA_SPLIT_AXIS
+    _mm256_storeu_si256((__m256i *)(void *)all, furthest);
+    s->furthest = 0;
+    for (k = 0; k < 8; k++) s->furthest = all[k] > s->furthest ? all[k] : s->furthest;
+}
+
+FA_INLINE ptrdiff_t fa_reach_u8(ptrdiff_t channels) { return channels == 1 ? 4 : 16; }
 FA_INLINE ptrdiff_t fa_reach_f32(ptrdiff_t channels) { return channels == 1 ? 2 : channels + 4; }
 
 /* Two pixels side by side, one in each half. */
@@ -58,11 +114,13 @@ typedef __m256 fa_pair;
 
 FA_INLINE FA_TARGET_AVX2 fa_pair fa_pair_u8(const uint8_t *p, ptrdiff_t channels)
 {
-    __m128i bytes = _mm_loadl_epi64((const __m128i *)(const void *)p);
-    if (channels == 3)
-        bytes = _mm_shuffle_epi8(
-            bytes, _mm_setr_epi8(0, 1, 2, -1, 3, 4, 5, -1, -1, -1, -1, -1, -1, -1, -1, -1));
-    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes));
+    const __m256i bytes =
+        _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)p));
+    const int x = -1, next = (int)channels;
+    const __m256i wide = _mm256_setr_epi8(
+        0, x, x, x, 1, x, x, x, 2, x, x, x, 3, x, x, x,
+        next, x, x, x, next + 1, x, x, x, next + 2, x, x, x, next + 3, x, x, x);
+    return _mm256_cvtepi32_ps(_mm256_shuffle_epi8(bytes, wide));
 }
 
 FA_INLINE FA_TARGET_AVX2 fa_pair fa_pair_f32(const float *p, ptrdiff_t channels)

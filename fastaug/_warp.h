@@ -81,29 +81,33 @@ static void FA_NAME(fa_pick)(const FA_PIXEL *FA_RESTRICT image, ptrdiff_t channe
 }
 
 /* image -> out, both (height, width, channels); m as in fa_matrix. The flips turn the result. Each
- * row is handed on while it is in the cache. */
+ * row is handed on while it is in the cache. behind: values that may be read behind the image. */
 static void FA_NAME(fa_warp)(const fa_plan *plan, const FA_PIXEL *FA_RESTRICT image,
-                             const double *m, int flip_horizontal, int flip_vertical,
+                             ptrdiff_t behind, const double *m, int flip_horizontal, int flip_vertical,
                              fa_row_sink *sink, float *FA_RESTRICT out)
 {
     const ptrdiff_t height = plan->height, width = plan->width, channels = plan->channels;
     const int border = plan->border, order = plan->order;
     const int too_large = height * width * channels > INT32_MAX - 8; /* for an offset */
     const int one_by_one = border == FA_GRID_WRAP || border == FA_GRID_CONSTANT || too_large;
+    const size_t bytes = (size_t)(height * width * channels) * sizeof(FA_PIXEL);
+    const int fetches = bytes > FA_FETCHED_WHOLE;
+    const ptrdiff_t ahead = fa_ahead(plan, m) * (ptrdiff_t)sizeof(FA_PIXEL);
     fa_samples samples;
-    ptrdiff_t i, j;
+    ptrdiff_t i, j, k;
     samples.below = height > 1 ? width * channels : 0;
     samples.right = width > 1 ? channels : 0;
-    samples.size = height * width * channels;
-    fa_fetch(image, (size_t)samples.size * sizeof(FA_PIXEL));
+    samples.size = height * width * channels + behind;
+    if (!fetches) fa_fetch(image, bytes);
     for (i = 0; i < height; i++) {
         const double row = (double)i;
         const double start[2] = {m[2] + m[0] * row, m[5] + m[3] * row};
         float *line = out + (flip_vertical ? height - 1 - i : i) * width * channels;
         ptrdiff_t from = 0, to = width, first = 0, last = width;
+        const int near = !one_by_one && fa_is_near(plan, start, m);
         if (too_large) {
             to = 0;
-        } else {
+        } else if (border != FA_NEAREST || !near) {
             fa_inside(start[0], m[1], (double)(height - 1), &from, &to);
             fa_inside(start[1], m[4], (double)(width - 1), &from, &to);
         }
@@ -123,6 +127,9 @@ static void FA_NAME(fa_warp)(const fa_plan *plan, const FA_PIXEL *FA_RESTRICT im
             const ptrdiff_t count = last - j < FA_CHUNK ? last - j : FA_CHUNK;
             fa_locate(plan, start, m, flip_horizontal, from == 0 && to == width, j, count,
                       &samples);
+            if (fetches)
+                for (k = 0; k < count; k += 16)
+                    fa_fetch_line((uintptr_t)(image + samples.offset[k]) + (uintptr_t)ahead);
             if (order == 0)
                 FA_NAME(fa_pick)(image, channels, &samples, count, line + j * channels);
             else
