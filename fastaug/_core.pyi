@@ -76,6 +76,33 @@ class Plan:
     @property
     def warp(self) -> _Warp | None: ...
 
+def parameter_table(
+    values: npt.NDArray[np.float64],
+    low: npt.NDArray[np.float64],
+    spread: npt.NDArray[np.float64],
+    columns: npt.NDArray[np.int64],
+    flips: npt.NDArray[np.float64],
+    scale: npt.NDArray[np.float64],
+) -> npt.NDArray[np.float64]:
+    """Makes a parameter table of numbers that were drawn for it; other columns do nothing.
+
+    Args:
+        values: float64 `(images, drawn)`.
+        low: float64 `(drawn,)`; a parameter is `low + spread * value`.
+        spread: float64 `(drawn,)`.
+        columns: int64 `(drawn,)`, the column of the table of each.
+        flips: float64 `(2,)`, what a horizontal and a vertical flip are if their parameter is
+            below 0.5; else 0.
+        scale: float64 `(len(COLUMNS),)`, a factor for each column of the table.
+
+    Returns:
+        float64 `(images, len(COLUMNS))`.
+
+    Raises:
+        ValueError: If the lengths do not fit.
+        IndexError: If a column is not one of the table.
+    """
+
 def affine_matrices(
     table: npt.NDArray[np.float64], height: int, width: int
 ) -> npt.NDArray[np.float64]:

@@ -20,8 +20,12 @@ cnp.import_array()
 cdef extern from "_pixels.h" nogil:
     enum:
         FA_COLUMNS
+        FA_ZX
+        FA_ZY
         FA_FLIP_HORIZONTAL
         FA_FLIP_VERTICAL
+        FA_CHANNEL_SHIFT
+        FA_BRIGHTNESS
 
     ctypedef struct fa_plan:
         ptrdiff_t height, width, channels
@@ -131,6 +135,39 @@ cdef class Plan:
         if self.c.channels_first:
             return (self.c.channels, self.c.height, self.c.width)
         return (self.c.height, self.c.width, self.c.channels)
+
+
+def parameter_table(const double[:, ::1] values, const double[::1] low, const double[::1] spread,
+                    const int64_t[::1] columns, const double[::1] flips,
+                    const double[::1] scale):
+    """A table of parameters from numbers drawn for them; see ``_core.pyi``."""
+    cdef Py_ssize_t i, k, n = values.shape[0], count = columns.shape[0]
+    cdef int64_t column
+    cdef double v
+    cdef double nothing = float("nan")
+    if not count == values.shape[1] == low.shape[0] == spread.shape[0]:
+        raise ValueError(f"Expected {count} values for each image. Received: {values.shape[1]}, "
+                         f"with {low.shape[0]} and {spread.shape[0]} bounds")
+    if scale.shape[0] != FA_COLUMNS or flips.shape[0] != 2:
+        raise ValueError(f"Expected {FA_COLUMNS} scales and 2 flips. Received: {scale.shape[0]}, "
+                         f"{flips.shape[0]}")
+    for k in range(count):
+        if not 0 <= columns[k] < FA_COLUMNS:
+            raise IndexError(f"column {columns[k]} is out of bounds for {FA_COLUMNS} columns")
+    result = np.empty((n, FA_COLUMNS), dtype=np.float64)
+    cdef double[:, ::1] table = result
+    for i in range(n):
+        for k in range(FA_COLUMNS):
+            table[i, k] = 0
+        table[i, FA_ZX] = table[i, FA_ZY] = 1
+        table[i, FA_CHANNEL_SHIFT] = table[i, FA_BRIGHTNESS] = nothing
+        for k in range(count):
+            column = columns[k]
+            v = low[k] + spread[k] * values[i, k]
+            if column == FA_FLIP_HORIZONTAL or column == FA_FLIP_VERTICAL:
+                v = flips[column - FA_FLIP_HORIZONTAL] if v < 0.5 else 0
+            table[i, column] = v * scale[column]
+    return result
 
 
 def affine_matrices(const double[:, ::1] table, Py_ssize_t height, Py_ssize_t width):

@@ -67,11 +67,9 @@ def sampler_of(generator) -> ParameterSampler:
     )
 
 
-def settings_of(generator) -> tuple:
+def _settings_of(generator) -> tuple:
     """Returns all settings in a form that compares: equal means the same batches."""
-    return tuple(
-        [_frozen(getattr(generator, name)) for name in SETTINGS] + [tuple(vars(generator))]
-    )
+    return tuple(_frozen(getattr(generator, name)) for name in SETTINGS)
 
 
 def _frozen(value):
@@ -113,7 +111,14 @@ class Augmentation:
     """
 
     def __init__(self, generator, shape, data_format):
-        self.settings = settings_of(generator)
+        self._generator, self._revision = generator, generator._revision
+        self._settings = _settings_of(generator)
+        # What can change in place, without an attribute being set.
+        self._mutable = [
+            (name, settings)
+            for name, settings in zip(SETTINGS, self._settings, strict=True)
+            if isinstance(getattr(generator, name), list | np.ndarray)
+        ]
         self.function = generator.preprocessing_function
         self.sampler = sampler_of(generator)
         self.unfitted = generator._unfitted()
@@ -157,6 +162,16 @@ class Augmentation:
             warp=choose(
                 generator.warp, order, border, generator.cval, (self.height, self.width, channels)
             ),
+        )
+
+    def is_of(self, generator):
+        """Whether this is what a generator does as it is now set."""
+        if self._generator is not generator or self._revision is not generator._revision:
+            if self._settings != _settings_of(generator):
+                return False
+            self._generator, self._revision = generator, generator._revision
+        return all(
+            _frozen(getattr(generator, name)) == settings for name, settings in self._mutable
         )
 
     def draw(self, rng, count):

@@ -14,12 +14,13 @@ from the global `np.random`, which is advanced only by the batches that are hand
 
 import collections
 import dataclasses
+import operator
 import sys
 import threading
 
 import numpy as np
 
-from fastaug.augment import Augmentation, settings_of
+from fastaug.augment import Augmentation
 from fastaug.keras_backend import image_data_format
 from fastaug.streams import can_stand, global_stream, lent_to_user_code, position, put
 from fastaug.threads import shared_pool
@@ -64,13 +65,11 @@ class Order:
 
     def copy(self):
         """Returns a copy that goes its own way."""
-        return dataclasses.replace(self)
+        return Order(*[getattr(self, name) for name in _FIELDS])
 
     def same(self, other):
         """Whether the next batches of both are the same."""
-        return self.index_array is other.index_array and all(
-            getattr(self, name) == getattr(other, name) for name in _COMPARED
-        )
+        return self.index_array is other.index_array and _compared(self) == _compared(other)
 
     def __len__(self):
         return (self.n + self.batch_size - 1) // self.batch_size
@@ -122,7 +121,8 @@ class Order:
             rng.seed(self.seed + self.total_batches_seen)
 
 
-_COMPARED = [field.name for field in dataclasses.fields(Order) if field.name != "index_array"]
+_FIELDS = [field.name for field in dataclasses.fields(Order)]
+_compared = operator.attrgetter(*(name for name in _FIELDS if name != "index_array"))
 
 
 @dataclasses.dataclass(eq=False, slots=True)
@@ -341,7 +341,7 @@ class BatchMaker:
         ):
             self._drop_guesses()
             return None
-        if self._augmentation is None or self._augmentation.settings != settings_of(generator):
+        if self._augmentation is None or not self._augmentation.is_of(generator):
             try:
                 self._augmentation = Augmentation(generator, self._source.shape, self._data_format)
             except (RuntimeError, TypeError, ValueError, OverflowError):

@@ -233,6 +233,11 @@ class ImageDataGenerator:
         self.pool = pool
         self._pool_size = _pool_size(pool)
 
+    def __setattr__(self, name, value):
+        """Sets an attribute, and marks the generator as another one than before."""
+        object.__setattr__(self, name, value)
+        object.__setattr__(self, "_revision", object())
+
     @property
     def _threads(self):
         """Number of threads of a flow; 0: everything in the calling thread."""

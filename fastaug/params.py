@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from fastaug import _core
 from fastaug._core import COLUMNS
 
 _THETA, _TX, _TY, _SHEAR, _ZX, _ZY, _FLIP_H, _FLIP_V, _CHANNEL, _BRIGHTNESS = range(len(COLUMNS))
@@ -93,12 +94,17 @@ class ParameterSampler:
         self._high = np.array([high for _, _, high in uniform], dtype=np.float64)
         if not (np.isfinite(self._low).all() and np.isfinite(self._high).all()):
             raise OverflowError(f"Range exceeds valid bounds. Received: {uniform}")
+        self._spread = self._high - self._low
+        # what `_core.parameter_table` needs to know
+        self._places = np.array(self._columns, dtype=np.int64)
+        self._zeros, self._ones = np.zeros(len(uniform)), np.ones(len(uniform))
+        self._on = np.array([float(on) for on in self._flips.values()])
 
     def draw(self, rng: np.random.RandomState, count: int, height: int, width: int) -> np.ndarray:
         """Draws the parameters of some images, in Keras's order.
 
-        ``RandomState.uniform`` with one pair of bounds for each column fills the rows from the
-        stream just as one call for each number would.
+        ``random_sample`` fills the rows from the stream just as one call of ``uniform`` for each
+        number would: ``uniform(a, b)`` is ``a + (b - a) * random_sample()``.
 
         Args:
             rng: The stream; it is left where Keras would leave it.
@@ -109,13 +115,13 @@ class ParameterSampler:
         Returns:
             A parameter table of shape ``(count, len(COLUMNS))``.
         """
-        values = np.empty((count, len(self._columns)), dtype=np.float64)
-        if self._choices:
-            for row in values:
-                self._draw_row(rng, row)
-        else:
-            values = rng.uniform(self._low, self._high, size=values.shape)
-        return self._table(values, height, width)
+        shape = (count, len(self._columns))
+        if not self._choices:
+            return self.from_doubles(rng.random_sample(shape), height, width)
+        values = np.empty(shape, dtype=np.float64)
+        for row in values:
+            self._draw_row(rng, row)
+        return self._table(values, self._zeros, self._ones, height, width)
 
     @property
     def doubles(self) -> int | None:
@@ -130,17 +136,13 @@ class ParameterSampler:
             height: As for `draw`.
             width: As for `draw`.
         """
-        return self._table(self._low + (self._high - self._low) * doubles, height, width)
+        return self._table(doubles, self._low, self._spread, height, width)
 
-    def _table(self, values, height, width):
-        table = np.empty((len(values), len(COLUMNS)), dtype=np.float64)
-        table[:] = _IDENTITY
-        table[:, self._columns] = values
-        for column, on in self._flips.items():
-            table[:, column] = (table[:, column] < 0.5) * on
+    def _table(self, values, low, spread, height, width):
+        scale = np.ones(len(COLUMNS))
         for column in self._fractions:
-            table[:, column] *= height if column == _TX else width
-        return table
+            scale[column] = height if column == _TX else width
+        return _core.parameter_table(values, low, spread, self._places, self._on, scale)
 
     def _draw_row(self, rng, row):
         """One image where a shift is an int or a list: a value and a sign, chosen in turn."""
