@@ -64,7 +64,7 @@ def decoders():
     found = []
     for process in psutil.Process().children(recursive=True):
         try:
-            if "popen_loky" in " ".join(process.cmdline()):
+            if "fastaug.processes" in " ".join(process.cmdline()):
                 found.append(process)
         except psutil.Error:
             pass
