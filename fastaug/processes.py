@@ -91,7 +91,9 @@ def serve(connection):
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
             try:
-                function, arguments = connection.recv()
+                function, arguments, folder = connection.recv()
+                if folder is not None:
+                    os.chdir(folder)
                 answer = True, function(*arguments)
             except EOFError:
                 raise
@@ -314,6 +316,7 @@ class _Child:
 
     def __init__(self):
         self.calls = 0
+        self._folder = None
         self._connection, other = multiprocessing.Pipe()
         python = multiprocessing.spawn.get_executable()
         with other:
@@ -378,9 +381,20 @@ class _Child:
         self._process.returncode = 0  # not ours to wait for
         self._connection.close()
 
+    def _new_folder(self):
+        """Returns the current folder, if it is not the process's: a path may be relative to it."""
+        try:
+            folder = os.getcwd()  # noqa: PTH109
+        except FileNotFoundError:  # it was removed
+            return None
+        if folder == self._folder:
+            return None
+        self._folder = folder
+        return folder
+
     def _exchange(self, function, arguments, is_stuck):
         try:
-            self._connection.send((function, arguments))
+            self._connection.send((function, arguments, self._new_folder()))
             while not self._connection.poll(_POLL_SECONDS):
                 if not self.is_alive():  # and a fork of this program keeps the connection open
                     raise ProcessDied(self.end())
