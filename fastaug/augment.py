@@ -206,23 +206,28 @@ class Augmentation:
             slices = max(1, -(-count // source.slice_length))
         bounds = [count * k // slices for k in range(slices + 1)]
         matrices = _core.affine_matrices(table, self.height, self.width)
-        job = Job(
-            [
-                _Slice(
-                    self.plan,
-                    source.open(index[start:stop]),
-                    table[start:stop],
-                    matrices[start:stop],
-                    out[start:stop],
-                    standardize,
-                    start,
-                    errors,
+        calls = []
+        try:
+            for start, stop in itertools.pairwise(bounds):
+                reading = source.open(index[start:stop])
+                calls.append(
+                    _Slice(
+                        self.plan,
+                        reading,
+                        table[start:stop],
+                        matrices[start:stop],
+                        out[start:stop],
+                        standardize,
+                        start,
+                        errors,
+                    )
                 )
-                for start, stop in itertools.pairwise(bounds)
-            ],
-            then=(lambda: self._standardize_rest(out)) if standardize else None,
-        )
-        return job, errors
+        except BaseException:  # Ctrl-C among others: what was begun must not keep its memory
+            for call in calls:
+                call.cancel()
+            raise
+        then = (lambda: self._standardize_rest(out)) if standardize else None
+        return Job(calls, then), errors
 
     def standardize(self, out):
         """Standardizes finished images in place."""

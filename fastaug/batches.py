@@ -306,7 +306,11 @@ class BatchMaker:
                 self._image_by_image(batch, images, 0, bad_image)
                 hashes = self._draw_hashes(global_stream(), len(images))
         else:
-            batch.job.wait()
+            try:
+                batch.job.wait()
+            except BaseException:  # Ctrl-C among others: nobody will ask for it again
+                batch.job.cancel()
+                raise
             images = batch.images
             if augmentation.function is not None:
                 with lent_to_user_code(batch.rng, batch.stream_start):
@@ -411,12 +415,16 @@ class BatchMaker:
             self._workers,
             standardize=not function,
         )
-        if self._workers == 0:
-            batch.job.run()
-        else:
-            if self._pool is None:
-                self._pool = shared_pool(self._workers)
-            self._pool.submit(batch.job)
+        try:
+            if self._workers == 0:
+                batch.job.run()
+            else:
+                if self._pool is None:
+                    self._pool = shared_pool(self._workers)
+                self._pool.submit(batch.job)
+        except BaseException:
+            batch.job.cancel()
+            raise
         return batch
 
     def _draw_hashes(self, stream, count):

@@ -89,7 +89,7 @@ class FileSource:
         filepaths: The files.
         target: What to decode them into.
         data_format: Layout of the images.
-        pool: Decode processes, a `DecodePool` or `UserPool`. None: the thread that reads decodes.
+        pool: Decode processes, a `ProcessPool` or `UserPool`. None: the thread that reads decodes.
         workers: Number of threads that read.
         batch_size: Images that are asked for at a time.
         timeout: Seconds without any progress after which a decode process is given up.

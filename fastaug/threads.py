@@ -15,9 +15,14 @@ import itertools
 import os
 import queue
 import threading
+import time
 import weakref
+from collections.abc import Callable
 
 IDLE_SECONDS = 1.0
+
+# Seconds to wait, when the program ends, for calls that go on: a read may hang.
+_EXIT_SECONDS = 5.0
 
 _pools: "weakref.WeakValueDictionary[int, ThreadPool]" = weakref.WeakValueDictionary()
 _pools_lock = threading.Lock()
@@ -191,6 +196,18 @@ def usable_cores() -> int:
         return os.cpu_count() or 1
 
 
+def at_exit(function):
+    """Registers what to call when the program ends, before threads are waited for: what frees them.
+
+    Args:
+        function: Function without arguments.
+    """
+    _before_exit.append(function)
+
+
+_before_exit: list[Callable[[], None]] = []
+
+
 def _at_fork():
     global _pools_lock
     _pools_lock = threading.Lock()
@@ -199,6 +216,9 @@ def _at_fork():
 
 def _at_exit():
     """Ends the threads before the interpreter takes itself apart under them."""
+    for function in _before_exit:
+        function()
+    end = time.monotonic() + _EXIT_SECONDS
     for state in list(_states):
         if state.process != os.getpid():
             continue
@@ -208,7 +228,7 @@ def _at_exit():
         threads = list(state.threads)
         state.close()
         for thread in threads:
-            thread.join()
+            thread.join(max(0, end - time.monotonic()))
 
 
 if hasattr(os, "register_at_fork"):

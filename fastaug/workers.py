@@ -2,26 +2,25 @@
 
     thread ── Reading.read ◄──────────────── marks and pixels ───────────── slot
       │                                                                        ▲
-      └─► DecodePool.submit ──► paths, slot number ──► decode process ── decode ┘
+      └─► ProcessPool.submit ──► paths, slot number ──► decode process ── decode ┘
 
 A batch is read in pieces of a few files, each a `Reading`. A reading waits for a free slot, is
 sent to a process, and is waited for by the thread that warps its images, which then frees the slot.
 Slots are handed out in the order of asking: the batch that is needed first is decoded first.
 
-When a process dies, loky notices and breaks the pool, and a new one takes its place. What was done
-is kept, as the marks in the slot tell. What had not begun is sent again. A file that was being read
-is read once more, alone in a process of its own: if that dies too, it is the file's fault.
+When a process dies, what it had done is kept, as the marks in the slot tell, and the rest is sent
+to another. The file that it was reading is read again, after a crash in a process in which nothing
+else has run. A second crash is the file's fault. A process that was killed may have been killed for
+any reason, so it takes a few more of these to blame the file.
 
 Workers import neither Keras nor TensorFlow, ignore Ctrl-C and end with their parent.
 """
 
 import collections
 import concurrent.futures
-import contextlib
 import multiprocessing.pool
 import os
 import pickle
-import signal
 import sys
 import threading
 import time
@@ -31,34 +30,34 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from fastaug.decode import decode
+from fastaug.processes import ProcessPool
 from fastaug.slots import DONE, FAILED, STARTED, WAITING, Ring, attach
-
-# Seconds after which processes without work end; the next reading starts them again.
-IDLE_SECONDS = 60
 
 _POLL_SECONDS = 0.2
 
-# Pools that may break one after the other without a single file done in between.
+# How often a file's process may end before the file is blamed: by itself, or killed.
+_CRASHES = 2
+_KILLS = 6
+
+# Processes of a reading that may die one after the other without any file begun or done.
 _BREAKS = 5
+
+# Seconds that a file which nobody waits for any more may keep its process.
+_GRACE_SECONDS = 1.0
 
 
 # ---- in a decode process ----------------------------------------------------------------------
 
 
-def start_worker(parent, settings):
-    """Makes a fresh process a decode process: no Ctrl-C, no threads of OpenCV's, no orphan.
+def start_worker(settings):
+    """Makes a fresh process a decode process: no threads of OpenCV's, Pillow as in the parent.
 
     Args:
-        parent: Process to end with.
         settings: From `pillow_settings` in the parent.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     cv2.setNumThreads(1)
     Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = settings
     _silence_libraries()
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
 def pillow_settings():
@@ -73,12 +72,6 @@ def _silence_libraries():
     os.dup2(nowhere, 2)
     os.close(nowhere)
     sys.stderr = os.fdopen(errors, "w", buffering=1)
-
-
-def _end_with(parent):
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
 
 
 def decode_into_slot(address, slot, first, paths, target):
@@ -131,67 +124,6 @@ def decode_into(path, target, out):
 # ---- in the parent ----------------------------------------------------------------------------
 
 
-class DecodePool:
-    """Processes of our own, started when they are needed; use `shared_decode_pool` to get one.
-
-    Args:
-        size: Number of processes.
-    """
-
-    def __init__(self, size):
-        self.size = size
-        self._lock = threading.Lock()
-        self._executor = None
-        self._process = os.getpid()
-
-    def submit(self, *task):
-        """Sends `decode_into_slot(*task)` to a process.
-
-        Returns:
-            `(future, executor)`.
-        """
-        for _ in range(_BREAKS):
-            executor = self._current()
-            try:
-                with _without_interrupts():
-                    return executor.submit(decode_into_slot, *task), executor
-            except (concurrent.futures.BrokenExecutor, RuntimeError):
-                self.retire(executor)
-        raise RuntimeError(f"Decode processes could not be started {_BREAKS} times in a row")
-
-    def retire(self, executor):
-        """Lets a new executor take the place of one that is broken, or hangs."""
-        with self._lock:
-            if self._executor is not executor:
-                return
-            self._executor = None
-        # killed one by one: loky's own kill_workers tells other calls of a shutdown, not of a death
-        for pid in list(executor._processes):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        executor.shutdown(wait=True)
-
-    def _current(self):
-        with self._lock:
-            if self._executor is None or self._process != os.getpid():
-                self._process = os.getpid()
-                self._executor = _executor(self.size)
-            return self._executor
-
-
-@contextlib.contextmanager
-def _without_interrupts():
-    """Holds back Ctrl-C while processes start: they take the mask on, until they ignore it."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-
-
 class UserPool:
     """A user's pool or executor in the place of our own. It cannot be replaced if it breaks.
 
@@ -202,35 +134,31 @@ class UserPool:
     def __init__(self, pool):
         self._pool = pool
 
-    def submit(self, *task):
-        """Does what `DecodePool.submit` does."""
+    def submit(self, function, *arguments, **_):
+        """Does what `ProcessPool.submit` does, without looking after the process."""
         if not isinstance(self._pool, multiprocessing.pool.Pool):
-            return self._pool.submit(decode_into_slot, *task), self._pool
+            return self._pool.submit(function, *arguments)
         future = concurrent.futures.Future()
         future.set_running_or_notify_cancel()  # what is in a Pool cannot be taken back
         self._pool.apply_async(
-            decode_into_slot, task, callback=future.set_result, error_callback=future.set_exception
+            function, arguments, callback=future.set_result, error_callback=future.set_exception
         )
-        return future, self._pool
+        return future
 
-    def retire(self, executor):
-        """Raises: whose pool it is has to know.
-
-        Raises:
-            RuntimeError: Always.
-        """
-        raise RuntimeError(f"A worker of the given pool died or hangs: {self._pool!r}")
+    def error(self):
+        """Returns what to raise if a worker is dead or hangs: whose pool it is has to know."""
+        return RuntimeError(f"A worker of the given pool died or hangs: {self._pool!r}")
 
 
-_pools: dict[int, DecodePool] = {}
+_pools: dict[int, ProcessPool] = {}
 _pools_lock = threading.Lock()
 
 
-def shared_decode_pool(size: int) -> DecodePool:
+def shared_decode_pool(size: int) -> ProcessPool:
     """Returns the program's pool of that size."""
     with _pools_lock:
         if size not in _pools:
-            _pools[size] = DecodePool(size)
+            _pools[size] = ProcessPool(size, start_worker, lambda: (pillow_settings(),))
         return _pools[size]
 
 
@@ -254,24 +182,13 @@ def decode_pool(decoder, workers, user_pool):
     return UserPool(user_pool)
 
 
-def _executor(size):
-    import loky  # after a look at arrays only, nobody has to wait for it
-
-    return loky.ProcessPoolExecutor(
-        max_workers=size,
-        timeout=IDLE_SECONDS,
-        initializer=start_worker,
-        initargs=(os.getpid(), pillow_settings()),
-    )
-
-
 class SlotReader:
     """Reads files through decode processes, a bounded number at a time.
 
     Args:
         target: What to decode files into.
         shape: Shape of an image in a slot, in either layout.
-        pool: A `DecodePool` or `UserPool`.
+        pool: A `ProcessPool` or `UserPool`.
         slots: Number of slots.
         images: Images in a slot.
         timeout: Seconds without any progress after which a read is given up.
@@ -282,15 +199,16 @@ class SlotReader:
         self.timeout = timeout
         self.pool = pool
         self.ring = Ring(slots, images, shape, target.dtype)
-        self.process = os.getpid()
-        self.lost_slots = False
+        self._process = os.getpid()
+        self._slots = slots
+        self._lost = 0
         self._lock = threading.Lock()
         self._free = list(range(slots))
         self._waiting = collections.deque()
 
     def is_usable(self):
-        """Whether it is neither a copy in a forked process nor has lost slots to a hung worker."""
-        return self.process == os.getpid() and not self.lost_slots
+        """Whether it is neither a copy in a forked process nor has lost slots."""
+        return self._process == os.getpid() and not self._lost
 
     def open(self, paths):
         """Begins to read files, at most as many as a slot has images.
@@ -299,9 +217,13 @@ class SlotReader:
             A `Reading`.
         """
         reading = Reading(self, paths)
-        with self._lock:
-            self._waiting.append(reading)
-        self.hand_out()
+        try:
+            with self._lock:
+                self._waiting.append(reading)
+            self.hand_out()
+        except BaseException:
+            reading.cancel()
+            raise
         return reading
 
     def free(self, slot):
@@ -309,17 +231,38 @@ class SlotReader:
         with self._lock:
             self._free.append(slot)
 
+    def lose(self):
+        """Does without a slot from now on: somebody may go on writing to it."""
+        with self._lock:
+            self._lost += 1
+
     def hand_out(self):
-        """Lends the free slots to those who wait, in their order."""
+        """Lends the free slots to those who wait, in their order.
+
+        Raises:
+            RuntimeError: If there will never be a free slot.
+        """
         while True:
-            with self._lock:
-                while self._waiting and self._waiting[0].cancelled:
+            reading = None
+            try:
+                with self._lock:
+                    while self._waiting and self._waiting[0].cancelled:
+                        self._waiting.popleft()
+                    if self._lost >= self._slots:
+                        raise RuntimeError("No memory is left that no process may write to")
+                    if not self._waiting or not self._free:
+                        return
+                    reading = self._waiting[0]
+                    reading.slot = self._free.pop()
                     self._waiting.popleft()
-                if not self._waiting or not self._free:
-                    return
-                reading, slot = self._waiting.popleft(), self._free.pop()
-                reading.slot = slot
-            reading.send()
+                reading.send()
+            except KeyboardInterrupt:
+                # whose it was: nobody knows how far it came, so it gets another slot
+                self.lose()
+                with self._lock:
+                    if reading is not None and not reading.is_sent and reading not in self._waiting:
+                        self._waiting.appendleft(reading)
+                raise
 
 
 class Reading:
@@ -339,9 +282,14 @@ class Reading:
         self._error = None
         self._sent = threading.Event()
         self._lock = threading.Lock()
-        self._future = self._executor = None
+        self._future = None
         self._freed = False
+        self._lost = False
         self._in_use = False
+        self._progress = None  # marks when they last changed, and since when they are so
+        self._deaths = collections.Counter()  # of processes that read the file at a position
+        self._crashes = collections.Counter()  # those that were not killed from outside
+        self._breaks = 0
 
     def send(self):
         """Sends the files to a process; called once there is a slot."""
@@ -350,11 +298,16 @@ class Reading:
                 try:
                     self._marks[:] = WAITING
                     self._send(0, len(self._paths))
-                except BaseException as error:  # the thread that waits will raise it
+                except Exception as error:  # the thread that waits will raise it
                     self._error = error
             else:  # cancelled on its way here
                 self._reader.free(self.slot)
             self._sent.set()
+
+    @property
+    def is_sent(self):
+        """Whether `send` has come to its end."""
+        return self._sent.is_set()
 
     def read(self):
         """Waits for the files.
@@ -372,23 +325,20 @@ class Reading:
         while not self._sent.wait(_POLL_SECONDS):
             self._check_wanted()
             self._reader.hand_out()
-        breaks = 0
+        if self._error is not None:
+            raise self._error
         while True:
-            if self._error is not None:
-                raise self._error
-            done = self._done()
             try:
-                self._errors.update(self._wait(self._future, self._executor))
-            except concurrent.futures.BrokenExecutor:
-                self._recover()
-            if self._done() == len(self._paths):
+                self._errors.update(self._wait())
+            except concurrent.futures.BrokenExecutor as death:
+                self._check_wanted()
+                self._recover(death)
+            left = np.flatnonzero((self._marks == WAITING) | (self._marks == STARTED))
+            if not len(left):
                 break
-            breaks = 0 if self._done() > done else breaks + 1
-            if breaks > _BREAKS:
-                raise RuntimeError(
-                    f"Decode processes died {breaks} times in a row over {self._paths}"
-                )
-            self._send_what_is_left()
+            # what comes after it may lie beyond a file that must not be read again
+            gap = np.flatnonzero(np.diff(left) > 1)
+            self._send(int(left[0]), int(left[gap[0] if len(gap) else -1]) + 1, again=True)
         positions = np.arange(len(self._paths), dtype=np.int64)
         return self._reader.ring.view.images[self.slot], positions, self._errors
 
@@ -398,10 +348,8 @@ class Reading:
             if self._freed:
                 return
             self._freed = True
-            if self.slot is None or not self._sent.is_set():
+            if self.slot is None or not self._sent.is_set() or self._lost:
                 return
-        if self._reader.lost_slots:
-            return
         if self._future is None or self._future.done():
             self._reader.free(self.slot)
             self._reader.hand_out()
@@ -428,88 +376,96 @@ class Reading:
     def _marks(self):
         return self._reader.ring.view.marks[self.slot, : len(self._paths)]
 
-    def _done(self):
-        return int(np.count_nonzero((self._marks == DONE) | (self._marks == FAILED)))
-
-    def _send(self, start, stop):
-        self._future, self._executor = self._reader.pool.submit(
-            self._reader.ring.address, self.slot, start, self._paths[start:stop],
+    def _send(self, start, stop, again=False):
+        self._progress = None
+        self._future = self._reader.pool.submit(
+            decode_into_slot,
+            self._reader.ring.address,
+            self.slot,
+            start,
+            self._paths[start:stop],
             self._reader.target,
-        )  # fmt: skip
+            is_stuck=self._is_stuck,
+            first=again,  # somebody waits for it
+            fresh=any(self._crashes[position] for position in range(start, stop)),
+        )
 
-    def _wait(self, future, executor):
-        """Returns the errors of a call, or gives up a file that nothing more is heard of."""
-        progress, since = None, time.monotonic()
+    def _wait(self):
+        """Returns the errors of a call.
+
+        Raises:
+            BrokenExecutor: If the process that ran it is dead.
+            RuntimeError: If the user's pool is broken or hangs.
+        """
+        users = isinstance(self._reader.pool, UserPool)
+        future = self._future
         while True:
             try:
                 return future.result(timeout=_POLL_SECONDS)
-            except concurrent.futures.TimeoutError:
-                if future.done():  # just now, or it is the call's own error
-                    return future.result()
+            except TimeoutError as error:
+                if future.done():
+                    if future.exception() is error:  # the call's own
+                        raise
+                    continue
+            except concurrent.futures.BrokenExecutor as death:
+                if not users:
+                    raise
+                self._lose()
+                raise self._reader.pool.error() from death
             self._check_wanted()
-            marks = self._marks.tobytes()
-            if marks != progress:
-                progress, since = marks, time.monotonic()
-            elif time.monotonic() - since > self._reader.timeout:
-                self._give_up()
-                raise concurrent.futures.BrokenExecutor
+            if users and self._is_stuck():  # our own pool asks for itself
+                self._lose()
+                raise self._reader.pool.error()
 
-    def _give_up(self):
-        """Marks the file that is being read as one that cannot be read."""
-        for position in np.flatnonzero(self._marks == STARTED):
-            self._fail(
-                position,
-                TimeoutError(
-                    f"{self._paths[position]}: not read within {self._reader.timeout} seconds"
-                ),
-            )
+    def _lose(self):
+        self._lost = True
+        self._reader.lose()
+
+    def _is_stuck(self):
+        """Whether no file was begun or done for too long; asked while a process works on it."""
+        marks, now = self._marks.tobytes(), time.monotonic()
+        if self._progress is None or self._progress[0] != marks:
+            self._progress = marks, now
+        patience = self._reader.timeout
+        if self.cancelled:
+            patience = min(patience, _GRACE_SECONDS)
+        return now - self._progress[1] > patience
 
     def _fail(self, position, error):
-        self._errors[int(position)] = error
+        self._errors[position] = error
         self._reader.ring.view.images[self.slot, position] = 0
         self._marks[position] = FAILED
 
-    def _recover(self):
-        """Replaces the processes after a death, and reads alone what was being read."""
-        self._retire(self._reader.pool, self._executor)
+    def _recover(self, death):
+        """Decides after a death what is to be read again, and which file cannot be read."""
         # the report of a failure may have died with the process: have it made again
         for position in np.flatnonzero(self._marks == FAILED):
             if int(position) not in self._errors:
                 self._marks[position] = WAITING
-        for position in np.flatnonzero(self._marks == STARTED):
-            self._read_alone(int(position))
+        begun = np.flatnonzero(self._marks == STARTED)
+        if not len(begun):
+            self._breaks += 1
+            if self._breaks > _BREAKS:
+                raise RuntimeError(
+                    f"Decode processes died {self._breaks} times before they read {self._paths[0]}"
+                ) from death
+        for position in begun.tolist():
+            self._breaks = 0
+            self._blame(position, death)
 
-    def _retire(self, pool, executor):
-        try:
-            pool.retire(executor)
-        except BaseException:
-            self._reader.lost_slots = True  # somebody may go on writing to this one
-            raise
-
-    def _send_what_is_left(self):
-        left = np.flatnonzero((self._marks == WAITING) | (self._marks == STARTED))
-        # one stretch; what is done in between is simply done again
-        self._send(int(left[0]), int(left[-1]) + 1)
-
-    def _read_alone(self, position):
+    def _blame(self, position, death):
         path = self._paths[position]
-        self._marks[position] = WAITING
-        pool = DecodePool(1)
-        try:
-            for _ in range(_BREAKS):
-                future, executor = pool.submit(
-                    self._reader.ring.address, self.slot, position, [path], self._reader.target
-                )
-                try:
-                    self._errors.update(self._wait(future, executor))
-                    return
-                except concurrent.futures.BrokenExecutor:
-                    self._retire(pool, executor)
-                    if self._marks[position] == FAILED:  # given up after a timeout
-                        return
-                    if self._marks[position] == STARTED:
-                        break
-            self._fail(position, OSError(f"{path}: the process that read it died, twice"))
-        finally:
-            if pool._executor is not None:
-                pool._executor.shutdown(wait=False)
+        if death.stuck:
+            seconds = self._reader.timeout
+            self._fail(position, TimeoutError(f"{path}: not read within {seconds} seconds"))
+            return
+        self._deaths[position] += 1
+        self._crashes[position] += not death.from_outside
+        deaths = self._deaths[position]
+        if self._crashes[position] >= _CRASHES or deaths >= _KILLS:
+            self._fail(
+                position,
+                OSError(f"{path}: the process that read it died {deaths} times ({death.reason})"),
+            )
+        else:
+            self._marks[position] = WAITING

@@ -64,7 +64,7 @@ def decoders():
     found = []
     for process in psutil.Process().children(recursive=True):
         try:
-            if "popen_loky" in " ".join(process.cmdline()):
+            if "fastaug.processes" in " ".join(process.cmdline()):
                 found.append(process)
         except psutil.Error:
             pass
@@ -101,6 +101,8 @@ def fault(path):
         os.kill(os.getpid(), signal.SIGSEGV)
     elif kind == "exit":
         os._exit(0)
+    elif kind == "killed":  # as it happens when there is no memory for it
+        os.kill(os.getpid(), signal.SIGKILL)
     elif kind == "freeze":
         os.kill(os.getpid(), signal.SIGSTOP)
     elif kind == "once":
@@ -430,16 +432,41 @@ def bad_file_trees(tmp_path, name, fifo=False):
 
 
 @pytest.mark.parametrize("on_error", ["raise", "skip"])
-@pytest.mark.parametrize("kind", ["crash", "exit"])
+@pytest.mark.parametrize("kind", ["crash", "exit", "killed"])
 def test_a_file_that_kills_its_reader(start, tmp_path, kind, on_error):
     """It is reported by its path, and every other file is read."""
     roots = bad_file_trees(tmp_path, f"bees/{kind}_x.jpg")
     arguments = json.dumps({"on_error": on_error})
     program = start(ONE_BAD_FILE, roots[0], "", arguments, roots[1], faulty=True)
     result = program.report()
-    program.finish(quiet=False)  # Python's own report of a crash is on the screen
+    program.finish()
     check_one_bad_file(result, roots[0] / f"bees/{kind}_x.jpg", on_error, "OSError")
     assert sum(result["seconds"]) < 20
+
+
+@pytest.mark.parametrize("decoder", ["processes", "threads"])
+@pytest.mark.parametrize("on_error", ["raise", "skip"])
+@pytest.mark.parametrize("change", ["unlinked", "truncated", "emptied"])
+def test_a_file_that_changed_since_it_was_found(start, tmp_path, change, on_error, decoder):
+    roots = bad_file_trees(tmp_path, "bees/x.jpg")
+    changes = {
+        "unlinked": "os.unlink(name)",
+        "truncated": "os.truncate(name, os.path.getsize(name) // 2)",
+        "emptied": "os.truncate(name, 0)",
+    }
+    code = ONE_BAD_FILE.replace("outcomes, seconds =", changes[change] + "\noutcomes, seconds =")
+    path = roots[0] / "bees/x.jpg"
+    # nothing prepared ahead: the file is read after the change
+    arguments = json.dumps({"on_error": on_error, "prefetch": 0, "decoder": decoder})
+    program = start(code, roots[0], path, arguments, roots[1])
+    result = program.report()
+    program.finish()
+    error = {
+        "unlinked": "FileNotFoundError",
+        "truncated": "OSError",
+        "emptied": "UnidentifiedImageError",
+    }[change]
+    check_one_bad_file(result, path, on_error, error)
 
 
 @pytest.mark.parametrize("on_error", ["raise", "skip"])
@@ -504,7 +531,7 @@ def test_a_file_that_kills_its_reader_once(start, tmp_path):
     roots = bad_file_trees(tmp_path, "bees/once_x.jpg")
     program = start(ONE_BAD_FILE, roots[0], "", "{}", roots[1], faulty=True)
     result = program.report()
-    program.finish(quiet=False)
+    program.finish()
     assert result["outcomes"] == [[4, True]] * 4
     assert (roots[0] / "bees/once_x.jpg.seen").exists()
 
@@ -526,7 +553,7 @@ def test_many_files_that_kill_their_readers(start, tmp_path):
         faulty=True,
     )
     result = program.report(patience=60)
-    program.finish(quiet=False)
+    program.finish()
     assert sum(result["sizes"]) == 16
     assert result["bad"] == result["warned"] == 5
 
@@ -575,13 +602,46 @@ def test_ctrl_c_within_an_epoch(start, slow_tree, warm):
     program.finish()
 
 
+def test_ctrl_c_again_and_again(start, slow_tree):
+    """Wherever it strikes, no slot, thread or process is lost: the next batches come."""
+    program = start(
+        """
+        import random
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        calm = take(flow(decoder="threads"), 5)
+        iterator = flow(prefetch=3)
+        chance = random.Random(8)
+        interrupts = 0
+        while interrupts < 60:
+            # shorter and shorter, so that it strikes where a batch is begun
+            pause = chance.uniform(0, 0.2 if interrupts < 20 else 0.01)
+            timer = threading.Timer(pause, os.kill, (os.getpid(), signal.SIGINT))
+            try:
+                timer.start()
+                while True:
+                    next(iterator)
+            except KeyboardInterrupt:
+                interrupts += 1
+            timer.join()
+        iterator.reset()
+        iterator.total_batches_seen = 0
+        report(right=take(iterator, 5) == calm, decoders=len(decoders()))
+        """,
+        slow_tree,
+        faulty=True,
+    )
+    assert program.report() == {"right": True, "decoders": 2}
+    program.finish()
+
+
 def test_ctrl_c_while_a_read_hangs(start, tmp_path):
-    """The prompt does not wait for the file, nor does the end of the program."""
+    """The prompt does not wait for the files, nor does the end of the program."""
     roots = bad_file_trees(tmp_path, "bees/fifo_x.jpg", fifo=True)
+    os.mkfifo(roots[0] / "ants/fifo_y.jpg")  # one for each process
     program = start(
         """
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        iterator = flow(shuffle=False, batch_size=16, timeout=600)
+        iterator = flow(shuffle=False, batch_size=18, timeout=600)
         try:
             print("ready", flush=True)
             next(iterator)
@@ -591,6 +651,7 @@ def test_ctrl_c_while_a_read_hangs(start, tmp_path):
         del iterator
         gc.collect()
         os.unlink(os.path.join(root, "bees/fifo_x.jpg"))
+        os.unlink(os.path.join(root, "ants/fifo_y.jpg"))
         good = flow(shuffle=False)
         report(n=sum(len(next(good)[0]) for _ in range(len(good))))
         """,
@@ -724,6 +785,26 @@ def test_a_program_that_ends_while_a_read_hangs(start, tmp_path):
     )
     assert program.line() == "ending"
     program.finish(patience=PATIENCE)
+
+
+def test_a_program_that_becomes_another_while_a_read_hangs(start, tmp_path):
+    """The other program has the same number and is no parent of decode processes."""
+    roots = bad_file_trees(tmp_path, "bees/fifo_x.jpg", fifo=True)
+    program = start(
+        """
+        iterator = flow(shuffle=False, batch_size=4, prefetch=4, timeout=600)
+        next(iterator)
+        time.sleep(1)
+        print("ready", flush=True)
+        os.execv("/bin/sleep", ["sleep", "60"])
+        """,
+        roots[0],
+    )
+    assert program.line() == "ready"
+    wait_until(lambda: len(processes_of(start.token)) == 1, "only the other program is left", 5)
+    assert program.process.poll() is None
+    program.process.kill()
+    program.finish(status=-signal.SIGKILL)
 
 
 def test_a_program_killed_from_outside(start, slow_tree):
@@ -1024,7 +1105,7 @@ def test_workers_import_neither_keras_nor_tensorflow(start, tree):
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # of the client's own sockets
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_notebook(tree, tmp_path):
+def test_a_notebook(tree, slow_tree, tmp_path):
     """Cells, an interrupt, the same iterator again, and a kernel that ends or is killed."""
     jupyter_client = pytest.importorskip("jupyter_client")
     pytest.importorskip("ipykernel")
@@ -1056,6 +1137,20 @@ def test_a_notebook(tree, tmp_path):
         )
         assert status == "ok", text
         assert '{"right": true}' in text
+
+        # in the middle of an epoch
+        run_cell(f"slow = flow(root={str(slow_tree)!r})\nfirst = take(slow, 1)")
+        threading.Timer(0.5, manager.interrupt_kernel).start()
+        begin = time.monotonic()
+        status, name, _ = run_cell("while True:\n    next(slow)")
+        assert (status, name) == ("error", "KeyboardInterrupt")
+        assert time.monotonic() - begin < 0.5 + 2
+        status, _, text = run_cell(
+            "next(slow)\nslow.reset()\nslow.total_batches_seen = 0\n"
+            "report(right=take(slow, 1) == first, n=len(decoders()))"
+        )
+        assert status == "ok", text
+        assert '{"right": true, "n": 2}' in text
 
         hanging = f"hangs = flow(root={str(tmp_path / 'tree')!r}, shuffle=False, timeout=600)\n"
         interrupt = threading.Timer(3, manager.interrupt_kernel)
