@@ -17,7 +17,7 @@ class Case:
     """One comparison: a set of images, the generator's settings, a batch size.
 
     Attributes:
-        name: The name that `--cases` takes.
+        name: The name on the command line.
         title: One line for people.
         size: Height and width of the images, in pixels.
         images: Number of photographs to make.
@@ -91,6 +91,14 @@ CASES = {
             title="32x32, common settings",
             size=32,
             images=4096,
+            settings=DEFAULT_SETTINGS,
+            scale=1 / 255,
+        ),
+        Case(
+            name="224",
+            title="224x224, common settings",
+            size=224,
+            images=192,
             settings=DEFAULT_SETTINGS,
             scale=1 / 255,
         ),
