@@ -152,6 +152,8 @@ class Directory(TrainingStudy):
         )
         if not could:
             return [line, "  the cores could not decode that fast, whatever they decode with"]
+        if self.options.quick:
+            return [line, "  the cores could decode that fast; a quick run is too short to judge"]
         kept = "kept" if share >= WANTED else "NOT kept"
         return [
             line,

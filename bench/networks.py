@@ -31,9 +31,11 @@ def cifar10_network(classes=10):
 def photo_network(size, classes):
     """Returns a small network for photographs of size x size pixels, compiled."""
     steps = [layers.Input((size, size, 3))]
-    for filters in (32, 32, 64):
+    for filters, stride in ((32, 2), (32, 1), (64, 1)):
         steps += [
-            layers.Conv2D(filters, 3, activation="relu", data_format="channels_last"),
+            layers.Conv2D(
+                filters, 3, strides=stride, activation="relu", data_format="channels_last"
+            ),
             layers.MaxPooling2D(2, data_format="channels_last"),
         ]
     steps += [

@@ -1,5 +1,6 @@
 """The figures of the studies."""
 
+import textwrap
 from contextlib import contextmanager
 
 from report import FAINT, INK, LINE
@@ -36,6 +37,7 @@ def _figure(title, caption, width, height):
 
     figure = Figure(figsize=(width, height), dpi=100, facecolor="white", layout="constrained")
     figure.suptitle(title, x=0.01, ha="left", fontsize=15, fontweight="bold")
+    caption = textwrap.fill(caption, 130)
     figure.supxlabel(caption, x=0.01, ha="left", fontsize=8, color=FAINT)
     return figure
 
@@ -142,6 +144,6 @@ def paces(title, runs, caption):
             axes.bar_label(bar, fmt="{:,.0f}", fontsize=9, color=FAINT)
         axes.set_xticks(range(len(sizes)), [f"batches of {size:,}" for size in sizes])
         axes.set_ylabel("images per second, training")
-        axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False)
         _tidy(axes)
     return figure
