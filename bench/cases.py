@@ -101,6 +101,7 @@ CASES = {
             images=192,
             settings=DEFAULT_SETTINGS,
             scale=1 / 255,
+            rounds=3,
         ),
         Case(
             name="299",

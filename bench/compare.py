@@ -55,12 +55,7 @@ def main(arguments=None):
     if args.list:
         print_list(CASES, STUDIES)
         return 0
-    # A study has the name of a case where it begins with that case.
-    named = list(dict.fromkeys(args.positional + args.cases))
-    args.studies = [name for name in named if name in STUDIES]
-    args.cases = [name for name in named if name in CASES]
-    if not named:
-        args.cases = default_cases(CASES)
+    args.cases, args.studies = choose(args.positional + args.cases, CASES, STUDIES)
     with ExitStack() as stack:
         try:
             return Comparison(args, parser, stack).run()
@@ -75,6 +70,17 @@ def main(arguments=None):
 def default_cases(cases):
     """Returns the names of the cases that are run when none is named."""
     return [case.name for case in cases.values() if case.by_default]
+
+
+def choose(names, cases, studies):
+    """Returns the names of the cases and those of the studies to run.
+
+    A study has the name of a case where it begins with that case.
+    """
+    if not names:
+        return default_cases(cases), []
+    names = dict.fromkeys(names)
+    return [name for name in names if name in cases], [name for name in names if name in studies]
 
 
 def make_parser(cases, studies):

@@ -293,6 +293,9 @@ def write_png(path, results, pictures, machine):
             for column, result in enumerate(band):
                 axes = figure.add_subplot(panels[0, column])
                 _draw_bars(axes, result, labels, first=column == 0)
+                axes.set_title(
+                    result.case.title, fontsize=16 if len(band) < 4 else 14, loc="left", pad=8
+                )
             above = bottom + axis
         _draw_pictures(figure, pictures, (grid + footer) / height, footer / height)
         figure.text(LEFT, 0.15 / height, caption(machine), fontsize=11.5, color=FAINT)
@@ -316,7 +319,6 @@ def _bar_label(row):
 
 def _draw_bars(axes, result, labels, first):
     """Draws one case's bars, on a linear scale that starts at nought."""
-    axes.set_title(result.case.title, fontsize=16, loc="left", pad=8)
     largest = max(row.timing.images_per_second for row in result.timed)
     for row in result.timed:
         place, speed = labels.index(_bar_label(row)), row.timing.images_per_second

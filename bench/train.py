@@ -36,7 +36,7 @@ class Plan:
 
 ON_GPU = Plan(batch_sizes=tuple(ARTICLE), images=50_000, epochs=3, interval=0.25)
 ON_CPU = Plan(batch_sizes=tuple(ARTICLE), images=8192, epochs=1, interval=0.5)
-QUICK = Plan(batch_sizes=(32, 128), images=256, epochs=1, interval=0.05)
+QUICK = Plan(batch_sizes=(32, 128), images=128, epochs=1, interval=0.05)
 MEMORY = "from memory, augmented before"
 
 

@@ -54,8 +54,10 @@ class Run:
 
     def record(self):
         """Returns the run as a dict for the JSON file."""
-        timed = {"seconds": self.seconds, "images_per_second": self.images_per_second}
-        return {**asdict(self), **(timed if self.epochs else {})}
+        record = asdict(self)
+        if self.epochs:
+            record |= {"seconds": self.seconds, "images_per_second": self.images_per_second}
+        return record
 
 
 class _Clock(keras.callbacks.Callback):

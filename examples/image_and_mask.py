@@ -68,7 +68,7 @@ def main():
         ]
     )
     model.compile("adam", loss="binary_crossentropy", metrics=["accuracy"])
-    model.fit(pairs, steps_per_epoch=len(images_flow), epochs=args.epochs, verbose=2)
+    model.fit(pairs, steps_per_epoch=len(images_flow), epochs=args.epochs, shuffle=False, verbose=2)
 
 
 if __name__ == "__main__":

@@ -11,18 +11,23 @@ import sys
 import textwrap
 import time
 
-#: Put before a script: any import of Keras or TensorFlow fails as if they were not installed.
-WITHOUT_KERAS = """
+
+def without(*names):
+    """Lines to put before a script: any import of these fails as if they were not installed."""
+    return f"""
 import sys
 
 class _Blocked:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {"keras", "tensorflow", "tf_keras"}:
-            raise ImportError(f"No module named {name!r}")
+        if name.split(".")[0] in {names}:
+            raise ImportError(f"No module named {{name!r}}")
         return None
 
 sys.meta_path.insert(0, _Blocked())
 """
+
+
+WITHOUT_KERAS = without("keras", "tensorflow", "tf_keras")
 
 #: Put before a script: images, labels and a generator with some of everything.
 A_FLOW = """
@@ -49,14 +54,14 @@ def _source(code, keras):
     return ("" if keras else WITHOUT_KERAS) + textwrap.dedent(code)
 
 
-def run_script(code, *, keras=False, timeout=60, arguments=()):
+def run_script(code, *, keras=False, timeout=60, arguments=(), environment=None):
     """Run to the end; returns the completed process, its output as text."""
     return subprocess.run(
         [sys.executable, "-P", "-c", _source(code, keras), *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=timeout,
-        env=os.environ,
+        env=os.environ | (environment or {}),
     )
 
 
