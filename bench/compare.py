@@ -11,6 +11,7 @@ Ctrl-C, which keeps and prints what was measured.
 
 import argparse
 import datetime
+import os
 import sys
 import tempfile
 from contextlib import ExitStack, suppress
@@ -20,6 +21,7 @@ from pathlib import Path
 # Nothing heavy is imported here: every worker process imports this file too.
 
 NEEDED = ("cv2", "keras_reference", "matplotlib", "skimage.data", "tqdm")
+INTERRUPTED = 130
 RESULTS = Path(__file__).parent / "results"
 PNG = RESULTS / "compare.png"
 
@@ -64,7 +66,7 @@ def main(arguments=None):
             return 1
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
-            return 130
+            return INTERRUPTED
 
 
 def default_cases(cases):
@@ -471,5 +473,18 @@ def make_pictures(rows=2, versions=7):
     return pictures
 
 
+def end(status):
+    """Ends the program.
+
+    After Ctrl-C at once: everything is written and closed by then, and JAX, interrupted while it
+    compiles, would crash when the interpreter is taken apart.
+    """
+    if status == INTERRUPTED:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main())

@@ -32,7 +32,8 @@ class Generate(Study):
         self.rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
         self.counts = range(options.cores + 1)
         case = CASES["article"]
-        self.images = options.cifar10 or find_cifar10(case.images, download=not options.quick)
+        count = case.images // (8 if options.quick else 1)
+        self.images = options.cifar10 or find_cifar10(count, download=not options.quick)
         self.case = replace(case, fastaug_pool=False)
         self.keras = []  # seconds
         self.seconds = {}  # the rounds by key and number of workers
