@@ -50,6 +50,7 @@ QUICK = Plan(rounds=2, seconds=0.05, share=0.25, quick=True)
 def main(arguments=None):
     """Runs the comparison; returns the exit status."""
     from cases import CASES
+    from interrupts import remembered
     from studies import STUDIES
 
     parser = make_parser(CASES, STUDIES)
@@ -60,7 +61,8 @@ def main(arguments=None):
     args.cases, args.studies = choose(args.positional + args.cases, CASES, STUDIES)
     with ExitStack() as stack:
         try:
-            return Comparison(args, parser, stack).run()
+            with remembered():
+                return Comparison(args, parser, stack).run()
         except MissingPackageError as error:
             print(error, file=sys.stderr)
             return 1

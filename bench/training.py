@@ -7,6 +7,7 @@ from statistics import median
 
 import numpy as np
 from contestants import Job, fastaug_with
+from interrupts import raise_if_seen
 from keras_reference import keras
 from networks import on_gpu
 from plots import loads
@@ -66,6 +67,9 @@ class _Clock(keras.callbacks.Callback):
     def __init__(self, run, note, ended):
         super().__init__()
         self._run, self._note, self._ended = run, note, ended
+
+    def on_train_batch_end(self, batch, logs=None):
+        raise_if_seen()
 
     def on_epoch_begin(self, epoch, logs=None):
         self._start = time.perf_counter()
