@@ -53,6 +53,16 @@ def test_ranges_and_layouts(make, layout):
         np.testing.assert_allclose(result, RAMP, atol=0.003)
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "shown_low", "shown_high"),
+    [(0.2, 0.6, 0.2, 0.6), (-0.5, 0.5, 0.25, 0.75), (51, 204, 0.2, 0.8), (-51, 204, 0, 1)],
+)
+def test_a_batch_that_does_not_use_its_whole_range(low, high, shown_low, shown_high):
+    result = displayable((low + RAMP * (high - low)).astype(np.float32))
+    assert result.min() == pytest.approx(shown_low, abs=1e-5)
+    assert result.max() == pytest.approx(shown_high, abs=1e-5)
+
+
 def test_a_dark_batch_of_bytes_stays_dark():
     assert displayable(np.ones((1, 4, 4, 3), np.uint8)).max() == pytest.approx(1 / 255)
 
