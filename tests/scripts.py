@@ -11,23 +11,18 @@ import sys
 import textwrap
 import time
 
-
-def without(*names):
-    """Lines to put before a script: any import of these fails as if they were not installed."""
-    return f"""
+#: Put before a script: any import of Keras or TensorFlow fails as if they were not installed.
+WITHOUT_KERAS = """
 import sys
 
 class _Blocked:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {names}:
-            raise ImportError(f"No module named {{name!r}}")
+        if name.split(".")[0] in {"keras", "tensorflow", "tf_keras"}:
+            raise ImportError(f"No module named {name!r}")
         return None
 
 sys.meta_path.insert(0, _Blocked())
 """
-
-
-WITHOUT_KERAS = without("keras", "tensorflow", "tf_keras")
 
 #: Put before a script: images, labels and a generator with some of everything.
 A_FLOW = """
