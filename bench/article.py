@@ -5,6 +5,7 @@ thread of the parent's; it imports Keras once, before anything is timed.
 """
 
 import multiprocessing
+import os
 import signal
 import time
 from contextlib import suppress
@@ -13,8 +14,13 @@ START_TIMEOUT = 180  # seconds; importing Keras on a slow disk takes the longest
 
 
 def start_worker():
-    """Readies a worker: Ctrl-C is the parent's business, and Keras is imported up front."""
+    """Readies a worker: Ctrl-C is the parent's business, and Keras is imported up front.
+
+    A GPU is the parent's business too: Keras's transforms run on the processor.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    os.environ["JAX_PLATFORMS"] = "cpu"
     with suppress(ImportError):  # the parent needs Keras too, and reports that it is missing
         import keras_reference  # noqa: F401
 

@@ -17,7 +17,7 @@ class Case:
     """One comparison: a set of images, the generator's settings, a batch size.
 
     Attributes:
-        name: The name that `--cases` takes.
+        name: The name on the command line.
         title: One line for people.
         size: Height and width of the images, in pixels.
         images: Number of photographs to make.
@@ -93,6 +93,15 @@ CASES = {
             images=4096,
             settings=DEFAULT_SETTINGS,
             scale=1 / 255,
+        ),
+        Case(
+            name="224",
+            title="224x224, common settings",
+            size=224,
+            images=192,
+            settings=DEFAULT_SETTINGS,
+            scale=1 / 255,
+            rounds=3,
         ),
         Case(
             name="299",

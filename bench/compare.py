@@ -3,13 +3,15 @@
 Run it from the repository's root: python bench/compare.py
 
 For every case it first checks that fastaug's batches are Keras's, and only then times the
-contestants, one at a time and in turns, on the same images and settings. Exit status: 0 when
-everything was checked and timed, 1 when a check failed or a needed package is missing, 2 for a
-wrong argument, 130 after Ctrl-C.
+contestants, one at a time and in turns, on the same images and settings. Named studies measure
+more: python bench/compare.py generate train directory. Exit status: 0 when everything was checked
+and timed, 1 when a check failed or a needed package is missing, 2 for a wrong argument, 130 after
+Ctrl-C, which keeps and prints what was measured.
 """
 
 import argparse
 import datetime
+import os
 import sys
 import tempfile
 from contextlib import ExitStack, suppress
@@ -19,7 +21,9 @@ from pathlib import Path
 # Nothing heavy is imported here: every worker process imports this file too.
 
 NEEDED = ("cv2", "keras_reference", "matplotlib", "skimage.data", "tqdm")
-PNG = Path(__file__).parent / "results" / "compare.png"
+INTERRUPTED = 130
+RESULTS = Path(__file__).parent / "results"
+PNG = RESULTS / "compare.png"
 
 
 @dataclass(frozen=True)
@@ -46,65 +50,103 @@ QUICK = Plan(rounds=2, seconds=0.05, share=0.25, quick=True)
 def main(arguments=None):
     """Runs the comparison; returns the exit status."""
     from cases import CASES
+    from interrupts import remembered
+    from studies import STUDIES
 
-    parser = make_parser(CASES)
+    parser = make_parser(CASES, STUDIES)
     args = parser.parse_args(arguments)
     if args.list:
-        print_list(CASES)
+        print_list(CASES, STUDIES)
         return 0
+    args.cases, args.studies = choose(args.positional + args.cases, CASES, STUDIES)
     with ExitStack() as stack:
         try:
-            return Comparison(args, parser, stack).run()
+            with remembered():
+                return Comparison(args, parser, stack).run()
         except MissingPackageError as error:
             print(error, file=sys.stderr)
             return 1
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
-            return 130
+            return INTERRUPTED
 
 
-def make_parser(cases):
+def default_cases(cases):
+    """Returns the names of the cases that are run when none is named."""
+    return [case.name for case in cases.values() if case.by_default]
+
+
+def choose(names, cases, studies):
+    """Returns the names of the cases and those of the studies to run.
+
+    A study has the name of a case where it begins with that case.
+    """
+    if not names:
+        return default_cases(cases), []
+    names = dict.fromkeys(names)
+    return [name for name in names if name in cases], [name for name in names if name in studies]
+
+
+def make_parser(cases, studies):
     """Returns the parser of the command line."""
-    by_default = [case.name for case in cases.values() if case.by_default]
+    names = list(dict.fromkeys([*cases, *studies]))
+
+    def known(name):
+        if name in names:
+            return name
+        raise argparse.ArgumentTypeError(f"{name!r} is not one of: {', '.join(names)}")
+
     parser = argparse.ArgumentParser(
         prog="python bench/compare.py",
         description="Compares fastaug with Keras's ImageDataGenerator and other ways to augment "
         "images: checks that the images are the same, then times.",
     )
     parser.add_argument(
-        "--cases",
-        nargs="+",
-        choices=list(cases),
-        default=by_default,
+        "positional",
+        nargs="*",
+        type=known,
         metavar="NAME",
-        help=f"the cases to run, of: {', '.join(cases)} (default: {' '.join(by_default)})",
+        help=f"the cases and studies to run, of: {', '.join(names)} "
+        f"(default: {' '.join(default_cases(cases))}; directory then without training)",
+    )
+    parser.add_argument(
+        "--cases", nargs="+", type=known, default=[], metavar="NAME", help="the same as NAME"
     )
     parser.add_argument("--list", action="store_true", help="list cases and contestants, and end")
     parser.add_argument(
         "--cifar10",
         metavar="FILE.npz",
-        help="images for the 32x32 cases: x_train and y_train of this file",
+        help="images for what takes 32x32: x_train and y_train of this file",
     )
     parser.add_argument(
         "--dogs-vs-cats",
         metavar="DIR",
         help="files for the directory cases: a folder with a folder of JPEGs for each class, or "
-        "with such a folder named train",
+        "with such a folder named train and, perhaps, one named validation",
     )
     parser.add_argument(
         "--rounds",
         type=positive,
-        help=f"rounds (default: {FULL.rounds}, fewer for the directory cases)",
+        help=f"rounds, and epochs of training (default: {FULL.rounds}, fewer for the directory "
+        "cases and the studies)",
     )
     parser.add_argument("--quick", action="store_true", help="short rounds and small image sets")
     parser.add_argument(
         "--workers",
         type=positive,
         metavar="N",
-        help="threads or processes of the contestants that use every core (default: all cores)",
+        help="threads or processes of the contestants that use every core, and the most that "
+        "studies try (default: all cores)",
     )
     parser.add_argument("--png", type=Path, default=PNG, metavar="FILE", help="the figure")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures here")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=RESULTS,
+        metavar="DIR",
+        help="the folder for pictures and figures of studies (default: bench/results)",
+    )
     return parser
 
 
@@ -116,13 +158,16 @@ def positive(text):
     raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
 
 
-def print_list(cases):
-    """Prints the registry of cases, and who takes part."""
+def print_list(cases, studies):
+    """Prints the registries of cases and studies, and who takes part."""
     from contestants import WITH_ARRAYS, WITH_FILES
 
     print("cases:")
     for case in cases.values():
         print(f"  {case.name:19}{case.title}" + " (not by default)" * (not case.by_default))
+    print("studies:")
+    for name, (_, _, title) in studies.items():
+        print(f"  {name:19}{title}")
     for title, contestants in (("arrays", WITH_ARRAYS), ("files", WITH_FILES)):
         print(f"contestants with {title}:")
         for contestant in contestants:
@@ -174,10 +219,10 @@ class Comparison:
         self.parser = parser
         self.stack = stack
         self.results = []
+        self.studies = []
 
     def run(self):
         """Checks and times; prints and writes. Returns the exit status."""
-        from article import WorkerPool
         from cases import CASES
         from machine import describe, usable_cores
 
@@ -186,12 +231,11 @@ class Comparison:
         self._make_folders()
         self._load_images(cases)
         self.cores = args.workers or usable_cores()
-        self.pool = WorkerPool(self.cores)  # comes up while this process imports, too
-        self.stack.callback(self.pool.close)
+        if cases:
+            self._start_pool()
         print("importing Keras and the other contestants", file=sys.stderr, flush=True)
         import_needed()
         from report import describe_machine, notes
-        from timing import Progress
 
         self.options = {
             "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -199,24 +243,63 @@ class Comparison:
             "seconds_per_round": self.plan.seconds,
             "workers": self.cores,
         }
-        self.progress = Progress(sum(2 + steps_of_timing(case) for case in cases))
         complete = False
         try:
-            for case in cases:
-                self._run_case(case)
+            if cases:
+                self._run_cases(cases)
+            for name in args.studies:
+                self._run_study(name)
             complete = True
         finally:
-            self.progress.close()
             self.machine = describe()
             if any(result.timed for result in self.results):
                 print(f"\n{notes(self.results)}")
             print(f"\nmeasured on {describe_machine(self.machine)}")
             self._write(complete)
-        return 0 if all(result.check.passed for result in self.results) else 1
+        passed = [result.check.passed for result in self.results]
+        return 0 if all(passed + [study.passed for study in self.studies]) else 1
+
+    def _start_pool(self):
+        from article import WorkerPool
+
+        self.pool = WorkerPool(self.cores)  # comes up while this process imports, too
+        self.stack.callback(self.pool.close)
+
+    def _run_cases(self, cases):
+        from timing import Progress
+
+        self.progress = Progress(sum(2 + steps_of_timing(case) for case in cases))
+        try:
+            for case in cases:
+                self._run_case(case)
+        finally:
+            self.progress.close()
+            self.pool.close()
+
+    def _run_study(self, name):
+        from machine import describe
+        from studies import Options, make_study
+
+        args = self.args
+        options = Options(
+            quick=args.quick,
+            rounds=args.rounds,
+            cores=self.cores,
+            cifar10=self.cifar10,
+            dogs_vs_cats=args.dogs_vs_cats,
+            scratch=self.scratch,
+            out=args.out,
+            machine=describe,
+            date=self.options["date"],
+        )
+        study = make_study(name, options)
+        self.studies.append(study)
+        study.run()
 
     def _make_folders(self):
         """Makes the folders of the files to write, before minutes of work rather than after."""
-        for path in filter(None, (self.args.png, self.args.json)):
+        out = [self.args.out / "any.json"] if self.args.studies else []
+        for path in filter(None, (self.args.png, self.args.json, *out)):
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 if path.is_dir():
@@ -240,7 +323,7 @@ class Comparison:
     def _load_images(self, cases):
         """Loads what the user gave, and makes the folder for files, removed at the end."""
         args = self.args
-        self.cifar10 = self.files = None
+        self.cifar10 = self.files = self.scratch = None
         counts = [case.images for case in cases if case.from_files]
         if counts:
             scratch = tempfile.TemporaryDirectory(prefix="fastaug-bench-")
@@ -352,7 +435,8 @@ class Comparison:
         from report import write_json, write_png
 
         if self.args.json:
-            write_json(self.args.json, self.results, self.machine, self.options, complete)
+            studies = [study.full_record() for study in self.studies]
+            write_json(self.args.json, self.results, self.machine, self.options, complete, studies)
             print(f"figures: {self.args.json}")
         if complete and any(result.timed for result in self.results):
             write_png(self.args.png, self.results, make_pictures(), self.machine)
@@ -391,5 +475,18 @@ def make_pictures(rows=2, versions=7):
     return pictures
 
 
+def end(status):
+    """Ends the program.
+
+    After Ctrl-C at once: everything is written and closed by then, and JAX, interrupted while it
+    compiles, would crash when the interpreter is taken apart.
+    """
+    if status == INTERRUPTED:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main())

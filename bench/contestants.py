@@ -100,6 +100,10 @@ class Contestant:
         """Gives an infinite iterator of batches for the length of a `with` block."""
         raise NotImplementedError
 
+    def dataset(self):
+        """Gives, as `batches` does, a `keras.utils.PyDataset` to train from, where there is one."""
+        return self.batches()
+
     def close(self):
         """Releases what the constructor started."""
 
@@ -119,7 +123,7 @@ class FromFolder:
 
     arguments = {}  # noqa: RUF012
 
-    def _flow(self):
+    def flow(self):
         job = self.job
         with redirect_stdout(io.StringIO()):  # "Found 384 images belonging to 2 classes."
             return self.generator.flow_from_directory(
@@ -143,14 +147,14 @@ class Keras(Contestant):
 
         self.generator = ImageDataGenerator(**job.case.settings)
 
-    def _flow(self):
+    def flow(self):
         job = self.job
         y, batch_size = job.images.y, job.case.batch_size
         return self.generator.flow(job.x_float, y, batch_size=batch_size, seed=SEED)
 
     @contextmanager
     def batches(self):
-        yield self._flow()
+        yield self.flow()
 
 
 class KerasFiles(FromFolder, Keras):
@@ -181,6 +185,16 @@ class Multiprocessing(Keras):
         for indexes in self.job.index_batches():
             tasks = [self._task(i) for i in indexes]
             yield np.array(self.pool.map(self.work, tasks)), self.job.images.y[indexes]
+
+    @contextmanager
+    def dataset(self):
+        from pool_dataset import PoolDataset
+
+        images, batch_size = self.job.images, self.job.case.batch_size
+        with closing(
+            PoolDataset(self.pool, self.work, self._task, images.y, batch_size, SEED)
+        ) as dataset:
+            yield dataset
 
     def _task(self, i):
         return self.generator, self.job.x_float[i]
@@ -412,13 +426,13 @@ class Fastaug(Contestant):
     def lookahead(self):
         return 3  # two batches prefetched, one in the making
 
-    def _flow(self):
+    def flow(self):
         images, batch_size = self.job.images, self.job.case.batch_size
         return self.generator.flow(images.x, images.y, batch_size=batch_size, seed=SEED)
 
     @contextmanager
     def batches(self):
-        with closing(self._flow()) as iterator:
+        with closing(self.flow()) as iterator:
             yield iterator
 
 
@@ -555,6 +569,14 @@ WITH_FILES = (
     FastaugThreadsFiles,
     FloorFiles,
 )
+
+
+def fastaug_with(workers, from_files=False):
+    """Returns fastaug with a number of workers, or None for its default, as a contestant."""
+    name = "default" if workers is None else workers
+    members = {"workers": workers, "label": f"fastaug, workers={name}"}
+    bases = (FastaugFiles,) if from_files else (Fastaug,)
+    return type("FastaugWith", bases, members)
 
 
 def contestants_of(case):

@@ -39,14 +39,18 @@ class FileSet:
 
     def first(self, count):
         """Returns the first files as a set of their own: links in a new folder."""
+        return self.part(slice(count))
+
+    def part(self, chosen):
+        """Returns a slice of the files as a set of their own: links in a new folder."""
         folder = Path(tempfile.mkdtemp(dir=self.scratch))
         paths = []
-        for path in self.paths[:count]:
+        for path in self.paths[chosen]:
             link = folder / path.parent.name / path.name
             link.parent.mkdir(exist_ok=True)
             link.symlink_to(path)
             paths.append(link)
-        return replace(self, folder=folder, paths=paths, y=self.y[:count])
+        return replace(self, folder=folder, paths=paths, y=self.y[chosen])
 
 
 def make_files(count, scratch):
@@ -137,6 +141,24 @@ def choose_files(path, count, scratch):
     y = np.arange(len(paths)) % len(classes)
     kind = f"of the {sum(map(len, classes.values())):,} JPEG files in {folder}"
     return FileSet(folder, paths, y, kind, scratch)
+
+
+def choose_validation_files(path, count, scratch):
+    """Chooses some of the user's own files that are for validation.
+
+    Args:
+        path: As for `choose_files`.
+        count: Number of files; all, if there are not that many.
+        scratch: Where the set that is returned may make folders.
+
+    Returns:
+        A FileSet, or None if `path` has no folder `validation`.
+
+    Raises:
+        ImageFileError: If that folder has not two class folders with JPEG files.
+    """
+    folder = Path(path) / "validation"
+    return choose_files(folder, count, scratch) if folder.is_dir() else None
 
 
 def _jpegs(folder):

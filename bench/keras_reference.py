@@ -37,7 +37,8 @@ if "KERAS_BACKEND" not in os.environ:
 warnings.filterwarnings("ignore", message=r".*scipy\.ndimage", category=DeprecationWarning)
 
 with _silent_stderr():
+    import keras
     from keras.src.legacy.preprocessing.image import ImageDataGenerator
-    from keras.utils import img_to_array, load_img
+    from keras.utils import PyDataset, img_to_array, load_img
 
-__all__ = ["ImageDataGenerator", "img_to_array", "load_img"]
+__all__ = ["ImageDataGenerator", "PyDataset", "img_to_array", "keras", "load_img"]

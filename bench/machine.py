@@ -11,6 +11,8 @@ PACKAGES = (
     "fastaug",
     "keras",
     "tensorflow",
+    "torch",
+    "jax",
     "albumentations",
     "cv2",
     "numpy",
@@ -27,9 +29,14 @@ def usable_cores():
 
 def describe():
     """Returns the machine, the system and the versions of what is loaded, as a dict."""
+    from fastaug.monitor import gpu_names
+
+    keras = sys.modules.get("keras")
     return {
         "cpu": cpu_model(),
         "cores": usable_cores(),
+        "gpus": gpu_names(),
+        "keras_backend": keras and keras.config.backend(),
         "os": platform.platform(),
         "python": platform.python_version(),
         "versions": {

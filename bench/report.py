@@ -90,11 +90,13 @@ def describe_machine(machine):
     return (
         f"{machine['cpu']}, {_cores(machine)}, {machine['os']}\n"
         f"Python {machine['python']}, {versions}"
+        + (f", Keras on {backend}" if (backend := machine["keras_backend"]) else "")
     )
 
 
 def _cores(machine):
-    return f"{machine['cores']} core" + "s" * (machine["cores"] > 1)
+    cores = f"{machine['cores']} core" + "s" * (machine["cores"] > 1)
+    return ", ".join([cores, *machine["gpus"]])
 
 
 def heading(result):
@@ -105,17 +107,18 @@ def heading(result):
             "",
             f"case {case.name}: {case.title}",
             f"  images    {result.source}, in batches of {case.batch_size}",
-            *_wrapped(f"  settings  {describe_settings(case.settings)}", indent=12),
+            *wrapped(f"  settings  {describe_settings(case.settings)}", indent=12),
         ]
     )
 
 
 def check_line(result):
     """Returns what a case's check found, as text."""
-    return "\n".join(_wrapped(f"  check     {result.check}", indent=12))
+    return "\n".join(wrapped(f"  check     {result.check}", indent=12))
 
 
-def _wrapped(text, indent):
+def wrapped(text, indent):
+    """Returns a text as lines of bounded width, all but the first indented."""
     return textwrap.wrap(text, WIDTH, subsequent_indent=" " * indent, break_on_hyphens=False)
 
 
@@ -126,7 +129,7 @@ def table(result):
     if result.bound:
         column = [result.bound.share, *(_percent(result.share(row)) for row in result.timed)]
         rows = [(*row[:-1], cell, row[-1]) for row, cell in zip(rows, column, strict=True)]
-    return "\n" + "\n".join(_aligned(rows, "<<" + ">" * len(rows[0][2:])))
+    return "\n" + "\n".join(aligned(rows, "<<" + ">" * len(rows[0][2:])))
 
 
 def _cells(result, row):
@@ -146,7 +149,8 @@ def _percent(share):
     return f"{100 * share:.0f} %" if share else ""
 
 
-def _aligned(rows, alignments):
+def aligned(rows, alignments):
+    """Returns the lines of a table: rows of cells, and `<` or `>` for each column."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  "
@@ -174,10 +178,10 @@ def notes(results):
     lines += [
         f"{row.label}: {note}" for result in results for row in result.timed for note in row.notes
     ]
-    return "\n".join("\n".join(_wrapped(line, indent=2)) for line in dict.fromkeys(lines))
+    return "\n".join("\n".join(wrapped(line, indent=2)) for line in dict.fromkeys(lines))
 
 
-def write_json(path, results, machine, options, complete):
+def write_json(path, results, machine, options, complete, studies=()):
     """Writes every figure, with the machine that they belong to.
 
     Args:
@@ -186,6 +190,7 @@ def write_json(path, results, machine, options, complete):
         machine: What `machine.describe` returned.
         options: How the comparison was run: date, rounds, seconds and the like.
         complete: Whether it ran to its end.
+        studies: What each study that was begun measured, as dicts.
     """
     report = {
         "schema": SCHEMA,
@@ -193,6 +198,7 @@ def write_json(path, results, machine, options, complete):
         **options,
         "machine": machine,
         "cases": [_case_record(result) for result in results],
+        "studies": list(studies),
     }
     Path(path).write_text(json.dumps(report, indent=2) + "\n")
 
@@ -287,13 +293,17 @@ def write_png(path, results, pictures, machine):
             for column, result in enumerate(band):
                 axes = figure.add_subplot(panels[0, column])
                 _draw_bars(axes, result, labels, first=column == 0)
+                axes.set_title(
+                    result.case.title, fontsize=16 if len(band) < 4 else 14, loc="left", pad=8
+                )
             above = bottom + axis
         _draw_pictures(figure, pictures, (grid + footer) / height, footer / height)
-        figure.text(LEFT, 0.15 / height, _caption(machine), fontsize=11.5, color=FAINT)
+        figure.text(LEFT, 0.15 / height, caption(machine), fontsize=11.5, color=FAINT)
         figure.savefig(path, format="png")
 
 
-def _caption(machine):
+def caption(machine):
+    """Returns the machine and the versions in one line, for a figure."""
     return "   ".join(
         [
             f"{machine['cpu']}, {_cores(machine)}",
@@ -309,7 +319,6 @@ def _bar_label(row):
 
 def _draw_bars(axes, result, labels, first):
     """Draws one case's bars, on a linear scale that starts at nought."""
-    axes.set_title(result.case.title, fontsize=16, loc="left", pad=8)
     largest = max(row.timing.images_per_second for row in result.timed)
     for row in result.timed:
         place, speed = labels.index(_bar_label(row)), row.timing.images_per_second

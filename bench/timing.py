@@ -53,6 +53,21 @@ def time_round(contestant, seconds):
     return elapsed / images * 1e6
 
 
+def time_batches(contestant, count):
+    """Times a number of batches, after a warm-up as in `time_round`.
+
+    Args:
+        contestant: What is timed.
+        count: Number of batches.
+
+    Returns:
+        Seconds.
+    """
+    with contestant.batches() as iterator:
+        _consume(iterator, 0, contestant.lookahead + 1)
+        return _consume(iterator, 0, count)[1]
+
+
 def first_batch(contestant):
     """Takes one batch, so that whatever is built at the first one is built before any round."""
     with contestant.batches() as iterator:
@@ -100,6 +115,10 @@ class Progress:
             dynamic_ncols=True,
             bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}]",
         )
+
+    def begin(self, total):
+        """Sets the number of steps, where it was not known from the start."""
+        self._bar.reset(total)
 
     def doing(self, step, detail=""):
         """Says what is being done: a step of the comparison, and which part of it."""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
         Iterator,
         NumpyArrayIterator,
     )
+    from fastaug.monitor import SysMonitor
+    from fastaug.plotting import plot_images
     from fastaug.transforms import (
         apply_affine_transform,
         apply_brightness_shift,
@@ -37,12 +39,14 @@ _HOMES = {
     "ImageDataGenerator": "generator",
     "Iterator": "iterators",
     "NumpyArrayIterator": "iterators",
+    "SysMonitor": "monitor",
     "apply_affine_transform": "transforms",
     "apply_brightness_shift": "transforms",
     "apply_channel_shift": "transforms",
     "array_to_img": "images",
     "img_to_array": "images",
     "load_img": "images",
+    "plot_images": "plotting",
     "random_brightness": "transforms",
     "random_channel_shift": "transforms",
     "random_rotation": "transforms",
@@ -58,12 +62,14 @@ __all__ = [
     "ImageDataGenerator",
     "Iterator",
     "NumpyArrayIterator",
+    "SysMonitor",
     "apply_affine_transform",
     "apply_brightness_shift",
     "apply_channel_shift",
     "array_to_img",
     "img_to_array",
     "load_img",
+    "plot_images",
     "random_brightness",
     "random_channel_shift",
     "random_rotation",

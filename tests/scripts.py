@@ -49,14 +49,14 @@ def _source(code, keras):
     return ("" if keras else WITHOUT_KERAS) + textwrap.dedent(code)
 
 
-def run_script(code, *, keras=False, timeout=60, arguments=()):
+def run_script(code, *, keras=False, timeout=60, arguments=(), environment=None):
     """Run to the end; returns the completed process, its output as text."""
     return subprocess.run(
         [sys.executable, "-P", "-c", _source(code, keras), *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=timeout,
-        env=os.environ,
+        env=os.environ | (environment or {}),
     )
 
 

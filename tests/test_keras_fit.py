@@ -1,5 +1,7 @@
 """Training, evaluating and predicting with Keras's own loops, on whatever backend it runs."""
 
+import importlib.util
+import json
 import multiprocessing
 import warnings
 
@@ -16,6 +18,8 @@ from reference import (
     run_both,
     take,
 )
+from scripts import run_script
+from trees import plain_tree
 
 import fastaug
 
@@ -284,3 +288,70 @@ def test_standardized_flows_train_as_in_keras():
     tolerance = Tolerance(absolute=0.01 / 60, relative=STANDARD.relative)
     assert_batches_equal(actual.value[0], expected.value[0], tolerance)
     np.testing.assert_allclose(actual.value[1], expected.value[1], rtol=1e-3)
+
+
+# --------------------------------------------------------------------- other backends
+
+OTHER_BACKEND = """
+import json, sys, warnings
+sys.modules["tensorflow"] = sys.modules["tf_keras"] = None  # as if they were not installed
+import numpy as np
+import fastaug
+import keras
+from keras.src.legacy.preprocessing import image as legacy
+
+warnings.simplefilter("ignore")
+x, y, folder = np.load(sys.argv[1] + "/x.npy"), np.arange(10) % 3, sys.argv[1] + "/tree"
+SETTINGS = dict(rotation_range=20, width_shift_range=0.1, horizontal_flip=True, rescale=1 / 255)
+
+def model(outputs, activation="softmax"):
+    keras.utils.set_random_seed(5)
+    layers = keras.layers
+    net = keras.Sequential([
+        layers.Input(x.shape[1:]), layers.Flatten(),
+        layers.Dense(outputs, activation=activation,
+                     kernel_initializer=keras.initializers.GlorotUniform(seed=2))])
+    loss = "sparse_categorical_crossentropy" if outputs == 3 else "binary_crossentropy"
+    net.compile(keras.optimizers.SGD(0.01), loss=loss)
+    return net
+
+found = {"backend": keras.config.backend(), "tensorflow": sys.modules["tensorflow"] is not None}
+for library, own in ((fastaug, dict(workers=2)), (legacy, {})):
+    generator = library.ImageDataGenerator(**SETTINGS, **own)
+    plain = library.ImageDataGenerator(rescale=1 / 255, **own)
+    arrays = model(3).fit(
+        generator.flow(x, y, batch_size=4, seed=3), epochs=2, verbose=0,
+        validation_data=plain.flow(x, y, batch_size=4, shuffle=False)).history
+    files = generator.flow_from_directory(
+        folder, target_size=x.shape[1:3], batch_size=4, seed=3, class_mode="binary")
+    files = model(1, "sigmoid").fit(files, epochs=2, verbose=0).history
+    found["fastaug" if library is fastaug else "keras"] = arrays, files
+with open(sys.argv[1] + "/found.json", "w") as file:
+    json.dump(found, file)
+"""
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_fit_on_other_backends_without_tensorflow(backend, tmp_path):
+    """The losses that Keras's own generator leads to, from arrays and from files."""
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    np.save(tmp_path / "x.npy", images())
+    plain_tree(tmp_path / "tree", counts=(5, 4))
+    done = run_script(
+        OTHER_BACKEND,
+        keras=True,
+        timeout=120,
+        arguments=[tmp_path],
+        environment={"KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"},
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert (found["backend"], found["tensorflow"]) == (backend, False)
+    for actual, expected, names in zip(
+        found["fastaug"], found["keras"], [{"loss", "val_loss"}, {"loss"}], strict=True
+    ):
+        assert set(actual) == set(expected) == names
+        for name in names:
+            assert len(set(expected[name])) == 2
+            np.testing.assert_allclose(actual[name], expected[name], rtol=1e-3, err_msg=name)

@@ -26,12 +26,14 @@ NAMES = {
     "ImageDataGenerator",
     "Iterator",
     "NumpyArrayIterator",
+    "SysMonitor",
     "apply_affine_transform",
     "apply_brightness_shift",
     "apply_channel_shift",
     "array_to_img",
     "img_to_array",
     "load_img",
+    "plot_images",
     "random_brightness",
     "random_channel_shift",
     "random_rotation",
@@ -81,7 +83,18 @@ def test_version():
 
 # --------------------------------------------------------------------- imports
 
-HEAVY = ["keras", "tensorflow", "scipy", "pandas", "cv2", "PIL", "torch", "jax"]
+HEAVY = [
+    "keras",
+    "tensorflow",
+    "scipy",
+    "pandas",
+    "cv2",
+    "PIL",
+    "torch",
+    "jax",
+    "matplotlib",
+    "psutil",
+]
 
 
 def test_importing_brings_in_nothing_heavy():

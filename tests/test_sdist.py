@@ -30,6 +30,7 @@ def test_sdist_holds_the_sources_and_the_tests(tmp_path):
     for folder, pattern in (
         ("fastaug", "*.py"), ("fastaug", "*.pyx"), ("fastaug", "*.pyi"), ("fastaug", "*.h"),
         ("tests", "*.py"), ("bench", "*.py"),
+        ("examples", "*.py"),
     ):  # fmt: skip
         found = {f"{folder}/{path.name}" for path in (ROOT / folder).glob(pattern)}
         assert found

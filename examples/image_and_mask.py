@@ -1,0 +1,75 @@
+"""Augments images and their masks alike: two generators, one seed; then trains to find the mask.
+
+python examples/image_and_mask.py
+python examples/image_and_mask.py --plot pairs.png
+"""
+
+import argparse
+
+import keras
+import numpy as np
+from skimage import color, data, transform
+
+import fastaug
+
+
+def crops_with_masks(count, size=64):
+    """Returns crops of a photograph of cells, and masks of what is stained, 0 or 1."""
+    rng = np.random.default_rng(0)
+    whole = data.immunohistochemistry()
+    stain = color.rgb2hed(whole)[..., 2]
+    stained = stain > np.quantile(stain, 0.8)
+    x = np.empty((count, size, size, 3), np.float32)
+    masks = np.empty((count, size, size, 1), np.float32)
+    for image, mask in zip(x, masks, strict=True):
+        top, left = (rng.integers(0, side - 128) for side in whole.shape[:2])
+        part = np.s_[top : top + 128, left : left + 128]
+        image[:] = 255 * transform.resize(whole[part], (size, size), anti_aliasing=True)
+        mask[..., 0] = transform.resize(stained[part], (size, size), order=0)
+    return x, masks
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=200, help="number of images")
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--plot", metavar="FILE.png", help="draw a batch of images, and its masks")
+    args = parser.parse_args()
+    x, masks = crops_with_masks(args.images)
+
+    settings = {
+        "rotation_range": 30,
+        "zoom_range": 0.2,
+        "horizontal_flip": True,
+        "fill_mode": "reflect",
+    }
+    images_generator = fastaug.ImageDataGenerator(**settings, rescale=1 / 255)
+    # Order 0 takes the nearest pixel, so that a mask stays a mask.
+    masks_generator = fastaug.ImageDataGenerator(**settings, interpolation_order=0)
+    # The same seed: the same order, and the same draws for an image and its mask.
+    arguments = {"batch_size": 16, "seed": 1}
+    images_flow = images_generator.flow(x, **arguments)
+    masks_flow = masks_generator.flow(masks, **arguments)
+    # Keras trains from a generator, but not from a bare zip.
+    pairs = (pair for pair in zip(images_flow, masks_flow, strict=True))
+
+    first_images, first_masks = next(pairs)
+    assert len(first_images) == len(first_masks)
+    assert set(np.unique(first_masks)) <= {0, 1}
+    if args.plot:
+        fastaug.plot_images(pairs).savefig(args.plot)
+
+    model = keras.Sequential(
+        [
+            keras.layers.Input(x.shape[1:]),
+            keras.layers.Conv2D(16, 3, padding="same", activation="relu"),
+            keras.layers.Conv2D(16, 3, padding="same", activation="relu"),
+            keras.layers.Conv2D(1, 1, activation="sigmoid"),
+        ]
+    )
+    model.compile("adam", loss="binary_crossentropy", metrics=["accuracy"])
+    model.fit(pairs, steps_per_epoch=len(images_flow), epochs=args.epochs, shuffle=False, verbose=2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,387 @@
+"""The benchmark's studies, as programs of their own and with little to do."""
+
+import contextlib
+import json
+import os
+import pathlib
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip("skimage")
+
+ROOT = pathlib.Path(__file__).parent.parent
+PROGRAM = ROOT / "bench" / "compare.py"
+SMALL = ["--quick", "--rounds", "1", "--workers", "1"]
+
+
+@pytest.fixture
+def without_tensorflow(tmp_path):
+    """An environment, for child processes too, in which Keras runs on JAX and knows no other."""
+    pytest.importorskip("jax")
+    blocked = tmp_path / "blocked" / "tensorflow"
+    blocked.mkdir(parents=True)
+    (blocked / "__init__.py").write_text("raise ImportError('no TensorFlow here')\n")
+    return environment(blocked.parent) | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+
+
+def environment(*folders):
+    return os.environ | {"PYTHONPATH": os.pathsep.join(map(str, [*folders, ROOT]))}
+
+
+def compare(*arguments, env=None, timeout=180):
+    return subprocess.run(
+        [sys.executable, PROGRAM, *map(str, arguments)],
+        env=env or environment(),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def read(path):
+    return json.loads(path.read_text())
+
+
+@pytest.fixture
+def bench(monkeypatch):
+    """Makes the benchmark's modules importable, and forgets them afterwards."""
+    before = set(sys.modules)
+    monkeypatch.syspath_prepend(ROOT / "bench")
+    yield
+    for name in set(sys.modules) - before:
+        path = getattr(sys.modules[name], "__file__", None)
+        if path and pathlib.Path(path).parent == ROOT / "bench":
+            del sys.modules[name]
+
+
+def check_machine(machine):
+    assert machine["cores"] >= 1
+    assert isinstance(machine["gpus"], list)
+    assert machine["keras_backend"] in machine["versions"]
+
+
+def check_run(run):
+    assert run["warm_up"] > 0
+    assert len(run["epochs"]) == 1
+    assert run["seconds"] == run["epochs"][0] > 0
+    assert run["images_per_second"] == pytest.approx(run["images"] / run["seconds"])
+    assert np.isfinite(run["loss"])
+    assert run["ratio_to_keras"] > 0
+    assert run["share_of_memory"] > 0
+    assert len(run["load"]["times"]) == len(run["load"]["cpu_percent"]) > 0
+
+
+def test_generate_and_train_on_jax(without_tensorflow, tmp_path):
+    out, everything = tmp_path / "out", tmp_path / "all.json"
+    done = compare(
+        "generate", "--cases", "train", "--out", out, "--json", everything, *SMALL,
+        env=without_tensorflow,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    for text in ("study generate", "2.01 times", "study train", "of memory", "3.41 at 4,096"):
+        assert text in done.stdout
+
+    generate = read(out / "generate.json")
+    check_machine(generate["machine"])
+    assert generate["machine"]["keras_backend"] == "jax"
+    assert generate["complete"] and generate["check"]["passed"]
+    assert (generate["batches"], generate["batch_size"]) == (40, 32)
+    assert "crops of 8 photographs" in generate["images"]
+    found = {(run["key"], run["workers"]): run for run in generate["runs"]}
+    assert set(found) == {("fastaug", 0), ("fastaug", 1), ("multiprocessing", 1)}
+    keras = np.median(generate["keras_seconds"])
+    for run in found.values():
+        assert run["ratio_to_keras"] == pytest.approx(keras / run["seconds"])
+    assert (out / "generate-time.png").stat().st_size > 1000
+    assert (out / "generate-speed-up.png").stat().st_size > 1000
+
+    train = read(out / "train.json")
+    assert train["complete"] and train["check"]["passed"]
+    sources = {(run["key"], run["batch_size"]) for run in train["runs"]}
+    names = ("keras", "multiprocessing", "fastaug", "memory")
+    assert sources == {(key, size) for key in names for size in (32, 128)}
+    assert [run["workers"] for run in train["runs"] if run["key"] == "fastaug"] == [1, 1, 0]
+    for run in train["runs"]:
+        check_run(run)
+    for name in ("pace", "load", "speed-up"):
+        assert (out / f"train-{name}.png").stat().st_size > 1000
+
+    both = read(everything)
+    assert both["complete"] and both["cases"] == []
+    assert [study["study"] for study in both["studies"]] == ["generate", "train"]
+    assert both["studies"][1]["runs"] == train["runs"]
+
+
+def test_directory(tmp_path):
+    out = tmp_path / "out"
+    done = compare(
+        "directory", "--out", out, "--png", tmp_path / "bars.png",
+        "--json", tmp_path / "all.json", *SMALL,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "case directory" in done.stdout
+    assert "bare decode on every core" in done.stdout
+    assert "the article: 3.95 times" in done.stdout
+    directory = read(out / "directory.json")
+    assert directory["complete"] and directory["check"]["passed"]
+    check_machine(directory["machine"])
+    names = ["keras", "multiprocessing", "fastaug", "memory"]
+    assert [run["key"] for run in directory["runs"]] == names
+    for run in directory["runs"]:
+        check_run(run)
+        assert run["images"] == 48 + 16
+    ours = directory["runs"][2]
+    assert directory["fastaug_share_of_memory"] == ours["share_of_memory"]
+    assert directory["bare_decode_images_per_second"] > 0
+    assert isinstance(directory["cores_could_decode_that_fast"], bool)
+    assert (out / "directory-pace.png").exists() and (out / "directory-load.png").exists()
+    assert (tmp_path / "bars.png").exists()
+    both = read(tmp_path / "all.json")
+    assert [case["name"] for case in both["cases"]] == ["directory"]
+    assert [study["study"] for study in both["studies"]] == ["directory"]
+
+
+# --------------------------------------------------------------------- Ctrl-C
+
+
+@contextlib.contextmanager
+def started(*arguments, env):
+    """A running benchmark, and a function that waits for a line of its error output."""
+    process = subprocess.Popen(
+        [sys.executable, PROGRAM, *map(str, arguments)],
+        env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    lines = []
+    reader = threading.Thread(target=lambda: lines.extend(iter(process.stderr.readline, "")))
+    reader.start()
+
+    def wait_for(text, patience=90):
+        end = time.monotonic() + patience
+        while not any(text in line for line in list(lines)):
+            assert time.monotonic() < end and process.poll() is None, lines
+            time.sleep(0.05)
+
+    try:
+        yield process, wait_for
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        reader.join()
+        process.stdout.close()
+        process.stderr.close()
+
+
+@pytest.mark.parametrize(
+    ("study", "begun", "key"),
+    [("generate", "workers=0", "fastaug"), ("train", "batches of 32: Keras Im", "keras")],
+)
+def test_ctrl_c_keeps_what_was_measured(study, begun, key, without_tensorflow, tmp_path):
+    out = tmp_path / "out"
+    arguments = (study, "--quick", "--rounds", 5000, "--workers", 1, "--out", out)
+    arguments += ("--json", tmp_path / "all.json")
+    with started(*arguments, env=without_tensorflow) as (process, wait_for):
+        wait_for(begun)
+        time.sleep(4)  # long enough for a few of the many rounds
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+        output = process.stdout.read()
+    found = read(out / f"{study}.json")
+    assert found["complete"] is False
+    assert found["check"]["passed"]
+    assert key in [run["key"] for run in found["runs"]]
+    assert read(tmp_path / "all.json")["complete"] is False
+    assert "measured on" in output
+    if study == "generate":
+        assert "seconds for 40 batches" in output
+
+
+def test_a_ctrl_c_that_something_swallows_is_not_lost(bench):
+    from interrupts import raise_if_seen, remembered
+
+    before = signal.getsignal(signal.SIGINT)
+    with remembered():
+        raise_if_seen()
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+            pytest.fail("Ctrl-C did nothing")
+        with pytest.raises(KeyboardInterrupt):
+            raise_if_seen()
+    assert signal.getsignal(signal.SIGINT) is before
+    with remembered():
+        raise_if_seen()
+
+
+# --------------------------------------------------------------------- the parts
+
+
+def test_names_on_the_command_line(bench):
+    from cases import CASES
+    from compare import choose, make_parser
+    from studies import STUDIES
+
+    by_default = ["32", "224", "299", "article", "directory"]
+    assert choose([], CASES, STUDIES) == (by_default, [])
+    assert choose(["directory"], CASES, STUDIES) == (["directory"], ["directory"])
+    assert choose(["train", "32", "train"], CASES, STUDIES) == (["32"], ["train"])
+    parser = make_parser(CASES, STUDIES)
+    args = parser.parse_args(["generate", "32", "--quick", "--cases", "299", "train"])
+    assert (args.positional, args.cases) == (["generate", "32"], ["299", "train"])
+
+
+def test_the_list_has_cases_and_studies(bench, capsys):
+    from compare import main
+
+    assert main(["--list"]) == 0
+    output = capsys.readouterr().out
+    for name in ("generate", "train", "directory", "224", "directory-rescale"):
+        assert f"\n  {name} " in output
+
+
+def test_an_unknown_name(bench, capsys):
+    from compare import main
+
+    with pytest.raises(SystemExit) as caught:
+        main(["nonesuch"])
+    assert caught.value.code == 2
+    assert "'nonesuch' is not one of: 32, " in capsys.readouterr().err
+
+
+def write_cifar10(folder, count=4):
+    """Files as Keras unpacks them; returns the images that are in them."""
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (5 * count, 32, 32, 3)).astype(np.uint8)
+    folder.mkdir(parents=True)
+    for i in range(5):
+        part = x[i * count : (i + 1) * count].transpose(0, 3, 1, 2).reshape(count, -1)
+        batch = {b"data": part, b"labels": [i] * count}
+        (folder / f"data_batch_{i + 1}").write_bytes(pickle.dumps(batch))
+    return x
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    def refuse(*arguments, **keywords):
+        raise OSError("no network")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+@pytest.mark.parametrize(
+    "folder", ["cifar-10-batches-py", "cifar-10-batches-py-target/cifar-10-batches-py"]
+)
+def test_cifar10_from_keras_s_cache(bench, folder, tmp_path, monkeypatch, no_network):
+    from cifar10 import find_cifar10
+
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    x = write_cifar10(tmp_path / "datasets" / folder)
+    images = find_cifar10(7, download=True)
+    np.testing.assert_array_equal(images.x, x)
+    np.testing.assert_array_equal(images.y, np.repeat(np.arange(5), 4))
+    assert images.source == "20 images of CIFAR-10 (Keras's cache)"
+
+
+def test_no_cifar10_and_no_network(bench, tmp_path, monkeypatch, no_network, capsys):
+    import cifar10
+    import keras
+
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    tried = []
+
+    def load_data():
+        tried.append(socket.getdefaulttimeout())
+        raise Exception("URL fetch failure")
+
+    monkeypatch.setattr(keras.datasets.cifar10, "load_data", load_data)
+    broken = tmp_path / "datasets" / "cifar-10-batches-py"
+    broken.mkdir(parents=True)
+    (broken / "data_batch_1").write_bytes(b"nothing")
+    before = socket.getdefaulttimeout()
+    images = cifar10.find_cifar10(9, download=False)
+    assert not tried
+    assert images.x.shape == (9, 32, 32, 3)
+    assert images.source == "9 crops of 8 photographs"
+    again = cifar10.find_cifar10(9, download=True)
+    assert tried == [cifar10.PATIENCE]
+    assert socket.getdefaulttimeout() == before
+    np.testing.assert_array_equal(images.x, again.x)
+    assert "cannot be downloaded (URL fetch failure)" in capsys.readouterr().err
+
+
+def test_validation_files(bench, tmp_path):
+    from files import choose_files, choose_validation_files, make_files
+
+    made = make_files(12, tmp_path)
+    part = made.part(slice(8, None))
+    assert [path.resolve() for path in part.paths] == [path.resolve() for path in made.paths[8:]]
+    np.testing.assert_array_equal(part.y, made.y[8:])
+    tree = tmp_path / "tree"
+    for name, files in (("train", made.first(8)), ("validation", part)):
+        for path in files.paths:
+            copy = tree / name / path.parent.name / path.name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(path.read_bytes())
+    assert len(choose_files(tree, 100, tmp_path).paths) == 8
+    validation = choose_validation_files(tree, 100, tmp_path)
+    assert {path.name for path in validation.paths} == {path.name for path in part.paths}
+    assert choose_validation_files(tree / "train", 100, tmp_path) is None
+
+
+def test_the_pool_s_dataset(bench):
+    from multiprocessing.pool import ThreadPool
+
+    from pool_dataset import PoolDataset
+
+    y = np.arange(10)
+    with ThreadPool(2) as pool:
+        dataset = PoolDataset(pool, np.negative, lambda i: np.float32(i), y, 4, seed=1)
+        assert len(dataset) == 3
+        epochs = []
+        for _ in range(2):
+            batches = [dataset[i] for i in range(3)]
+            assert [len(x) for x, _ in batches] == [4, 4, 2]
+            for x, labels in batches:
+                np.testing.assert_array_equal(x, -labels)
+            epochs.append(np.concatenate([labels for _, labels in batches]))
+            dataset.on_epoch_end()
+        assert sorted(epochs[0]) == sorted(epochs[1]) == list(y)
+        assert list(epochs[0]) != list(epochs[1])
+
+
+def test_a_closed_dataset_does_not_wait_for_a_pool_that_was_ended(bench):
+    from multiprocessing.pool import ThreadPool
+
+    from pool_dataset import PoolDataset
+
+    release = threading.Event()
+    pool = ThreadPool(1)
+    try:
+        dataset = PoolDataset(pool, lambda task: release.wait(30), int, np.arange(4), 2, seed=1)
+        errors = []
+
+        def ask():
+            try:
+                dataset[0]
+            except RuntimeError as error:
+                errors.append(str(error))
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        dataset.close()
+        asking.join(5)
+        assert not asking.is_alive()
+        assert errors == ["the dataset was closed"]
+    finally:
+        release.set()
+        pool.terminate()
+        pool.join()
