@@ -181,6 +181,7 @@ def started(*arguments, env):
         process.stderr.close()
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize(
     ("study", "begun", "key"),
     [("generate", "workers=0", "fastaug"), ("train", "batches of 32: Keras Im", "keras")],
