@@ -784,7 +784,7 @@ def test_a_program_that_ends_while_a_read_hangs(start, tmp_path):
         roots[0],
     )
     assert program.line() == "ending"
-    program.finish(patience=PATIENCE)
+    program.finish(patience=4)  # nobody waits for the file
 
 
 def test_a_program_that_becomes_another_while_a_read_hangs(start, tmp_path):
