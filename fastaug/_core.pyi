@@ -83,8 +83,9 @@ def parameter_table(
     columns: npt.NDArray[np.int64],
     flips: npt.NDArray[np.float64],
     scale: npt.NDArray[np.float64],
+    base: npt.NDArray[np.float64],
 ) -> npt.NDArray[np.float64]:
-    """Makes a parameter table of numbers that were drawn for it; other columns do nothing.
+    """Makes a parameter table of numbers that were drawn for it.
 
     Args:
         values: float64 `(images, drawn)`.
@@ -94,6 +95,7 @@ def parameter_table(
         flips: float64 `(2,)`, what a horizontal and a vertical flip are if their parameter is
             below 0.5; else 0.
         scale: float64 `(len(COLUMNS),)`, a factor for each column of the table.
+        base: float64 `(len(COLUMNS),)`, the row that the other columns come from.
 
     Returns:
         float64 `(images, len(COLUMNS))`.

@@ -20,12 +20,8 @@ cnp.import_array()
 cdef extern from "_pixels.h" nogil:
     enum:
         FA_COLUMNS
-        FA_ZX
-        FA_ZY
         FA_FLIP_HORIZONTAL
         FA_FLIP_VERTICAL
-        FA_CHANNEL_SHIFT
-        FA_BRIGHTNESS
 
     ctypedef struct fa_plan:
         ptrdiff_t height, width, channels
@@ -139,18 +135,17 @@ cdef class Plan:
 
 def parameter_table(const double[:, ::1] values, const double[::1] low, const double[::1] spread,
                     const int64_t[::1] columns, const double[::1] flips,
-                    const double[::1] scale):
+                    const double[::1] scale, const double[::1] base):
     """A table of parameters from numbers drawn for them; see ``_core.pyi``."""
     cdef Py_ssize_t i, k, n = values.shape[0], count = columns.shape[0]
     cdef int64_t column
     cdef double v
-    cdef double nothing = float("nan")
     if not count == values.shape[1] == low.shape[0] == spread.shape[0]:
         raise ValueError(f"Expected {count} values for each image. Received: {values.shape[1]}, "
                          f"with {low.shape[0]} and {spread.shape[0]} bounds")
-    if scale.shape[0] != FA_COLUMNS or flips.shape[0] != 2:
-        raise ValueError(f"Expected {FA_COLUMNS} scales and 2 flips. Received: {scale.shape[0]}, "
-                         f"{flips.shape[0]}")
+    if not scale.shape[0] == base.shape[0] == FA_COLUMNS or flips.shape[0] != 2:
+        raise ValueError(f"Expected {FA_COLUMNS} scales, as many columns of the base and 2 flips. "
+                         f"Received: {scale.shape[0]}, {base.shape[0]}, {flips.shape[0]}")
     for k in range(count):
         if not 0 <= columns[k] < FA_COLUMNS:
             raise IndexError(f"column {columns[k]} is out of bounds for {FA_COLUMNS} columns")
@@ -158,9 +153,7 @@ def parameter_table(const double[:, ::1] values, const double[::1] low, const do
     cdef double[:, ::1] table = result
     for i in range(n):
         for k in range(FA_COLUMNS):
-            table[i, k] = 0
-        table[i, FA_ZX] = table[i, FA_ZY] = 1
-        table[i, FA_CHANNEL_SHIFT] = table[i, FA_BRIGHTNESS] = nothing
+            table[i, k] = base[k]
         for k in range(count):
             column = columns[k]
             v = low[k] + spread[k] * values[i, k]
@@ -187,7 +180,7 @@ def augment(Plan plan, cnp.ndarray images, const int64_t[::1] index,
             cnp.ndarray out, Py_ssize_t start, Py_ssize_t stop, bint standardize=True):
     """Augments images ``index[start:stop]`` into ``out[start:stop]``; see ``_core.pyi``."""
     cdef Py_ssize_t size = plan.c.height * plan.c.width * plan.c.channels
-    cdef Py_ssize_t i, count, stride
+    cdef Py_ssize_t i, count, stride, behind
     cdef bint is_float = images.dtype == np.float32
     cdef const char *source
     cdef float *target
@@ -208,7 +201,7 @@ def augment(Plan plan, cnp.ndarray images, const int64_t[::1] index,
         return
     source = <const char *>cnp.PyArray_DATA(images)
     stride = images.strides[0]
-    cdef Py_ssize_t behind = size if stride >= size * images.itemsize else 0
+    behind = size if stride >= size * images.itemsize else 0
     target = <float *>cnp.PyArray_DATA(out)
     # Python code may keep what it is shown of this, so it is an array that lives as long.
     work_array = np.empty((2, plan.c.height, plan.c.width, plan.c.channels), dtype=np.float32)

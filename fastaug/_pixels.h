@@ -371,9 +371,11 @@ static void fa_locate_near(const fa_plan *plan, const double *start, const doubl
     s->furthest = furthest[0];
 }
 
-/* Columns [first, first + count) of the output row that begins at the source coordinates start. */
+/* Columns [first, first + count) of the output row that begins at the source coordinates start.
+ * near: what fa_is_near says of the row. */
 FA_CLONES static void fa_locate(const fa_plan *plan, const double *start, const double *m, int flip,
-                                int all_inside, ptrdiff_t first, ptrdiff_t count, fa_samples *s)
+                                int near, int all_inside, ptrdiff_t first, ptrdiff_t count,
+                                fa_samples *s)
 {
     double r[FA_CHUNK], c[FA_CHUNK];
     const double r_start = start[0], r_step = m[1], c_start = start[1], c_step = m[4];
@@ -382,7 +384,7 @@ FA_CLONES static void fa_locate(const fa_plan *plan, const double *start, const 
     const int folds = plan->border == FA_REFLECT || plan->border == FA_MIRROR
         || plan->border == FA_WRAP;
     ptrdiff_t i;
-    if ((all_inside || !folds) && fa_is_near(plan, start, m)) {
+    if (near && (all_inside || !folds)) {
         fa_locate_near(plan, start, m, flip, first, count, s);
         return;
     }

@@ -104,7 +104,7 @@ static void FA_NAME(fa_warp)(const fa_plan *plan, const FA_PIXEL *FA_RESTRICT im
         const double start[2] = {m[2] + m[0] * row, m[5] + m[3] * row};
         float *line = out + (flip_vertical ? height - 1 - i : i) * width * channels;
         ptrdiff_t from = 0, to = width, first = 0, last = width;
-        const int near = !one_by_one && fa_is_near(plan, start, m);
+        const int near = fa_is_near(plan, start, m);
         if (too_large) {
             to = 0;
         } else if (border != FA_NEAREST || !near) {
@@ -125,7 +125,7 @@ static void FA_NAME(fa_warp)(const fa_plan *plan, const FA_PIXEL *FA_RESTRICT im
         }
         for (j = first; j < last; j += FA_CHUNK) {
             const ptrdiff_t count = last - j < FA_CHUNK ? last - j : FA_CHUNK;
-            fa_locate(plan, start, m, flip_horizontal, from == 0 && to == width, j, count,
+            fa_locate(plan, start, m, flip_horizontal, near, from == 0 && to == width, j, count,
                       &samples);
             if (fetches)
                 for (k = 0; k < count; k += 16)

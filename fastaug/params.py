@@ -142,7 +142,7 @@ class ParameterSampler:
         scale = np.ones(len(COLUMNS))
         for column in self._fractions:
             scale[column] = height if column == _TX else width
-        return _core.parameter_table(values, low, spread, self._places, self._on, scale)
+        return _core.parameter_table(values, low, spread, self._places, self._on, scale, _IDENTITY)
 
     def _draw_row(self, rng, row):
         """One image where a shift is an int or a list: a value and a sign, chosen in turn."""

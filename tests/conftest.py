@@ -1,5 +1,6 @@
 """Environment of the test suite, and the fixtures that several files share."""
 
+import builtins
 import gc
 import multiprocessing
 import os
@@ -40,6 +41,19 @@ def keras_config():
     yield keras.config
     keras.config.set_floatx(floatx)
     keras.config.set_image_data_format(data_format)
+
+
+@pytest.fixture
+def no_matplotlib(monkeypatch):
+    """Any import of matplotlib fails as if it were not installed."""
+    real = builtins.__import__
+
+    def blocked(name, *arguments, **keywords):
+        if name.split(".")[0] == "matplotlib":
+            raise ImportError(f"No module named {name!r}")
+        return real(name, *arguments, **keywords)
+
+    monkeypatch.setattr(builtins, "__import__", blocked)
 
 
 @pytest.fixture

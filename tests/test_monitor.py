@@ -1,6 +1,5 @@
 """`SysMonitor`: what it samples, and what it does without psutil, NVML, a driver or matplotlib."""
 
-import builtins
 import json
 import sys
 import threading
@@ -203,16 +202,8 @@ def test_plot(nvml):
     matplotlib.pyplot.close(figure)
 
 
-def test_no_matplotlib(monkeypatch, no_nvml):
+def test_no_matplotlib(no_nvml, no_matplotlib):
     monitor = sample()
-    real = builtins.__import__
-
-    def blocked(name, *arguments, **keywords):
-        if name.split(".")[0] == "matplotlib":
-            raise ImportError(f"No module named {name!r}")
-        return real(name, *arguments, **keywords)
-
-    monkeypatch.setattr(builtins, "__import__", blocked)
     with pytest.raises(ImportError, match=r"fastaug\[monitor\]"):
         monitor.plot()
     assert monitor.to_dict()["times"]

@@ -1,7 +1,5 @@
 """`plot_images`: any range of values, layout and kind of label."""
 
-import builtins
-
 import numpy as np
 import pytest
 from reference import images
@@ -154,15 +152,7 @@ def test_other_iterators_and_titles():
     np.testing.assert_allclose(pictures, RAMP)
 
 
-def test_no_matplotlib(monkeypatch):
-    real = builtins.__import__
-
-    def blocked(name, *arguments, **keywords):
-        if name.split(".")[0] == "matplotlib":
-            raise ImportError(f"No module named {name!r}")
-        return real(name, *arguments, **keywords)
-
-    monkeypatch.setattr(builtins, "__import__", blocked)
+def test_no_matplotlib(no_matplotlib):
     iterator = iter([RAMP])
     with pytest.raises(ImportError, match=r"fastaug\[monitor\]"):
         fastaug.plot_images(iterator)
