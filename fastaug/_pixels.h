@@ -334,19 +334,18 @@ FA_INLINE int32_t fa_split_block(const fa_axis *axis, double column, int32_t *FA
 
 /* fa_locate for order 1 where fa_is_near, with anything outside taken to the edge: eight pixels at a
  * time in float32. */
-static void fa_locate_near(const fa_plan *plan, const double *start, const double *m, int flip,
+static void fa_locate_near(const fa_plan *plan, const double *start, const double *m,
                            ptrdiff_t first, ptrdiff_t count, fa_samples *s)
 {
-    const double origin = flip ? (double)(plan->width - 1 - first) : (double)first;
-    const double sign = flip ? -1 : 1;
+    const double origin = (double)first;
     const uint32_t stride = (uint32_t)(plan->width * plan->channels);
     const uint32_t step = (uint32_t)plan->channels;
     int32_t furthest[FA_BLOCK] = {0};
     fa_axis row, column;
     ptrdiff_t i;
     int k;
-    fa_set_axis(&row, start[0] + m[1] * origin, sign * m[1], plan->height);
-    fa_set_axis(&column, start[1] + m[4] * origin, sign * m[4], plan->width);
+    fa_set_axis(&row, start[0] + m[1] * origin, m[1], plan->height);
+    fa_set_axis(&column, start[1] + m[4] * origin, m[4], plan->width);
 #ifdef FA_AVX2
     if (fa_simd >= FA_SIMD_AVX2) {
         fa_locate_near_avx2(&row, &column, (int32_t)stride, (int32_t)step, count, s);
@@ -373,23 +372,20 @@ static void fa_locate_near(const fa_plan *plan, const double *start, const doubl
 
 /* Columns [first, first + count) of the output row that begins at the source coordinates start.
  * near: what fa_is_near says of the row. */
-FA_CLONES static void fa_locate(const fa_plan *plan, const double *start, const double *m, int flip,
-                                int near, int all_inside, ptrdiff_t first, ptrdiff_t count,
-                                fa_samples *s)
+FA_CLONES static void fa_locate(const fa_plan *plan, const double *start, const double *m, int near,
+                                int all_inside, ptrdiff_t first, ptrdiff_t count, fa_samples *s)
 {
     double r[FA_CHUNK], c[FA_CHUNK];
     const double r_start = start[0], r_step = m[1], c_start = start[1], c_step = m[4];
-    const double origin = flip ? (double)(plan->width - 1 - first) : (double)first;
-    const double sign = flip ? -1 : 1;
     const int folds = plan->border == FA_REFLECT || plan->border == FA_MIRROR
         || plan->border == FA_WRAP;
     ptrdiff_t i;
     if (near && (all_inside || !folds)) {
-        fa_locate_near(plan, start, m, flip, first, count, s);
+        fa_locate_near(plan, start, m, first, count, s);
         return;
     }
     for (i = 0; i < count; i++) {
-        const double column = origin + sign * (double)(int32_t)i;
+        const double column = (double)first + (double)(int32_t)i;
         r[i] = r_start + r_step * column;
         c[i] = c_start + c_step * column;
     }
@@ -398,6 +394,22 @@ FA_CLONES static void fa_locate(const fa_plan *plan, const double *start, const 
         fa_fold_all(c, count, plan->width, plan->border);
     }
     fa_split(r, c, count, plan->height, plan->width, plan->channels, plan->order, s);
+}
+
+/* Turns samples left to right: a flipped image has the bits of the upright one. */
+FA_CLONES static void fa_reverse(fa_samples *s, ptrdiff_t count)
+{
+    int32_t offset[FA_CHUNK];
+    float row_weight[FA_CHUNK], column_weight[FA_CHUNK];
+    ptrdiff_t i;
+    for (i = 0; i < count; i++) {
+        offset[i] = s->offset[count - 1 - i];
+        row_weight[i] = s->row_weight[count - 1 - i];
+        column_weight[i] = s->column_weight[count - 1 - i];
+    }
+    memcpy(s->offset, offset, (size_t)count * sizeof(int32_t));
+    memcpy(s->row_weight, row_weight, (size_t)count * sizeof(float));
+    memcpy(s->column_weight, column_weight, (size_t)count * sizeof(float));
 }
 
 /* ---- what happens to a row while it is in the cache ------------------------------------------ */

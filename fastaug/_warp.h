@@ -120,20 +120,21 @@ static void FA_NAME(fa_warp)(const fa_plan *plan, const FA_PIXEL *FA_RESTRICT im
                                    start[0] + m[1] * (double)j, start[1] + m[4] * (double)j,
                                    line + (flip_horizontal ? width - 1 - j : j) * channels);
             }
-            first = flip_horizontal ? width - to : from;
-            last = first + (to - from);
+            first = from;
+            last = to;
         }
         for (j = first; j < last; j += FA_CHUNK) {
             const ptrdiff_t count = last - j < FA_CHUNK ? last - j : FA_CHUNK;
-            fa_locate(plan, start, m, flip_horizontal, near, from == 0 && to == width, j, count,
-                      &samples);
+            float *pixels = line + (flip_horizontal ? width - j - count : j) * channels;
+            fa_locate(plan, start, m, near, from == 0 && to == width, j, count, &samples);
+            if (flip_horizontal) fa_reverse(&samples, count);
             if (fetches)
                 for (k = 0; k < count; k += 16)
                     fa_fetch_line((uintptr_t)(image + samples.offset[k]) + (uintptr_t)ahead);
             if (order == 0)
-                FA_NAME(fa_pick)(image, channels, &samples, count, line + j * channels);
+                FA_NAME(fa_pick)(image, channels, &samples, count, pixels);
             else
-                FA_NAME(fa_blend_best)(image, channels, &samples, count, line + j * channels);
+                FA_NAME(fa_blend_best)(image, channels, &samples, count, pixels);
         }
         fa_row_done(sink, plan, i, flip_vertical, out);
     }
