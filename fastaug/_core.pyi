@@ -130,7 +130,7 @@ def augment(
     images: npt.NDArray[Any],
     index: npt.NDArray[np.int64],
     table: npt.NDArray[np.float64],
-    matrices: npt.NDArray[np.float64],
+    matrices: npt.NDArray[np.float64] | None,
     out: npt.NDArray[np.float32],
     start: int,
     stop: int,
@@ -146,7 +146,7 @@ def augment(
         images: uint8 or float32, `(any number,) + plan.shape`, each image contiguous; only read.
         index: int64, position in `images` of each image of the batch.
         table: float64 `(batch, len(COLUMNS))`.
-        matrices: float64 `(batch, 2, 3)`, from `affine_matrices`.
+        matrices: float64 `(batch, 2, 3)`, as from `affine_matrices`. None: those of the table.
         out: float32 `(batch,) + plan.shape`, contiguous.
         start: First image of the slice.
         stop: End of the slice.
@@ -157,6 +157,86 @@ def augment(
         ValueError: If an array does not have the layout above.
         IndexError: If an index is outside `images`.
     """
+
+@final
+class Batch:
+    """The work of a whole batch: what `augment` does, by the threads of a queue.
+
+    The arrays are kept until no thread works on them, and must not change until then.
+
+    Args:
+        plan: Settings and the shape of an image; its warp has to be the built-in one.
+        images: As for `augment`.
+        index: int64 `(batch,)`, contiguous.
+        table: float64 `(batch, len(COLUMNS))`, contiguous.
+        out: As for `augment`.
+        standardize: As for `augment`.
+
+    Raises:
+        TypeError: If the images are neither uint8 nor float32.
+        ValueError: If an array does not have the layout above, or the warp is one in Python.
+        IndexError: If an index is outside `images`.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        images: npt.NDArray[Any],
+        index: npt.NDArray[np.int64],
+        table: npt.NDArray[np.float64],
+        out: npt.NDArray[np.float32],
+        standardize: bool = True,
+    ) -> None: ...
+    def run(self) -> None:
+        """Works in this thread. An interrupt comes through between images.
+
+        Raises:
+            ValueError: If the batch is in a queue.
+        """
+
+    def put_into(self, queue: TaskQueue) -> int:
+        """Hands itself to the threads of a queue; returns how many of them can have a part.
+
+        Raises:
+            ValueError: If the batch was in a queue before.
+        """
+
+    def cancel(self) -> None:
+        """Lets the images that no thread has begun come to nothing."""
+
+    def is_lost(self) -> bool:
+        """Whether this is a copy in a forked process: no thread here will ever work on it."""
+
+    def wait(self) -> None:
+        """Waits until no thread works on it any more. An interrupt comes through.
+
+        Raises:
+            MemoryError: If a thread had none to work in.
+        """
+
+@final
+class TaskQueue:
+    """A queue of work for threads: batches, which need no GIL, and calls into Python."""
+
+    def __init__(self) -> None: ...
+    def put(self, call: Callable[[], object] | None) -> None:
+        """Hands a call, or None, to the threads: one of them gets it from `get`."""
+
+    def get(self, timeout: float) -> Callable[[], object] | None:
+        """Works on batches, without the GIL, until there is a call, and returns it.
+
+        Args:
+            timeout: Seconds without any work after which to give up.
+
+        Raises:
+            queue.Empty: After that time.
+        """
+
+    def empty(self) -> bool:
+        """Whether a thread that asked now would have to wait."""
+
+    def clear(self) -> None:
+        """Drops the calls, and the images of batches, that no thread has begun."""
 
 def standardize(plan: Plan, out: npt.NDArray[np.float32], start: int, stop: int) -> None:
     """Standardizes `out[start:stop]` in place, as the plan says.

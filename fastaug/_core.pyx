@@ -2,13 +2,23 @@
 # cython: auto_pickle=False, autotestdict=False
 """Pixel work for a slice of a batch, outside the GIL.
 
-Owns the loops over images and the memory they work in; the loops over pixels are C, in
-``_pixels.h``. Knows nothing of generators, random numbers or threads: ``fastaug.augment`` checks
-its arguments, once for a batch, and calls it from as many threads as it likes. Two calls share only
-what both read, so an image does not depend on how its batch was cut.
+Owns what keeps images and batches alive while they are worked on; the loops over images and pixels
+are C, in ``_pixels.h``, and so is the queue, in ``_tasks.h``, that threads take such work from
+without the GIL. Knows nothing of generators or random numbers, and starts no thread. Two slices of
+a batch share only what both read, so an image does not depend on how its batch was cut.
 """
 
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
+from cpython.pythread cimport (
+    NOWAIT_LOCK, WAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock,
+    PyThread_release_lock, PyThread_type_lock,
+)
+from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int32_t, int64_t, uint8_t
+
+import os
+from queue import Empty
 
 import numpy as np
 
@@ -35,6 +45,17 @@ cdef extern from "_pixels.h" nogil:
         const float *feature_mean
         const float *feature_scale
 
+    ctypedef struct fa_batch:
+        const fa_plan *plan
+        const char *images
+        bint is_float
+        ptrdiff_t stride, count
+        const int64_t *index
+        const double *table
+        const double *matrices
+        bint standardize
+        float *out
+
     int fa_simd
     int fa_best_simd()
     bint fa_has_geometry(const double *row)
@@ -45,10 +66,42 @@ cdef extern from "_pixels.h" nogil:
                        float *out)
     void fa_process(const fa_plan *plan, const void *image, bint is_float, ptrdiff_t behind,
                     const double *row, const double *m, bint standardize, float *work, float *out)
+    ptrdiff_t fa_work_values(const fa_plan *plan)
+    void fa_run(const fa_batch *batch, ptrdiff_t start, ptrdiff_t stop, float *work)
     void fa_standardize(const fa_plan *plan, float *x)
     void fa_pick_pixels(const uint8_t *image, ptrdiff_t stride, ptrdiff_t width,
                         const int32_t *rows, ptrdiff_t row_count, const int32_t *columns,
                         ptrdiff_t column_count, uint8_t *out)
+
+cdef extern from "pythread.h" nogil:
+    enum PyLockStatus:
+        PY_LOCK_ACQUIRED
+
+    PyLockStatus PyThread_acquire_lock_timed(PyThread_type_lock lock, long long microseconds,
+                                             bint interruptible)
+
+cdef extern from "_tasks.h" nogil:
+    ctypedef struct fa_task:
+        fa_task *next
+        void *object
+        const fa_batch *batch
+        ptrdiff_t count, claimed, ended
+        bint out_of_memory
+        PyThread_type_lock done
+
+    ctypedef struct fa_sleeper:
+        PyThread_type_lock wakes
+
+    ctypedef struct fa_queue:
+        PyThread_type_lock lock
+        fa_task *first
+
+    ptrdiff_t fa_claim_size(const fa_batch *batch)
+    void fa_put(fa_queue *queue, fa_task *task)
+    void fa_cancel(fa_queue *queue, fa_task *task)
+    fa_task *fa_take_ended(fa_queue *queue)
+    fa_task *fa_drop_first(fa_queue *queue, bint *more)
+    fa_task *fa_work(fa_queue *queue, fa_sleeper *me, long long microseconds)
 
 # The order of enum fa_border in _pixels.h.
 BORDERS = ("nearest", "reflect", "mirror", "grid-wrap", "wrap", "constant", "grid-constant")
@@ -175,48 +228,42 @@ def affine_matrices(const double[:, ::1] table, Py_ssize_t height, Py_ssize_t wi
     return matrices
 
 
-def augment(Plan plan, cnp.ndarray images, const int64_t[::1] index,
-            const double[:, ::1] table, const double[:, :, ::1] matrices,
-            cnp.ndarray out, Py_ssize_t start, Py_ssize_t stop, bint standardize=True):
+def augment(Plan plan not None, cnp.ndarray images not None, const int64_t[::1] index not None,
+            const double[:, ::1] table not None, const double[:, :, ::1] matrices,
+            cnp.ndarray out not None, Py_ssize_t start, Py_ssize_t stop, bint standardize=True):
     """Augments images ``index[start:stop]`` into ``out[start:stop]``; see ``_core.pyi``."""
-    cdef Py_ssize_t size = plan.c.height * plan.c.width * plan.c.channels
-    cdef Py_ssize_t i, count, stride, behind
-    cdef bint is_float = images.dtype == np.float32
-    cdef const char *source
-    cdef float *target
-    if not is_float and images.dtype != np.uint8:
-        raise TypeError(f"Expected uint8 or float32 images. Received: {images.dtype}")
-    _check_images(plan, images)
-    _check_output(plan, out)
+    cdef Py_ssize_t i
+    cdef fa_batch batch
+    cdef double own[6]
+    cdef const double *m
+    _lend(&batch, plan, images, out, standardize)
     if not 0 <= start <= stop <= min(out.shape[0], index.shape[0], table.shape[0],
-                                     matrices.shape[0]):
+                                     stop if matrices is None else matrices.shape[0]):
         raise ValueError(f"No slice {start}:{stop} of a batch of {out.shape[0]}")
-    if table.shape[1] != FA_COLUMNS or matrices.shape[1] != 2 or matrices.shape[2] != 3:
+    if table.shape[1] != FA_COLUMNS or (matrices is not None and not (matrices.shape[1] == 2
+                                                                      and matrices.shape[2] == 3)):
         raise ValueError("Expected a parameter table and 2x3 matrices")
-    count = images.shape[0]
-    for i in range(start, stop):
-        if not 0 <= index[i] < count:
-            raise IndexError(f"index {index[i]} is out of bounds for {count} images")
     if start == stop:
         return
-    source = <const char *>cnp.PyArray_DATA(images)
-    stride = images.strides[0]
-    behind = size if stride >= size * images.itemsize else 0
-    target = <float *>cnp.PyArray_DATA(out)
+    batch.index = &index[0]
+    batch.table = &table[0, 0]
+    batch.matrices = &matrices[0, 0, 0] if matrices is not None else NULL
+    _check_index(&batch, start, stop)
+    if plan.warp is None:
+        work_array = np.empty(fa_work_values(&plan.c), dtype=np.float32)
+        with nogil:
+            fa_run(&batch, start, stop, <float *>cnp.PyArray_DATA(<cnp.ndarray>work_array))
+        return
     # Python code may keep what it is shown of this, so it is an array that lives as long.
     work_array = np.empty((2, plan.c.height, plan.c.width, plan.c.channels), dtype=np.float32)
-    cdef float *work = <float *>cnp.PyArray_DATA(<cnp.ndarray>work_array)
-    if plan.warp is None:
-        with nogil:
-            for i in range(start, stop):
-                # the next image lies behind this one, in the same memory
-                fa_process(&plan.c, source + index[i] * stride, is_float,
-                           behind if index[i] + 1 < count else 0, &table[i, 0],
-                           &matrices[i, 0, 0], standardize, work, target + i * size)
-        return
     for i in range(start, stop):
-        _process_with(plan, source + index[i] * stride, is_float, &table[i, 0],
-                      &matrices[i, 0, 0], standardize, work_array, out, i)
+        m = own
+        if batch.matrices != NULL:
+            m = batch.matrices + 6 * i
+        else:
+            fa_matrix(&table[i, 0], plan.c.height, plan.c.width, own)
+        _process_with(plan, batch.images + index[i] * batch.stride, batch.is_float, &table[i, 0],
+                      m, standardize, work_array, out, i)
 
 
 cdef int _process_with(Plan plan, const void *image, bint is_float, const double *row,
@@ -289,6 +336,228 @@ def pick_pixels(const uint8_t[:, :, ::1] image, const int32_t[::1] rows,
         with nogil:
             fa_pick_pixels(&image[0, 0, 0], 3 * image.shape[1], image.shape[1], &rows[0],
                            rows.shape[0], &columns[0], columns.shape[0], &out[0, 0, 0])
+
+
+@cython.final
+cdef class Batch:
+    """A batch for the threads that work for a queue; see ``_core.pyi``."""
+
+    cdef fa_batch c
+    cdef fa_task task
+    cdef int _generation
+    cdef TaskQueue _queue
+    cdef object _held
+
+    def __cinit__(self, *args, **kwargs):
+        self._generation = _forks
+        self.task.done = PyThread_allocate_lock()
+        if self.task.done == NULL:
+            raise MemoryError()
+
+    def __init__(self, Plan plan not None, cnp.ndarray images not None, cnp.ndarray index not None,
+                 cnp.ndarray table not None, cnp.ndarray out not None, bint standardize=True):
+        if self._held is not None:
+            raise ValueError("This batch has its arrays")
+        if plan.warp is not None:
+            raise ValueError("A warp in Python needs the GIL")
+        self._held = (plan, images, index, table, out)
+        _lend(&self.c, plan, images, out, standardize)
+        if (index.ndim != 1 or cnp.PyArray_TYPE(index) != cnp.NPY_INT64
+                or not cnp.PyArray_ISCARRAY_RO(index) or index.shape[0] != out.shape[0]):
+            raise ValueError(f"Expected an int64 index of {out.shape[0]} images. Received "
+                             f"{index.dtype} of shape {(<object>index).shape}")
+        if (table.ndim != 2 or cnp.PyArray_TYPE(table) != cnp.NPY_DOUBLE
+                or not cnp.PyArray_ISCARRAY_RO(table) or table.shape[0] != out.shape[0]
+                or table.shape[1] != FA_COLUMNS):
+            raise ValueError(f"Expected a float64 table of {out.shape[0]} x {FA_COLUMNS}. Received "
+                             f"{table.dtype} of shape {(<object>table).shape}")
+        self.c.index = <const int64_t *>cnp.PyArray_DATA(index)
+        self.c.table = <const double *>cnp.PyArray_DATA(table)
+        self.c.matrices = NULL
+        _check_index(&self.c, 0, out.shape[0])
+        self.task.count = out.shape[0]
+        self.task.batch = &self.c
+
+    def __dealloc__(self):
+        if self.task.done != NULL:
+            PyThread_free_lock(self.task.done)
+
+    def run(self):
+        """Works in this thread; an interrupt comes through between images."""
+        cdef Py_ssize_t start = 0, stop, claim
+        cdef cnp.ndarray work
+        if self._queue is not None:
+            raise ValueError("This batch is in a queue")
+        if not self.task.count:
+            return
+        claim = fa_claim_size(&self.c)
+        work = np.empty(fa_work_values(self.c.plan), dtype=np.float32)
+        while start < self.task.count:
+            stop = min(start + claim, self.task.count)
+            with nogil:
+                fa_run(&self.c, start, stop, <float *>cnp.PyArray_DATA(work))
+            PyErr_CheckSignals()
+            start = stop
+
+    def put_into(self, TaskQueue queue not None):
+        """Hands itself to the threads of a queue; returns how many of them can have a part."""
+        cdef Py_ssize_t claim
+        if self._queue is not None:
+            raise ValueError("This batch is in a queue")
+        if not self.task.count:
+            return 0
+        claim = fa_claim_size(&self.c)
+        self._queue = queue
+        PyThread_acquire_lock(self.task.done, WAIT_LOCK)
+        Py_INCREF(self)
+        self.task.object = <void *>self
+        fa_put(&queue.c, &self.task)
+        return (self.task.count + claim - 1) // claim
+
+    def cancel(self):
+        """Lets the images that have not begun come to nothing."""
+        if self._queue is None or self.is_lost():
+            return
+        fa_cancel(&self._queue.c, &self.task)
+        self._queue._collect()
+
+    def is_lost(self):
+        """Whether this is a copy in a forked process: no thread here will ever work on it."""
+        return self._generation != _forks
+
+    def wait(self):
+        """Waits until no thread works on it any more; an interrupt comes through."""
+        cdef PyLockStatus status
+        if self._queue is None:
+            return
+        if not PyThread_acquire_lock(self.task.done, NOWAIT_LOCK):
+            while True:
+                with nogil:
+                    status = PyThread_acquire_lock_timed(self.task.done, -1, 1)
+                if status == PY_LOCK_ACQUIRED:
+                    break
+                PyErr_CheckSignals()
+        PyThread_release_lock(self.task.done)
+        self._queue._collect()
+        if self.task.out_of_memory:
+            raise MemoryError("No memory to turn an image to another layout")
+
+
+@cython.final
+cdef class TaskQueue:
+    """Work for threads; see ``_core.pyi``."""
+
+    cdef fa_queue c
+    cdef int _generation
+
+    def __cinit__(self):
+        self._generation = _forks
+        self.c.lock = PyThread_allocate_lock()
+        if self.c.lock == NULL:
+            raise MemoryError()
+
+    def __dealloc__(self):
+        if self.c.lock != NULL and self._generation == _forks:
+            self.clear()
+            PyThread_free_lock(self.c.lock)
+
+    def put(self, call):
+        """Hands a call to the threads; one of them gets it from `get`."""
+        cdef fa_task *task = <fa_task *>PyMem_RawCalloc(1, sizeof(fa_task))
+        if task == NULL:
+            raise MemoryError()
+        Py_INCREF(call)
+        task.object = <void *>call
+        fa_put(&self.c, task)
+
+    def get(self, double timeout):
+        """Works on batches until there is a call, which it returns."""
+        cdef fa_sleeper me
+        cdef fa_task *task
+        cdef long long microseconds = <long long>(timeout * 1e6)
+        me.wakes = PyThread_allocate_lock()
+        if me.wakes == NULL:
+            raise MemoryError()
+        PyThread_acquire_lock(me.wakes, WAIT_LOCK)
+        with nogil:
+            task = fa_work(&self.c, &me, microseconds)
+        PyThread_free_lock(me.wakes)
+        self._collect()
+        if task == NULL:
+            raise Empty
+        return _call_of(task)
+
+    def empty(self):
+        """Whether a thread that asked now would have to wait."""
+        cdef bint nothing
+        PyThread_acquire_lock(self.c.lock, WAIT_LOCK)
+        nothing = self.c.first == NULL
+        PyThread_release_lock(self.c.lock)
+        return nothing
+
+    def clear(self):
+        """Drops what has not begun."""
+        cdef bint more = True
+        cdef fa_task *task
+        while more:
+            task = fa_drop_first(&self.c, &more)
+            if task != NULL:
+                _call_of(task)
+        self._collect()
+
+    cdef _collect(self):
+        """Gives back the references to batches that have ended."""
+        cdef fa_task *task = fa_take_ended(&self.c)
+        cdef fa_task *after
+        while task != NULL:
+            after = task.next  # the task is part of the batch, and may go with it
+            Py_DECREF(<object>task.object)
+            task = after
+
+
+cdef _call_of(fa_task *task):
+    """The call of a task that has left the queue, with the reference that was the queue's."""
+    call = <object>task.object
+    Py_DECREF(call)
+    PyMem_RawFree(task)
+    return call
+
+
+cdef int _forks = 0
+
+
+def _count_fork():
+    global _forks
+    _forks += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_count_fork)
+
+
+cdef int _lend(fa_batch *batch, Plan plan, cnp.ndarray images, cnp.ndarray out,
+               bint standardize) except -1:
+    """Sets what does not depend on the place in the batch; the caller keeps the arrays alive."""
+    batch.is_float = cnp.PyArray_TYPE(images) == cnp.NPY_FLOAT32
+    if not batch.is_float and cnp.PyArray_TYPE(images) != cnp.NPY_UINT8:
+        raise TypeError(f"Expected uint8 or float32 images. Received: {images.dtype}")
+    _check_images(plan, images)
+    _check_output(plan, out)
+    batch.plan = &plan.c
+    batch.images = <const char *>cnp.PyArray_DATA(images)
+    batch.stride = images.strides[0]
+    batch.count = images.shape[0]
+    batch.standardize = standardize
+    batch.out = <float *>cnp.PyArray_DATA(out)
+    return 0
+
+
+cdef int _check_index(const fa_batch *batch, Py_ssize_t start, Py_ssize_t stop) except -1:
+    cdef Py_ssize_t i
+    for i in range(start, stop):
+        if not 0 <= batch.index[i] < batch.count:
+            raise IndexError(f"index {batch.index[i]} is out of bounds for {batch.count} images")
+    return 0
 
 
 cdef int _check_images(Plan plan, cnp.ndarray images) except -1:

@@ -747,6 +747,47 @@ static void fa_process(const fa_plan *plan, const void *image, int is_float, ptr
     if (plan->channels_first) fa_to_channels_first(target, pixels, plan->channels, out);
 }
 
+/* Values of the memory that fa_process works in. */
+static ptrdiff_t fa_work_values(const fa_plan *plan)
+{
+    return plan->channels_first ? 2 * plan->height * plan->width * plan->channels : 0;
+}
+
+/* A batch: which images, what becomes of each, and where it goes. */
+typedef struct {
+    const fa_plan *plan;
+    const char *images;       /* uint8 or float32 */
+    int is_float;
+    ptrdiff_t stride, count;  /* bytes from an image to the next, and how many there are */
+    const int64_t *index;     /* of an image for each place in the batch */
+    const double *table;      /* FA_COLUMNS parameters for each place */
+    const double *matrices;   /* 2 x 3 for each place, or NULL: those of the parameters */
+    int standardize;
+    float *out;
+} fa_batch;
+
+/* Some places of a batch. work: fa_work_values. */
+static void fa_run(const fa_batch *batch, ptrdiff_t start, ptrdiff_t stop, float *work)
+{
+    const fa_plan *plan = batch->plan;
+    const ptrdiff_t size = plan->height * plan->width * plan->channels;
+    const ptrdiff_t bytes = size * (ptrdiff_t)(batch->is_float ? sizeof(float) : 1);
+    /* the next image lies behind this one, in the same memory */
+    const ptrdiff_t behind = batch->stride >= bytes ? size : 0;
+    ptrdiff_t i;
+    for (i = start; i < stop; i++) {
+        const ptrdiff_t place = (ptrdiff_t)batch->index[i];
+        const double *row = batch->table + i * FA_COLUMNS;
+        double matrix[6];
+        const double *m = matrix;
+        if (batch->matrices) m = batch->matrices + i * 6;
+        else fa_matrix(row, plan->height, plan->width, matrix);
+        fa_process(plan, batch->images + place * batch->stride, batch->is_float,
+                   place + 1 < batch->count ? behind : 0, row, m, batch->standardize, work,
+                   batch->out + i * size);
+    }
+}
+
 /* The same around a warp in Python: the source as float32, channels last; */
 static void fa_before_warp(const fa_plan *plan, const void *image, int is_float, void *work,
                            float *out)

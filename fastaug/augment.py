@@ -146,6 +146,8 @@ class Augmentation:
         self._mean = None if mean is None else np.array(mean)
         self._std = None if std is None else np.array(std)
         self._whitening = generator.zca_whitening_matrix if generator.zca_whitening else None
+        # whether there is work for NumPy after the core's
+        self._rest = any(values is not None for values in (self._mean, self._std, self._whitening))
         self.plan = _core.Plan(
             self.height,
             self.width,
@@ -194,18 +196,19 @@ class Augmentation:
             standardize: Whether to standardize; not, if a function comes before it.
 
         Returns:
-            `(job, errors)`: errors is a dict that will have, when the job is done, an exception for
-            each place in the batch whose image could not be read.
+            `(job, errors)`: a job for `ThreadPool.submit`; errors is a dict that will have, when
+            the job is done, an exception for each place whose image could not be read.
         """
         count = len(index)
         errors: dict[int, Exception] = {}
+        if source.array is not None and self.plan.warp is None and not (standardize and self._rest):
+            return _core.Batch(self.plan, source.array, index, table, out, standardize), errors
         if source.slice_length is None:
             slices = max(1, min(2 * workers, count, out.size // _SLICE_VALUES))
             slices = min(count, max(slices, out.size // _LARGEST_SLICE_VALUES)) or 1
         else:
             slices = max(1, -(-count // source.slice_length))
         bounds = [count * k // slices for k in range(slices + 1)]
-        matrices = _core.affine_matrices(table, self.height, self.width)
         calls = []
         try:
             for start, stop in itertools.pairwise(bounds):
@@ -215,7 +218,6 @@ class Augmentation:
                         self.plan,
                         reading,
                         table[start:stop],
-                        matrices[start:stop],
                         out[start:stop],
                         standardize,
                         start,
@@ -226,7 +228,7 @@ class Augmentation:
             for call in calls:
                 call.cancel()
             raise
-        then = (lambda: self._standardize_rest(out)) if standardize else None
+        then = (lambda: self._standardize_rest(out)) if standardize and self._rest else None
         return Job(calls, then), errors
 
     def standardize(self, out):
@@ -253,14 +255,13 @@ class _Slice:
     """Some images of a batch: waits for them, augments them, gives them back."""
 
     __slots__ = (
-        "_errors", "_first", "_matrices", "_out", "_plan", "_reading", "_standardize", "_table",
+        "_errors", "_first", "_out", "_plan", "_reading", "_standardize", "_table",
     )  # fmt: skip
 
-    def __init__(self, plan, reading, table, matrices, out, standardize, first, errors):
+    def __init__(self, plan, reading, table, out, standardize, first, errors):
         self._plan = plan
         self._reading = reading
         self._table = table
-        self._matrices = matrices
         self._out = out
         self._standardize = standardize
         self._first = first
@@ -276,7 +277,7 @@ class _Slice:
                 images,
                 positions,
                 self._table,
-                self._matrices,
+                None,
                 self._out,
                 0,
                 len(self._out),

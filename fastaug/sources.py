@@ -1,8 +1,9 @@
 """Where images come from: arrays and files, as an index. No pixels of its own.
 
-A source has `shape`, the shape of one image, `len`, `slice_length`, how many images to ask for at
-a time (None: any number), `open(index)`, which begins to read some images, and
-`image(position, dtype)`, which reads one. What `open` returns has
+A source has `shape`, the shape of one image, `len`, `array`, an array of all images that the core
+can read where it lies, or None, `slice_length`, how many images to ask for at a time (None: any
+number), `open(index)`, which begins to read some images, and `image(position, dtype)`, which reads
+one. What `open` returns has
 
     read()     waits; any thread may call it. Returns (images, positions, errors): the images of the
                index are images[positions]; errors is {place in the index: exception}
@@ -30,7 +31,7 @@ class ArraySource:
         self.images = images
         self.shape = images.shape[1:]
         contiguous = np.empty((1, *self.shape), dtype=images.dtype).strides[1:]
-        self._direct = (
+        direct = (
             images.dtype in (np.uint8, np.float32)  # in native byte order
             and images.flags.aligned
             and all(
@@ -40,6 +41,7 @@ class ArraySource:
                 )
             )
         )
+        self.array = np.asarray(images) if direct else None
 
     def __len__(self):
         return len(self.images)
@@ -53,21 +55,20 @@ class ArraySource:
 
     def open(self, index):
         """Begins to read the images of an index, an int64 array."""
-        return _ArrayReading(self.images, index, self._direct)
+        return _ArrayReading(self, index)
 
 
 class _ArrayReading:
-    __slots__ = ("_direct", "_images", "_index")
+    __slots__ = ("_index", "_source")
 
-    def __init__(self, images, index, direct):
-        self._images = images
+    def __init__(self, source, index):
+        self._source = source
         self._index = index
-        self._direct = direct
 
     def read(self):
-        if self._direct:
-            return self._images, self._index, {}
-        images = self._images[self._index]
+        if self._source.array is not None:
+            return self._source.array, self._index, {}
+        images = self._source.images[self._index]
         dtype = np.uint8 if images.dtype == np.uint8 else np.float32
         positions = np.arange(len(images), dtype=np.int64)
         return np.ascontiguousarray(images, dtype=dtype), positions, {}
@@ -94,6 +95,8 @@ class FileSource:
         batch_size: Images that are asked for at a time.
         timeout: Seconds without any progress after which a decode process is given up.
     """
+
+    array = None
 
     def __init__(self, filepaths, target, data_format, pool, workers, batch_size, timeout):
         self.filepaths = filepaths

@@ -6,11 +6,11 @@ anew. So nothing runs on after an interrupted loop, and nothing needs to be clos
 end.
 
 ``concurrent.futures`` keeps its threads until a shutdown, which an interrupted notebook cell never
-calls. Knows nothing of images.
+calls. Knows nothing of images: a job is a `Job`, which is calls into Python, or a `_core.Batch`,
+which threads work on without the GIL, with the same methods.
 """
 
 import atexit
-import contextlib
 import itertools
 import os
 import queue
@@ -18,6 +18,8 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+
+from fastaug import _core
 
 IDLE_SECONDS = 1.0
 
@@ -52,9 +54,11 @@ class Job:
         for call in self._calls:
             self._run(call)
 
-    def tasks(self):
-        """Returns the calls as tasks for a pool; a task never raises."""
-        return [lambda call=call: self._run(call) for call in self._calls]
+    def put_into(self, tasks):
+        """Hands the calls to the threads of a queue; returns how many of them can have a part."""
+        for call in self._calls:
+            tasks.put(lambda call=call: self._run(call))
+        return len(self._calls)
 
     def cancel(self):
         """Lets the calls that have not begun come to nothing."""
@@ -112,7 +116,7 @@ class _State:
     def __init__(self, size):
         self.size = size
         self.lock = threading.Lock()
-        self.tasks = queue.SimpleQueue()
+        self.tasks = _core.TaskQueue()
         self.threads = set()
         self.process = os.getpid()
         _states.add(self)
@@ -132,7 +136,7 @@ class _State:
         me = threading.current_thread()
         while True:
             try:
-                task = self.tasks.get(timeout=IDLE_SECONDS)
+                task = self.tasks.get(IDLE_SECONDS)
             except queue.Empty:
                 with self.lock:
                     if not self.tasks.empty():  # submitted between the timeout and the lock
@@ -171,11 +175,9 @@ class ThreadPool:
             self._finalizer.detach()
             state = self._state = _State(self.size)
             self._finalizer = weakref.finalize(self, state.close)
-        tasks = job.tasks()
         with state.lock:
-            for task in tasks:
-                state.tasks.put(task)
-            for _ in range(min(len(tasks), state.size - len(state.threads))):
+            parts = job.put_into(state.tasks)
+            for _ in range(min(parts, state.size - len(state.threads))):
                 state.start_thread()
 
 
@@ -222,9 +224,7 @@ def _at_exit():
     for state in list(_states):
         if state.process != os.getpid():
             continue
-        with contextlib.suppress(queue.Empty):  # drop what has not begun
-            while True:
-                state.tasks.get_nowait()
+        state.tasks.clear()
         threads = list(state.threads)
         state.close()
         for thread in threads:

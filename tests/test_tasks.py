@@ -1,0 +1,353 @@
+"""The core's queue: batches worked on without the GIL, calls handed back."""
+
+import gc
+import os
+import queue
+import random
+import signal
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from waiting import wait_until
+
+from fastaug import _core
+from fastaug.params import ParameterSampler
+
+
+def sampler():
+    return ParameterSampler(
+        rotation_range=30,
+        height_shift_range=0.2,
+        width_shift_range=0.1,
+        shear_range=10,
+        zoom_range=[0.8, 1.2],
+        horizontal_flip=True,
+        vertical_flip=True,
+        channel_shift_range=20,
+        brightness_range=None,
+    )
+
+
+def arguments(count=7, size=9, channels_first=False, seed=0):
+    rng = np.random.RandomState(seed)
+    shape = (3, size, size + 2) if channels_first else (size, size + 2, 3)
+    plan = _core.Plan(size, size + 2, 3, channels_first=channels_first, rescale=1 / 255)
+    images = rng.randint(0, 256, (5, *shape)).astype(np.uint8)
+    index = rng.randint(0, 5, count).astype(np.int64)
+    table = sampler().draw(rng, count, size, size + 2)
+    return plan, images, index, table, np.zeros((count, *shape), np.float32)
+
+
+def expected(plan, images, index, table, out):
+    result = np.zeros_like(out)
+    _core.augment(plan, images, index, table, None, result, 0, len(out))
+    return result
+
+
+class Workers:
+    """Threads that work for a queue until told to end, and the calls that they were handed."""
+
+    def __init__(self, tasks, count):
+        self.tasks, self.calls = tasks, []
+        self.threads = [threading.Thread(target=self.work, daemon=True) for _ in range(count)]
+        for thread in self.threads:
+            thread.start()
+
+    def work(self):
+        while True:
+            try:
+                call = self.tasks.get(60)
+            except queue.Empty:
+                return
+            if call is None:
+                return
+            self.calls.append(call)
+            call()
+
+    def end(self):
+        for _ in self.threads:
+            self.tasks.put(None)
+        for thread in self.threads:
+            thread.join(30)
+        assert not any(thread.is_alive() for thread in self.threads)
+
+
+@pytest.fixture
+def workers():
+    started = []
+
+    def start(tasks, count):
+        started.append(Workers(tasks, count))
+        return started[-1]
+
+    yield start
+    for these in started:
+        these.end()
+
+
+@pytest.mark.parametrize("channels_first", [False, True])
+@pytest.mark.parametrize("size", [3, 40, 130])
+def test_a_batch_is_what_augment_makes(workers, size, channels_first):
+    tasks = _core.TaskQueue()
+    workers(tasks, 3)
+    for seed in range(5):
+        given = arguments(33, size, channels_first, seed)
+        batch = _core.Batch(*given)
+        assert batch.put_into(tasks) >= 1
+        batch.wait()
+        np.testing.assert_array_equal(given[-1], expected(*given))
+
+
+@pytest.mark.parametrize("channels_first", [False, True])
+def test_a_batch_can_be_worked_on_by_the_caller(channels_first):
+    given = arguments(33, 40, channels_first)
+    batch = _core.Batch(*given)
+    batch.run()
+    batch.wait()
+    np.testing.assert_array_equal(given[-1], expected(*given))
+
+
+def test_without_standardizing():
+    given = arguments()
+    _core.Batch(*given, False).run()
+    np.testing.assert_allclose(given[-1] / 255, expected(*given), rtol=1e-5, atol=1e-6)
+
+
+def test_batches_of_many_threads_some_of_them_given_up(workers):
+    tasks = _core.TaskQueue()
+    workers(tasks, 4)
+    mistakes = []
+
+    def ask(seed):
+        rng = random.Random(seed)
+        for number in range(40):
+            given = arguments(
+                rng.randint(1, 40), rng.choice([2, 17, 60]), seed=1000 * seed + number
+            )
+            batch = _core.Batch(*given)
+            batch.put_into(tasks)
+            if rng.random() < 0.3:
+                batch.cancel()
+                batch.wait()
+                continue
+            batch.wait()
+            if not np.array_equal(given[-1], expected(*given)):
+                mistakes.append((seed, number))
+
+    askers = [threading.Thread(target=ask, args=(seed,)) for seed in range(4)]
+    for asker in askers:
+        asker.start()
+    for asker in askers:
+        asker.join(120)
+        assert not asker.is_alive()
+    assert not mistakes
+
+
+def test_a_batch_is_kept_as_long_as_a_thread_works_on_it_and_no_longer(workers):
+    tasks = _core.TaskQueue()
+    given = arguments()
+    out = given[-1]
+    before = sys.getrefcount(out)
+    batch = _core.Batch(*given)
+    batch.put_into(tasks)
+    assert sys.getrefcount(out) == before + 1
+    del batch
+    gc.collect()
+    assert sys.getrefcount(out) == before + 1  # the queue's
+    workers(tasks, 1)
+    wait_until(out.any, "work on a batch nobody holds")
+    last = _core.Batch(*arguments())
+    last.put_into(tasks)
+    last.wait()
+    assert sys.getrefcount(out) == before
+    np.testing.assert_array_equal(out, expected(*given))
+
+
+def test_a_cancelled_batch_is_not_begun_and_keeps_nothing():
+    tasks = _core.TaskQueue()
+    first, given = _core.Batch(*arguments()), arguments()
+    before = sys.getrefcount(given[-1])
+    batch = _core.Batch(*given)
+    last = _core.Batch(*arguments())
+    for each in (first, batch, last):
+        each.put_into(tasks)
+    batch.cancel()
+    batch.wait()
+    batch.cancel()
+    del batch
+    assert sys.getrefcount(given[-1]) == before
+    last.cancel()
+    first.cancel()
+    assert tasks.empty()
+    assert not given[-1].any()
+    again = _core.Batch(*given)  # the end of the queue is where it was
+    again.put_into(tasks)
+    tasks.put(None)
+    assert tasks.get(60) is None
+    again.wait()
+    np.testing.assert_array_equal(given[-1], expected(*given))
+
+
+def test_a_queue_is_emptied():
+    tasks = _core.TaskQueue()
+    given = arguments()
+    before = sys.getrefcount(given[-1])
+    batch = _core.Batch(*given)
+
+    def call():
+        raise AssertionError("not dropped")
+
+    calls = sys.getrefcount(call)
+    batch.put_into(tasks)
+    tasks.put(call)
+    assert sys.getrefcount(call) == calls + 1
+    assert not tasks.empty()
+    tasks.clear()
+    assert tasks.empty()
+    batch.wait()
+    del batch
+    assert sys.getrefcount(given[-1]) == before
+    assert sys.getrefcount(call) == calls
+
+
+def test_a_queue_that_is_gone_drops_its_calls():
+    tasks = _core.TaskQueue()
+
+    def call():
+        pass
+
+    before = sys.getrefcount(call)
+    tasks.put(call)
+    del tasks
+    assert sys.getrefcount(call) == before
+
+
+def test_calls_and_batches_come_in_the_order_they_were_put():
+    tasks = _core.TaskQueue()
+    given = arguments()
+    seen = []
+    tasks.put(lambda: seen.append(given[-1].any()))
+    _core.Batch(*given).put_into(tasks)
+    tasks.put(lambda: seen.append(given[-1].any()))
+    tasks.get(60)()
+    tasks.get(60)()
+    assert seen == [False, True]
+
+
+def test_nothing_to_do_for_a_time():
+    tasks = _core.TaskQueue()
+    start = time.monotonic()
+    with pytest.raises(queue.Empty):
+        tasks.get(0.05)
+    assert time.monotonic() - start >= 0.04
+
+
+def test_threads_that_sleep_are_woken(workers):
+    tasks = _core.TaskQueue()
+    threads = workers(tasks, 3)
+    barrier = threading.Barrier(4, timeout=60)
+    for _ in range(3):
+        time.sleep(0.02)  # lets them fall asleep; without it the test still has to pass
+        for _ in range(3):
+            tasks.put(barrier.wait)
+        barrier.wait()  # all three are at it
+    wait_until(lambda: len(threads.calls) == 9, "all calls made")
+
+
+def test_a_batch_without_images():
+    plan, images, index, table, out = arguments()
+    batch = _core.Batch(plan, images, index[:0], table[:0], out[:0])
+    tasks = _core.TaskQueue()
+    assert batch.put_into(tasks) == 0
+    batch.wait()
+    batch.run()
+    assert tasks.empty()
+
+
+def test_a_batch_goes_into_one_queue_once():
+    tasks = _core.TaskQueue()
+    given = arguments()
+    batch = _core.Batch(*given)
+    with pytest.raises(ValueError, match="has its arrays"):
+        batch.__init__(*given)
+    batch.put_into(tasks)
+    with pytest.raises(ValueError, match="in a queue"):
+        batch.put_into(tasks)
+    with pytest.raises(ValueError, match="in a queue"):
+        batch.run()
+    batch.cancel()
+
+
+@pytest.mark.parametrize(
+    ("position", "change", "error", "text"),
+    [
+        (0, lambda p: _core.Plan(9, 11, 3, warp=print), ValueError, "needs the GIL"),
+        (1, lambda a: a.astype(np.int16), TypeError, "int16"),
+        (2, lambda a: a.astype(np.int32), ValueError, "int32"),
+        (2, lambda a: a[:-1], ValueError, r"of shape \(6,\)"),
+        (2, lambda a: a - 5, IndexError, "out of bounds for 5 images"),
+        (2, lambda a: np.repeat(a, 2)[::2], ValueError, "Expected an int64 index"),
+        (3, lambda a: a.astype(np.float32), ValueError, "float32"),
+        (3, lambda a: np.asfortranarray(a), ValueError, "float64 table of 7 x 10"),
+        (3, lambda a: a[:, :9].copy(), ValueError, r"of shape \(7, 9\)"),
+        (4, lambda a: a[:, ::-1], ValueError, "contiguous"),
+    ],
+)
+def test_wrong_arguments(position, change, error, text):
+    given = list(arguments())
+    given[position] = change(given[position])
+    with pytest.raises(error, match=text):
+        _core.Batch(*given)
+
+
+class Interrupt(Exception):
+    pass
+
+
+def test_an_interrupt_ends_the_wait():
+    batch = _core.Batch(*arguments())
+    batch.put_into(_core.TaskQueue())  # that nobody works for
+
+    def interrupt(*_):
+        raise Interrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        with pytest.raises(Interrupt):
+            batch.wait()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    batch.cancel()
+    batch.wait()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")
+def test_a_forked_child_leaves_the_copies_alone():
+    tasks = _core.TaskQueue()
+    batch = _core.Batch(*arguments())
+    batch.put_into(tasks)
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            if batch.is_lost():
+                batch.cancel()
+                del batch, tasks
+                mine = _core.TaskQueue()
+                again = _core.Batch(*arguments())
+                again.put_into(mine)
+                again.cancel()
+                again.wait()
+                status = 0
+        finally:
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
+    assert not batch.is_lost()
+    batch.cancel()
