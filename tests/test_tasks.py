@@ -169,7 +169,8 @@ def test_a_batch_is_kept_as_long_as_a_thread_works_on_it_and_no_longer(workers):
 def test_a_cancelled_batch_is_not_begun_and_keeps_nothing():
     tasks = _core.TaskQueue()
     first, given = _core.Batch(*arguments()), arguments()
-    before = sys.getrefcount(given[-1])
+    out = given[-1]
+    before = sys.getrefcount(out)
     batch = _core.Batch(*given)
     last = _core.Batch(*arguments())
     for each in (first, batch, last):
@@ -178,7 +179,7 @@ def test_a_cancelled_batch_is_not_begun_and_keeps_nothing():
     batch.wait()
     batch.cancel()
     del batch
-    assert sys.getrefcount(given[-1]) == before
+    assert sys.getrefcount(out) == before
     last.cancel()
     first.cancel()
     assert tasks.empty()
@@ -194,7 +195,8 @@ def test_a_cancelled_batch_is_not_begun_and_keeps_nothing():
 def test_a_queue_is_emptied():
     tasks = _core.TaskQueue()
     given = arguments()
-    before = sys.getrefcount(given[-1])
+    out = given[-1]
+    before = sys.getrefcount(out)
     batch = _core.Batch(*given)
 
     def call():
@@ -209,7 +211,7 @@ def test_a_queue_is_emptied():
     assert tasks.empty()
     batch.wait()
     del batch
-    assert sys.getrefcount(given[-1]) == before
+    assert sys.getrefcount(out) == before
     assert sys.getrefcount(call) == calls
 
 
