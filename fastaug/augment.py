@@ -6,6 +6,7 @@ believes what it is told. Knows nothing of order, seeds or prefetching.
 
 import itertools
 import math
+import operator
 import warnings
 
 import numpy as np
@@ -42,6 +43,8 @@ SETTINGS = (
     "zca_whitening_matrix",
 )
 
+_values_of = operator.attrgetter(*SETTINGS)
+
 # Values in a slice, at least: below it, handing a slice to a thread costs more than it saves.
 _SLICE_VALUES = 1 << 17
 
@@ -69,7 +72,16 @@ def sampler_of(generator) -> ParameterSampler:
 
 def _settings_of(generator) -> tuple:
     """Returns all settings in a form that compares: equal means the same batches."""
-    return tuple(_frozen(getattr(generator, name)) for name in SETTINGS)
+    return tuple([_frozen(value) for value in _values_of(generator)])
+
+
+def _mutable(generator, settings):
+    """Returns what can change in place, without an attribute being set, beside what it was."""
+    return [
+        (value, setting)
+        for value, setting in zip(_values_of(generator), settings, strict=True)
+        if isinstance(value, list | np.ndarray)
+    ]
 
 
 def _frozen(value):
@@ -78,8 +90,8 @@ def _frozen(value):
         if value.size > _COPIED_VALUES:
             return _Same(value)
         return (value.dtype.str, value.shape, value.tobytes())
-    if isinstance(value, list | tuple):
-        return tuple(_frozen(item) for item in value)
+    if isinstance(value, (list, tuple)):
+        return tuple([_frozen(item) for item in value])
     return (type(value), value)
 
 
@@ -113,12 +125,7 @@ class Augmentation:
     def __init__(self, generator, shape, data_format):
         self._generator, self._revision = generator, generator._revision
         self._settings = _settings_of(generator)
-        # What can change in place, without an attribute being set.
-        self._mutable = [
-            (name, settings)
-            for name, settings in zip(SETTINGS, self._settings, strict=True)
-            if isinstance(getattr(generator, name), list | np.ndarray)
-        ]
+        self._mutable = _mutable(generator, self._settings)
         self.function = generator.preprocessing_function
         self.sampler = sampler_of(generator)
         self.unfitted = generator._unfitted()
@@ -172,9 +179,8 @@ class Augmentation:
             if self._settings != _settings_of(generator):
                 return False
             self._generator, self._revision = generator, generator._revision
-        return all(
-            _frozen(getattr(generator, name)) == settings for name, settings in self._mutable
-        )
+            self._mutable = _mutable(generator, self._settings)
+        return all(_frozen(value) == settings for value, settings in self._mutable)
 
     def draw(self, rng, count):
         """Returns a parameter table for `count` images, drawn from a stream."""

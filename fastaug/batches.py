@@ -65,7 +65,7 @@ class Order:
 
     def copy(self):
         """Returns a copy that goes its own way."""
-        return Order(*[getattr(self, name) for name in _FIELDS])
+        return Order(*_all_of(self))
 
     def same(self, other):
         """Whether the next batches of both are the same."""
@@ -122,6 +122,7 @@ class Order:
 
 
 _FIELDS = [field.name for field in dataclasses.fields(Order)]
+_all_of = operator.attrgetter(*_FIELDS)
 _compared = operator.attrgetter(*(name for name in _FIELDS if name != "index_array"))
 
 

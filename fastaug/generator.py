@@ -19,6 +19,11 @@ from fastaug.warp import border_name, check_engine, check_order
 
 _DIM_ORDERINGS = {"default": None, "tf": "channels_last", "th": "channels_first"}
 
+# Methods that work on one image; a subclass may have its own.
+_ON_SINGLE_IMAGES = frozenset(
+    ("get_random_transform", "apply_transform", "random_transform", "standardize")
+)
+
 # Keras's warnings about old arguments of `flow_from_dataframe`, in its order.
 _DEPRECATED = {
     "has_ext": "has_ext is deprecated, filenames in the dataframe have to match the exact "
@@ -622,13 +627,12 @@ class ImageDataGenerator:
 
     def _overrides_methods(self):
         """Whether a subclass has its own way with single images, which a flow then has to ask."""
-        return any(
-            name in vars(self) or getattr(type(self), name) is not getattr(ImageDataGenerator, name)
-            for name in (
-                "get_random_transform",
-                "apply_transform",
-                "random_transform",
-                "standardize",
+        kind = type(self)
+        return not _ON_SINGLE_IMAGES.isdisjoint(vars(self)) or (
+            kind is not ImageDataGenerator
+            and any(
+                getattr(kind, name) is not getattr(ImageDataGenerator, name)
+                for name in _ON_SINGLE_IMAGES
             )
         )
 

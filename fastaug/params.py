@@ -98,6 +98,7 @@ class ParameterSampler:
         # what `_core.parameter_table` needs to know
         self._places = np.array(self._columns, dtype=np.int64)
         self._zeros, self._ones = np.zeros(len(uniform)), np.ones(len(uniform))
+        self._scales: dict[tuple[int, int], np.ndarray] = {}
         self._on = np.array([float(on) for on in self._flips.values()])
 
     def draw(self, rng: np.random.RandomState, count: int, height: int, width: int) -> np.ndarray:
@@ -139,9 +140,12 @@ class ParameterSampler:
         return self._table(doubles, self._low, self._spread, height, width)
 
     def _table(self, values, low, spread, height, width):
-        scale = np.ones(len(COLUMNS))
-        for column in self._fractions:
-            scale[column] = height if column == _TX else width
+        scale = self._scales.get((height, width))
+        if scale is None:
+            scale = np.ones(len(COLUMNS))
+            for column in self._fractions:
+                scale[column] = height if column == _TX else width
+            self._scales[height, width] = scale
         return _core.parameter_table(values, low, spread, self._places, self._on, scale, _IDENTITY)
 
     def _draw_row(self, rng, row):
