@@ -51,8 +51,9 @@ _SLICE_VALUES = 1 << 17
 # And at most: an interrupt waits for the slices that have begun.
 _LARGEST_SLICE_VALUES = 1 << 24
 
-# Statistics up to this size are compared by value, as somebody may change them in place.
-_COPIED_VALUES = 1 << 14
+# Somebody may change statistics in place. Above this size a copy to compare with is too much.
+_COPIED_BYTES = 1 << 14
+_SUMS = 1021
 
 
 def sampler_of(generator) -> ParameterSampler:
@@ -87,27 +88,22 @@ def _mutable(generator, settings):
 def _frozen(value):
     """Two settings may be equal and not mean the same: 1 pixel to pick from, 1.0 to shift by."""
     if isinstance(value, np.ndarray):
-        if value.size > _COPIED_VALUES:
-            return _Same(value)
-        return (value.dtype.str, value.shape, value.tobytes())
+        return (value.dtype.str, value.shape, _content(value))
     if isinstance(value, (list, tuple)):
         return tuple([_frozen(item) for item in value])
     return (type(value), value)
 
 
-class _Same:
-    """An array that equals itself and nothing else."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value):
-        self.value = value
-
-    def __eq__(self, other):
-        return isinstance(other, _Same) and other.value is self.value
-
-    def __hash__(self):
-        return id(self.value)
+def _content(array):
+    """Returns what compares the content of arrays: the bytes or, of a large one, sums of them."""
+    if array.nbytes <= _COPIED_BYTES or array.dtype.hasobject:
+        return array.tobytes()
+    data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    words = data[: data.size // 8 * 8].view(np.uint64)
+    table = words[: words.size // _SUMS * _SUMS].reshape(-1, _SUMS)
+    # each sum takes every so many words, so that a change of their order shows too
+    sums = np.add.reduce(table, axis=0)
+    return sums.tobytes() + data[8 * table.size :].tobytes()
 
 
 class Augmentation:
@@ -123,10 +119,10 @@ class Augmentation:
     """
 
     def __init__(self, generator, shape, data_format):
-        self._generator, self._revision = generator, generator._revision
+        self._values = _values_of(generator)
         self._settings = _settings_of(generator)
         self._mutable = _mutable(generator, self._settings)
-        self.function = generator.preprocessing_function
+        self.function = generator.preprocessing_function or None
         self.sampler = sampler_of(generator)
         self.unfitted = generator._unfitted()
         channels_first = data_format == "channels_first"
@@ -175,10 +171,11 @@ class Augmentation:
 
     def is_of(self, generator):
         """Whether this is what a generator does as it is now set."""
-        if self._generator is not generator or self._revision is not generator._revision:
+        values = _values_of(generator)
+        if not all(map(operator.is_, values, self._values)):
             if self._settings != _settings_of(generator):
                 return False
-            self._generator, self._revision = generator, generator._revision
+            self._values = values
             self._mutable = _mutable(generator, self._settings)
         return all(_frozen(value) == settings for value, settings in self._mutable)
 

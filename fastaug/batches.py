@@ -21,8 +21,16 @@ import threading
 import numpy as np
 
 from fastaug.augment import Augmentation
-from fastaug.keras_backend import image_data_format
-from fastaug.streams import can_stand, global_stream, lent_to_user_code, position, put
+from fastaug.keras_backend import floatx, image_data_format
+from fastaug.streams import (
+    can_stand,
+    global_stream,
+    lent_to_user_code,
+    position,
+    put,
+    reseed,
+    step_over,
+)
 from fastaug.threads import shared_pool
 
 # Asks for the next batch, where another position in the epoch could stand.
@@ -118,7 +126,7 @@ class Order:
 
     def _seed(self, rng):
         if self.seed is not None:
-            rng.seed(self.seed + self.total_batches_seen)
+            reseed(rng, self.seed + self.total_batches_seen)
 
 
 _FIELDS = [field.name for field in dataclasses.fields(Order)]
@@ -149,6 +157,16 @@ class _Batch:
     doubles: np.ndarray | None  # first number of each row, as long as the function does not draw
 
 
+def _with_references(arrays):
+    """Yields each array with the number of references to it."""
+    for array in arrays:
+        yield array, sys.getrefcount(array)
+
+
+# Those of an array that only its list has. Versions of Python differ in what they count.
+_UNUSED = next(_with_references([np.empty(1)]))[1]
+
+
 class _Buffers:
     """Memory for batches, used again when nobody has the batch any more.
 
@@ -164,9 +182,9 @@ class _Buffers:
     def array(self, shape):
         """Returns a float32 array of any content; if large, a view, which its owner is known by."""
         with self._lock:
-            for owner in self._arrays:
-                # the list, this loop and getrefcount; a view, or what was made of it, is one more
-                if sys.getrefcount(owner) <= 3 and owner.shape == shape:
+            for owner, references in _with_references(self._arrays):
+                # a view, or what was made of it, is one more
+                if references <= _UNUSED and owner.shape == shape:
                     return owner[:]
             owner = np.empty(shape, dtype=np.float32)
             if owner.nbytes < _WORTH_KEEPING or not _COUNTS_REFERENCES:
@@ -234,11 +252,6 @@ class BatchMaker:
         self._dtype = np.dtype(dtype)
         self._hash_limit = hash_limit
 
-    @property
-    def draws_in_between(self):
-        """Whether the next batch lets user code draw from the global stream on its way."""
-        return getattr(self._generator, "preprocessing_function", None) is not None
-
     def stop(self):
         """Drops what was prepared ahead, and the threads. The next batch starts them again."""
         self._drop_guesses()
@@ -267,11 +280,12 @@ class BatchMaker:
         if augmentation is not None and self._ahead:
             batch = self._matching(order, item, augmentation)
         if batch is None:
-            stream = self._fresh_stream() if order.seed is not None else global_stream()
+            own = order.seed is not None and can_stand(global_stream())
+            stream = self._fresh_stream() if own else global_stream()
             batch = self._start(augmentation, order, item, stream)
         if augmentation is not None:
             self._look_ahead(augmentation, batch)
-            if order.seed is not None:
+            if order.seed is not None and augmentation.function is None:
                 # the stream of the batch before is done with; a new one takes long to make
                 if self._last_stream is not None:
                     self._spare_streams.append(self._last_stream)
@@ -356,9 +370,13 @@ class BatchMaker:
         return self._augmentation
 
     def _brightness_in_core(self):
-        """Keras reads images in its default layout here, and Pillow knows 1, 3 or 4 channels."""
+        """Keras reads images in its defaults here, and Pillow knows 1, 3 or 4 channels."""
         channels = self._source.shape[0 if self._data_format == "channels_first" else 2]
-        return self._data_format == image_data_format() and channels in (1, 3, 4)
+        return (
+            self._data_format == image_data_format()
+            and channels in (1, 3, 4)
+            and floatx() == "float32"
+        )
 
     # ---- starting batches ----
 
@@ -481,7 +499,7 @@ class BatchMaker:
             batch.augmentation is augmentation
             and batch.item == item
             and batch.before.same(order)
-            and batch.place.tobytes() == batch.index.tobytes()
+            and np.asarray(batch.place, dtype=np.int64).tobytes() == batch.index.tobytes()
             and batch.hash_limit == self._hash_limit
             and not batch.job.is_lost()
             and self._step_global_stream(batch)
@@ -501,11 +519,9 @@ class BatchMaker:
         """Steps the global stream over a guessed batch, if it stands where the guess began."""
         if batch.stream_before is None:
             return True
-        stream = global_stream()
-        if position(stream) != batch.stream_before:
-            return False
-        put(stream, batch.stream_start or batch.stream_after)
-        return True
+        return step_over(
+            global_stream(), batch.stream_before, batch.stream_start or batch.stream_after
+        )
 
     def _drop_guesses(self):
         while self._ahead:
@@ -535,7 +551,7 @@ class BatchMaker:
                 continue
             result = augmentation.function(image)
             if not standardized and not (
-                isinstance(result, np.ndarray)
+                type(result) is np.ndarray
                 and result.dtype == np.float32
                 and result.shape == image.shape
             ):

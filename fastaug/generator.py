@@ -1,9 +1,11 @@
 """`ImageDataGenerator`: what a user sets, the flows that come of it, and work on single images."""
 
 import concurrent.futures
+import copy
 import math
 import multiprocessing.pool
 import numbers
+import operator
 import warnings
 
 import numpy as np
@@ -23,6 +25,7 @@ _DIM_ORDERINGS = {"default": None, "tf": "channels_last", "th": "channels_first"
 _ON_SINGLE_IMAGES = frozenset(
     ("get_random_transform", "apply_transform", "random_transform", "standardize")
 )
+_methods_of = operator.attrgetter(*_ON_SINGLE_IMAGES)
 
 # Keras's warnings about old arguments of `flow_from_dataframe`, in its order.
 _DEPRECATED = {
@@ -238,11 +241,6 @@ class ImageDataGenerator:
         self.pool = pool
         self._pool_size = _pool_size(pool)
 
-    def __setattr__(self, name, value):
-        """Sets an attribute, and marks the generator as another one than before."""
-        object.__setattr__(self, name, value)
-        object.__setattr__(self, "_revision", object())
-
     @property
     def _threads(self):
         """Number of threads of a flow; 0: everything in the calling thread."""
@@ -282,7 +280,7 @@ class ImageDataGenerator:
 
         Returns:
             A `NumpyArrayIterator` over `x`, `(x, y)` or `(x, y, sample_weight)`, where the images
-            are a new float32 array, or `[images, extra, ...]`.
+            are a new array of the generator's `dtype`, or `[images, extra, ...]`.
 
         Raises:
             ValueError: If lengths or rank do not fit, there are no images, or the subset is
@@ -490,7 +488,9 @@ class ImageDataGenerator:
         if seed is not None:
             np.random.seed(seed)
         sampler = sampler_of(self)
-        height, width = img_shape[self.row_axis - 1], img_shape[self.col_axis - 1]
+        height = width = 1
+        if sampler.uses_size:
+            height, width = img_shape[self.row_axis - 1], img_shape[self.col_axis - 1]
         return sampler.to_dict(sampler.draw(global_stream(), 1, height, width)[0])
 
     def apply_transform(self, x, transform_parameters):
@@ -607,7 +607,9 @@ class ImageDataGenerator:
             for i in range(rounds * n):
                 out[i] = self.random_transform(x[i % n])
         elif out.size:
-            augmentation = Augmentation(self, x.shape[1:], self.data_format)
+            unfitted = copy.copy(self)  # statistics of before have no part in this
+            unfitted.mean = unfitted.std = unfitted.zca_whitening_matrix = None
+            augmentation = Augmentation(unfitted, x.shape[1:], self.data_format)
             index = np.tile(np.arange(n, dtype=np.int64), rounds)
             table = augmentation.draw(global_stream(), rounds * n)
             job, _ = augmentation.job(
@@ -627,18 +629,16 @@ class ImageDataGenerator:
 
     def _overrides_methods(self):
         """Whether a subclass has its own way with single images, which a flow then has to ask."""
-        kind = type(self)
-        return not _ON_SINGLE_IMAGES.isdisjoint(vars(self)) or (
-            kind is not ImageDataGenerator
-            and any(
-                getattr(kind, name) is not getattr(ImageDataGenerator, name)
-                for name in _ON_SINGLE_IMAGES
-            )
+        return (
+            not _ON_SINGLE_IMAGES.isdisjoint(vars(self)) or _methods_of(type(self)) != _OUR_METHODS
         )
 
     def __getstate__(self):
         """A pool stays in its process; a copy has as many threads."""
         return {**vars(self), "pool": None}
+
+
+_OUR_METHODS = _methods_of(ImageDataGenerator)
 
 
 def _data_format(data_format, dim_ordering):

@@ -1,13 +1,11 @@
 """The iterators that Keras trainers and `for` loops see: arguments and delegation only."""
 
-import contextlib
 import pathlib
 import threading
 import warnings
 
 import numpy as np
 
-from fastaug import streams
 from fastaug.batches import NEXT, BatchMaker, Order
 from fastaug.dataframe import DataFrameIndex
 from fastaug.decode import CHANNELS, Target
@@ -15,7 +13,7 @@ from fastaug.directory import DirectoryIndex
 from fastaug.images import array_to_img
 from fastaug.keras_backend import dataset_class, floatx, image_data_format
 from fastaug.sources import ArraySource, FileSource
-from fastaug.streams import global_stream, lent_to_user_code
+from fastaug.streams import can_stand, global_stream, lent_to_user_code
 from fastaug.workers import decode_pool
 
 
@@ -24,6 +22,8 @@ def _order_attribute(name, doc):
         return getattr(self._order, name)
 
     def set_(self, value):
+        if "_order" not in vars(self):  # a subclass sets it before it calls Iterator's __init__
+            self._order = Order(n=0, batch_size=1, shuffle=False, seed=None)
         setattr(self._order, name, value)
 
     return property(get, set_, doc=doc)
@@ -53,6 +53,7 @@ class Iterator(dataset_class()):  # type: ignore[misc]
     batch_index = _order_attribute("batch_index", "Batches of this epoch that `next` gave.")
     total_batches_seen = _order_attribute("total_batches_seen", "Batches given in all.")
     index_array = _order_attribute("index_array", "This epoch's order; None before the first.")
+    _index_generator = None
 
     def __init__(self, n, batch_size, shuffle, seed, **kwargs):
         super().__init__(**kwargs)
@@ -62,7 +63,16 @@ class Iterator(dataset_class()):  # type: ignore[misc]
 
     @property
     def index_generator(self):
-        """An endless generator of the samples of each next batch."""
+        """An endless generator of the samples of each next batch; may be replaced."""
+        return self._index_generator or self._flow_index()
+
+    @index_generator.setter
+    def index_generator(self, generator):
+        self._index_generator = generator
+
+    def _flow_index(self):
+        """Begins an epoch, and yields the samples of each next batch."""
+        self._order.started = False
         while True:
             yield self._order.next(global_stream(), self._set_index_array)
 
@@ -73,6 +83,8 @@ class Iterator(dataset_class()):  # type: ignore[misc]
         return self
 
     def __next__(self):
+        if self._index_generator is not None:
+            return self._drawn_batch(lambda: next(self._index_generator))
         return self._drawn_batch(lambda: self._order.next(global_stream(), self._set_index_array))
 
     def __getitem__(self, idx):
@@ -92,8 +104,9 @@ class Iterator(dataset_class()):  # type: ignore[misc]
     @property
     def _stream(self):
         """The stream that the next draws come from; before the first batch, the global one."""
-        if self.seed is None or self._own_stream is None:
-            return global_stream()
+        public = global_stream()
+        if self.seed is None or self._own_stream is None or not can_stand(public):
+            return public
         return self._own_stream
 
     def _drawn_batch(self, step):
@@ -137,6 +150,8 @@ class AugmentingIterator(Iterator):
         hash_limit: Bound of the numbers in the names of saved files.
     """
 
+    _maker = None
+
     def __init__(self, source, batch_size, shuffle, seed, hash_limit):
         super().__init__(len(source), batch_size, shuffle, seed)
         generator = self.image_data_generator
@@ -164,7 +179,9 @@ class AugmentingIterator(Iterator):
             self._maker.stop()
 
     def __next__(self):
-        return super().__next__() if self._asks_itself else self._take(NEXT)
+        if self._asks_itself or self._index_generator is not None:
+            return super().__next__()
+        return self._take(NEXT)
 
     def __getitem__(self, idx):
         return super().__getitem__(idx) if self._asks_itself else self._take(idx)
@@ -172,14 +189,12 @@ class AugmentingIterator(Iterator):
     def _take(self, item):
         try:
             self._follow()
-            with streams.user_code if self._maker.draws_in_between else contextlib.nullcontext():
-                with self.lock:
-                    batch = self._maker.take(self._order, item)
-                    # in one store each, so that an interrupt leaves no half-made state
-                    self._own_stream = batch.rng
-                    self._order = batch.order
-                finished = self._maker.finish(batch, self._bad_image)
-            return self._finished(*finished)
+            with self.lock:
+                batch = self._maker.take(self._order, item)
+                # in one store each, so that an interrupt leaves no half-made state
+                self._own_stream = batch.rng
+                self._order = batch.order
+            return self._finished(*self._maker.finish(batch, self._bad_image))
         except BaseException:  # also an interrupt: nothing runs on behind an exception
             self.close()
             raise
@@ -324,10 +339,13 @@ class NumpyArrayIterator(AugmentingIterator):
     @property
     def x(self):
         """The images; replacing them takes effect with the next batch."""
-        return self._maker.source.images
+        return self._early_x if self._maker is None else self._maker.source.images
 
     @x.setter
     def x(self, images):
+        if self._maker is None:
+            self._early_x = images
+            return
         with self.lock:
             self._maker.source = ArraySource(images)
 
@@ -650,7 +668,8 @@ class DataFrameIterator(_FileIterator):
 
 def _as_images(x, dtype):
     """Returns an array as it is; what is no array of real numbers is converted as Keras does."""
-    x = x if isinstance(x, np.ndarray) else np.asarray(x)
+    if type(x) not in (np.ndarray, np.memmap):  # a masked array, for one, loses its mask
+        x = np.asarray(x)
     if x.dtype.kind in "biuf":
         return x
     try:

@@ -90,16 +90,21 @@ class ParameterSampler:
         if brightness_range is not None:
             uniform.append((_BRIGHTNESS, brightness_range[0], brightness_range[1]))
         self._columns = [column for column, _, _ in uniform]
-        self._low = np.array([low for _, low, _ in uniform], dtype=np.float64)
-        self._high = np.array([high for _, _, high in uniform], dtype=np.float64)
-        if not (np.isfinite(self._low).all() and np.isfinite(self._high).all()):
-            raise OverflowError(f"Range exceeds valid bounds. Received: {uniform}")
-        self._spread = self._high - self._low
+        self._low = np.array([float(low) for _, low, _ in uniform])
+        self._high = np.array([float(high) for _, _, high in uniform])
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._spread = self._high - self._low
+        too_wide = np.flatnonzero(~np.isfinite(self._spread))
+        if too_wide.size:
+            column, low, high = uniform[too_wide[0]]
+            raise OverflowError(
+                f"Range exceeds valid bounds. Received: {COLUMNS[column]} from {low} to {high}"
+            )
         # what `_core.parameter_table` needs to know
         self._places = np.array(self._columns, dtype=np.int64)
         self._zeros, self._ones = np.zeros(len(uniform)), np.ones(len(uniform))
         self._scales: dict[tuple[int, int], np.ndarray] = {}
-        self._on = np.array([float(on) for on in self._flips.values()])
+        self._on = np.array([float(bool(on)) for on in self._flips.values()])
 
     def draw(self, rng: np.random.RandomState, count: int, height: int, width: int) -> np.ndarray:
         """Draws the parameters of some images, in Keras's order.
@@ -123,6 +128,11 @@ class ParameterSampler:
         for row in values:
             self._draw_row(rng, row)
         return self._table(values, self._zeros, self._ones, height, width)
+
+    @property
+    def uses_size(self) -> bool:
+        """Whether a shift is a fraction of the height or width."""
+        return bool(self._fractions)
 
     @property
     def doubles(self) -> int | None:

@@ -40,20 +40,42 @@ def put(stream: np.random.RandomState, where: bytes) -> None:
         ctypes.memmove(generator.ctypes.state_address, where, _STATE_SIZE)
 
 
+def step_over(stream: np.random.RandomState, before: bytes, after: bytes) -> bool:
+    """Makes a stream that stands at one position go on at another; returns whether it stood there.
+
+    No other thread draws in between.
+    """
+    generator = stream._bit_generator
+    with generator.lock:
+        address = generator.ctypes.state_address
+        if ctypes.string_at(address, _STATE_SIZE) != before:
+            return False
+        ctypes.memmove(address, after, _STATE_SIZE)
+        return True
+
+
+def reseed(stream: np.random.RandomState, seed: int) -> None:
+    """Does what `np.random.seed` does, also where the global stream is of another kind."""
+    if type(stream._bit_generator) is np.random.MT19937:
+        stream.seed(seed)
+    else:
+        np.random.seed(seed)
+
+
 @contextlib.contextmanager
 def lent_to_user_code(stream: np.random.RandomState, start: bytes | None = None):
     """Makes the global `np.random` go on where a private stream stands, and takes it back after.
 
     Args:
         stream: The stream, which is left where the code in between has left it. The global one
-            itself is simply used.
+            itself is simply used, and so it is if somebody has put in another kind of generator.
         start: Where to begin, if not where the stream stands.
     """
     public = global_stream()
-    with user_code:
-        if stream is public:
-            yield
-            return
+    if stream is public or not can_stand(public):
+        yield
+        return
+    with _lending:
         outside = public.get_state(legacy=False)
         try:
             if outside["has_gauss"]:
@@ -67,13 +89,13 @@ def lent_to_user_code(stream: np.random.RandomState, start: bytes | None = None)
 
 
 def _at_fork():
-    global user_code
-    user_code = threading.RLock()
+    global _lending
+    _lending = threading.RLock()
 
 
-# Held while code of the user's may draw from the global stream: two threads at a time would see
-# each other's numbers.
-user_code = threading.RLock()
+# Held while the global stream is another one than it seems: two threads at a time would see each
+# other's numbers.
+_lending = threading.RLock()
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_at_fork)

@@ -152,7 +152,7 @@ class _State:
 
     def close(self):
         # without the lock: the garbage collector may come here while this thread holds it
-        for _ in range(self.size):
+        for _ in range(len(self.threads)):
             self.tasks.put(None)
 
 

@@ -12,6 +12,7 @@ SciPy     orders 2 to 5
 ========  ==========================================================================================
 """
 
+import operator
 import threading
 
 import cv2
@@ -58,9 +59,10 @@ def check_order(order):
     """Raises what ``scipy.ndimage`` raises on an interpolation order outside 0..5.
 
     Raises:
-        RuntimeError: If the order is not 0 to 5.
+        TypeError: If the order is not a whole number.
+        RuntimeError: If it is not 0 to 5.
     """
-    if order not in range(6):
+    if operator.index(order) not in range(6):
         raise RuntimeError(
             f"spline order not supported. Received: interpolation_order={order!r}; expected 0 to 5"
         )

@@ -4,6 +4,9 @@ A script is a list of steps, played on Keras's iterators and on fastaug's from t
 stream; after every step the batches drawn, the user's own numbers and the counters must agree.
 """
 
+import threading
+from multiprocessing.pool import ThreadPool
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -23,6 +26,8 @@ from reference import (
     run_both,
     take,
 )
+
+import fastaug
 
 N, BATCH = 10, 4
 LABELS = np.arange(N)
@@ -234,14 +239,17 @@ def test_many_draws_between_batches_and_then_none(options):
 
 
 @AHEAD
-def test_another_kind_of_generator_behind_the_stream(options):
+@SEEDS
+@pytest.mark.parametrize("kind", [np.random.PCG64, np.random.Philox, np.random.SFC64])
+def test_another_kind_of_generator_behind_the_stream(options, seed, kind):
     """NumPy lets a user put any bit generator behind np.random."""
 
     def scenario(library):
         usual = np.random.get_bit_generator()
-        np.random.set_bit_generator(np.random.PCG64(5))
+        np.random.set_bit_generator(kind(5))
+        script = [NEXT, ("draw",), NEXT, ("draw",), item(1), NEXT, ("end", 0), NEXT, ("draw",)]
         try:
-            return play(library, [NEXT, ("draw",), NEXT, ("draw",), item(1), NEXT, ("draw",)])
+            return play(library, script, seed=seed)
         finally:
             np.random.set_bit_generator(usual)
 
@@ -736,3 +744,213 @@ def test_the_array_iterator_by_itself(dtype, data_format):
     actual, expected = run_both(scenario)
     assert_batches_equal(actual.value[0], expected.value[0])
     assert_same(actual.value[1:], expected.value[1:])
+
+
+def test_a_seeded_iterator_of_ones_own_and_another_kind_of_generator():
+    def scenario(library):
+        base = library.Iterator
+
+        class Own(base):
+            def _get_batches_of_transformed_samples(self, index_array):
+                return index_array, np.random.random(2)
+
+        usual = np.random.get_bit_generator()
+        np.random.set_bit_generator(np.random.PCG64(5))
+        try:
+            return [next(own) for own in [Own(5, 2, True, 3)] for _ in range(5)]
+        finally:
+            np.random.set_bit_generator(usual)
+
+    actual, expected = run_both(scenario)
+    assert_batches_equal(actual.value, expected.value)
+
+
+@AHEAD
+@SEEDS
+def test_replacing_the_generator_of_indices(options, seed):
+    def begin_anew(iterator):
+        iterator.index_generator = iterator._flow_index()
+
+    def own_order(iterator):
+        iterator.index_generator = iter([[3, 1], [0], [9, 8, 7, 6]])
+
+    script = [NEXT, ("do", begin_anew, 0), NEXT, NEXT, item(1), NEXT, NEXT]
+    compare_script(script, seed=seed, options=options)
+    compare_script([NEXT, ("do", own_order, 0), *[NEXT] * 3], seed=seed, options=options)
+
+
+@AHEAD
+@pytest.mark.parametrize("kind", [list, lambda order: np.array(order, np.int32)])
+def test_an_order_of_ones_own(options, kind):
+    order = ("set", 0, "index_array", kind([5, 4, 3, 2, 1, 0, 9, 8, 7, 6]))
+    compare_script([NEXT, order, item(0), item(1), item(2), NEXT, NEXT, NEXT, ("draw",)],
+                   options=options)  # fmt: skip
+
+
+@AHEAD
+@pytest.mark.parametrize("side", [4, 60])
+def test_statistics_changed_in_place(options, side):
+    """Few values and many; added to, replaced by others, put in another order."""
+    x = images(n=6, height=side, width=side)
+
+    def scenario(library):
+        generator = library.generator(featurewise_center=True, horizontal_flip=True)
+        generator.mean = np.arange(side * side * 3, dtype="float32").reshape(side, side, 3)
+        flow = generator.flow(x, batch_size=1, shuffle=False, seed=1)
+        batches = [next(flow), next(flow)]
+        generator.mean += 1
+        batches += [next(flow), next(flow)]
+        generator.mean[:] = generator.mean[::-1].copy()
+        batches += [next(flow), next(flow)]
+        generator.mean[0, 1, 2] = 1000
+        batches += [next(flow), next(flow)]
+        generator.mean[-1, -1, -1] = 1000
+        batches += [next(flow), next(flow)]
+        library.close(flow)
+        return batches
+
+    actual, expected = run_both(scenario, options=options, stream=None)
+    assert_batches_equal(actual.value, expected.value, STANDARD)
+
+
+@AHEAD
+def test_settings_changed_behind_the_attributes(options):
+    def scenario(library):
+        generator = library.generator(rescale=1.0)
+        flow = generator.flow(images(n=6), batch_size=1, shuffle=False)
+        batches = [next(flow)]
+        vars(generator).update(rescale=2.0)
+        batches.append(next(flow))
+        generator.__dict__["rescale"] = 3.0
+        batches.append(next(flow))
+        library.close(flow)
+        return batches
+
+    actual, expected = run_both(scenario, options=options)
+    assert_batches_equal(actual.value, expected.value, STANDARD)
+
+
+@AHEAD
+def test_a_class_that_is_changed_afterwards(options, monkeypatch):
+    def double(self, x):
+        return 2 * x
+
+    def scenario(library):
+        monkeypatch.setattr(type(library.generator()), "standardize", double)
+        flow = library.generator().flow(images(n=6), batch_size=2, shuffle=False)
+        batches = [next(flow), next(flow)]
+        library.close(flow)
+        return batches
+
+    actual, expected = run_both(scenario, options=options)
+    assert_batches_equal(actual.value, expected.value)
+
+
+def test_attributes_set_before_those_of_the_base_class():
+    def scenario(library):
+        class Own(library.Iterator):
+            def __init__(self, x, size):
+                self.x, self.batch_size, self.seed = x, size, 9
+                assert self.batch_size == size
+                super().__init__(len(x), size, False, 1)
+
+            def _get_batches_of_transformed_samples(self, index_array):
+                return self.x[index_array]
+
+        class OwnArrays(library.NumpyArrayIterator):
+            def __init__(self, x, generator):
+                self.x = x[:5]
+                assert len(self.x) == 5
+                super().__init__(self.x, None, generator, batch_size=2)
+
+        flows = [Own(images(n=4), 3), OwnArrays(images(n=6), library.generator())]
+        return [next(flow) for flow in flows for _ in range(4)]
+
+    actual, expected = run_both(scenario, stream=None)
+    assert_batches_equal(actual.value, expected.value)
+
+
+@pytest.mark.parametrize("function", [False, 0, [], ()])
+def test_a_preprocessing_function_that_is_none(function):
+    actual, expected = run_both(
+        lambda library: next(
+            library.generator(preprocessing_function=function).flow(images(), shuffle=False)
+        )
+    )
+    assert_batches_equal([actual.value], [expected.value])
+
+
+def test_arrays_of_other_classes():
+    """As in Keras, their data are what counts."""
+    x = images(n=4)
+
+    def masked(image):
+        return np.ma.array(image, mask=image > 100)
+
+    def scenario(library, **settings):
+        hidden = np.ma.array(x, mask=x > 100)
+        shifted = library.generator(channel_shift_range=40, dtype="float64")
+        halved = library.generator(rescale=0.5, preprocessing_function=masked)
+        return [next(shifted.flow(hidden, seed=1)), next(halved.flow(x, seed=1))]
+
+    actual, expected = run_both(scenario, stream=None)
+    assert_batches_equal(actual.value, expected.value, TRANSFORM)
+
+
+def test_threads_that_wait_for_each_other_in_user_code():
+    """A flow of flows asks them in threads of its own; nothing of ours makes them wait."""
+
+    def scenario(library):
+        def flow(seed):
+            generator = library.generator(preprocessing_function=lambda image: image + 1)
+            return generator.flow(images(n=6), batch_size=2, shuffle=False, seed=seed)
+
+        parts = [flow(None), flow(None)]
+
+        class Pair(library.Iterator):
+            def _get_batches_of_transformed_samples(self, index_array):
+                with ThreadPool(2) as pool:
+                    return pool.map_async(next, parts).get(timeout=60)
+
+        return next(Pair(6, 2, False, None))
+
+    actual, expected = run_both(scenario)
+    assert_batches_equal([actual.value], [expected.value])
+
+
+def test_user_code_of_iterators_without_a_seed_runs_at_the_same_time():
+    together = threading.Barrier(2, timeout=60)
+
+    def function(image):
+        together.wait()
+        return image
+
+    flows = [
+        fastaug.ImageDataGenerator(preprocessing_function=function).flow(images(n=1))
+        for _ in range(2)
+    ]
+    with ThreadPool(2) as pool:
+        assert len(pool.map_async(next, flows).get(timeout=60)) == 2
+
+
+@SEEDS
+def test_one_lock_after_the_other(seed):
+    """One thread holds the iterator's lock and makes a batch; another asks for one."""
+    generator = fastaug.ImageDataGenerator(preprocessing_function=lambda image: image)
+    flow = generator.flow(images(n=8), batch_size=2, seed=seed)
+
+    def by_hand():
+        for _ in range(20):
+            with flow.lock:
+                flow._get_batches_of_transformed_samples(next(flow.index_generator))
+
+    def by_next():
+        for _ in range(20):
+            next(flow)
+
+    threads = [threading.Thread(target=target, daemon=True) for target in (by_hand, by_next)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()

@@ -14,6 +14,7 @@ from reference import (
     flow_scenario,
     images,
     keras_image,
+    keras_library,
     run_both,
     take,
 )
@@ -353,6 +354,45 @@ def test_pairs_that_are_not_finite(name, value):
         fastaug.ImageDataGenerator(**{name: value})
     assert name in str(caught.value)
     assert re.search("nan|inf", str(caught.value))
+
+
+@pytest.mark.parametrize(
+    "name", ["rotation_range", "width_shift_range", "shear_range", "channel_shift_range"]
+)
+def test_a_range_that_is_too_wide(name):
+    def scenario(library):
+        return library.generator(**{name: 1.5e308}).get_random_transform((3, 3, 3))
+
+    with pytest.raises(OverflowError):
+        scenario(keras_library())
+    with pytest.raises(OverflowError, match=r"1.5e\+308"):
+        scenario(fastaug_library())
+
+
+def test_a_brightness_that_is_no_number():
+    for library in (keras_library(), fastaug_library()):
+        with pytest.raises(TypeError):
+            next(library.generator(brightness_range=[1, None]).flow(X))
+
+
+@pytest.mark.parametrize("flip", ["yes", 2, [0]])
+def test_flips_that_are_true(flip):
+    settings = {"horizontal_flip": flip, "vertical_flip": ""}
+    actual, expected = run_both(lambda library: next(library.generator(**settings).flow(X)))
+    np.testing.assert_array_equal(actual.value, expected.value)
+
+
+@pytest.mark.parametrize("order", [None, 0.5, "a", 1.0])
+def test_an_order_that_is_no_whole_number(order):
+    with pytest.raises(TypeError):
+        fastaug.ImageDataGenerator(interpolation_order=order)
+    keras_generator = keras_library().generator(rotation_range=9, interpolation_order=order)
+    with pytest.raises(TypeError):
+        next(keras_generator.flow(X))
+
+
+def test_a_random_transform_for_no_shape():
+    run_both(lambda library: library.generator(rotation_range=9).get_random_transform(()))
 
 
 def test_keras_raises_the_same_type_for_ranges_that_are_not_finite():

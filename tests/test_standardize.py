@@ -510,3 +510,26 @@ def test_an_error_in_a_replaced_method():
             library.close(iterator)
 
     assert str(assert_same_error(scenario, LookupError)) == "no transform"
+
+
+def test_fitting_anew_when_there_are_statistics_that_fit_no_image():
+    def scenario(library):
+        generator = library.generator(featurewise_center=True, horizontal_flip=True)
+        generator.mean = np.zeros((1, 1, 1, 3))
+        generator.fit(training_images(), augment=True, seed=1)
+        return statistics(generator)
+
+    actual, expected = run_both(scenario)
+    assert_same(actual.value, expected.value)
+
+
+def test_brightness_in_another_floatx(keras_config):
+    """Keras turns images into its own floatx on the way, whatever the type of the batch."""
+    keras_config.set_floatx("float16")
+
+    def scenario(library):
+        generator = library.generator(brightness_range=(0.5, 1.5), dtype="float32")
+        return next(generator.flow(training_images("float32"), shuffle=False))
+
+    actual, expected = run_both(scenario)
+    np.testing.assert_array_equal(actual.value, expected.value)
