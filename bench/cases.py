@@ -102,6 +102,7 @@ CASES = {
             settings=DEFAULT_SETTINGS,
             scale=1 / 255,
             rounds=3,
+            by_default=False,
         ),
         Case(
             name="299",
@@ -110,6 +111,7 @@ CASES = {
             images=128,
             settings=DEFAULT_SETTINGS,
             scale=1 / 255,
+            rounds=3,
         ),
         Case(
             name="article",
@@ -119,6 +121,7 @@ CASES = {
             settings=ARTICLE_SETTINGS,
             scale=2 / 255,
             offset=-1.0,
+            rounds=3,
             fastaug_settings={"dim_ordering": "default"},
             fastaug_pool=True,
         ),

@@ -23,7 +23,6 @@ from pathlib import Path
 NEEDED = ("cv2", "keras_reference", "matplotlib", "skimage.data", "tqdm")
 INTERRUPTED = 130
 RESULTS = Path(__file__).parent / "results"
-PNG = RESULTS / "compare.png"
 
 
 @dataclass(frozen=True)
@@ -58,6 +57,9 @@ def main(arguments=None):
     if args.list:
         print_list(CASES, STUDIES)
         return 0
+    name = "compare-quick" if args.quick else "compare"
+    args.png = args.png or args.out / f"{name}.png"
+    args.json = args.json or args.out / f"{name}.json"
     args.cases, args.studies = choose(args.positional + args.cases, CASES, STUDIES)
     with ExitStack() as stack:
         try:
@@ -138,14 +140,18 @@ def make_parser(cases, studies):
         help="threads or processes of the contestants that use every core, and the most that "
         "studies try (default: all cores)",
     )
-    parser.add_argument("--png", type=Path, default=PNG, metavar="FILE", help="the figure")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures here")
+    parser.add_argument(
+        "--png", type=Path, metavar="FILE", help="the picture of the cases (default: in --out)"
+    )
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="all figures of the run (default: in --out)"
+    )
     parser.add_argument(
         "--out",
         type=Path,
         default=RESULTS,
         metavar="DIR",
-        help="the folder for pictures and figures of studies (default: bench/results)",
+        help="the folder for pictures and figures (default: bench/results)",
     )
     return parser
 
@@ -298,8 +304,7 @@ class Comparison:
 
     def _make_folders(self):
         """Makes the folders of the files to write, before minutes of work rather than after."""
-        out = [self.args.out / "any.json"] if self.args.studies else []
-        for path in filter(None, (self.args.png, self.args.json, *out)):
+        for path in (self.args.png, self.args.json, self.args.out / "any.json"):
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 if path.is_dir():
@@ -434,10 +439,9 @@ class Comparison:
     def _write(self, complete):
         from report import write_json, write_png
 
-        if self.args.json:
-            studies = [study.full_record() for study in self.studies]
-            write_json(self.args.json, self.results, self.machine, self.options, complete, studies)
-            print(f"figures: {self.args.json}")
+        studies = [study.full_record() for study in self.studies]
+        write_json(self.args.json, self.results, self.machine, self.options, complete, studies)
+        print(f"figures: {self.args.json}")
         if complete and any(result.timed for result in self.results):
             write_png(self.args.png, self.results, make_pictures(), self.machine)
             print(f"picture: {self.args.png}")

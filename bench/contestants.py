@@ -6,6 +6,7 @@ that needs a package imports it when built, so that a missing package leaves out
 What reads files is a subclass of what takes arrays, under the same key and label.
 """
 
+import functools
 import io
 import os
 import threading
@@ -13,7 +14,6 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, redirect_stdout
 from dataclasses import dataclass
-from functools import cached_property
 
 import article
 import cv2
@@ -23,6 +23,7 @@ from files import FileSet
 from photos import ImageSet
 
 SEED = 7
+FUNCTION = "preprocessing_function"
 
 
 @dataclass
@@ -43,7 +44,7 @@ class Job:
     fastaug_workers: int | None
     pool: article.WorkerPool
 
-    @cached_property
+    @functools.cached_property
     def x_float(self):
         """The images as float32: Keras's `flow` makes this array, before any batch."""
         return self.images.x.astype(np.float32)
@@ -419,8 +420,12 @@ class Fastaug(Contestant):
         if job.case.fastaug_pool:
             extra["pool"] = job.pool.get()
         self.generator = fastaug.ImageDataGenerator(
-            **job.case.settings, **extra, workers=self.workers
+            **self.settings(job), **extra, workers=self.workers
         )
+
+    def settings(self, job):
+        """Keras's arguments, as this contestant has them."""
+        return job.case.settings
 
     @property
     def lookahead(self):
@@ -465,6 +470,29 @@ class FastaugEveryCoreFiles(FromFolder, FastaugEveryCore):
     """fastaug over files as it comes: a decode process for every core."""
 
     notes = FastaugFiles.notes
+
+    @property
+    def uses(self):
+        return self._processes()
+
+
+class FastaugElementwise(FastaugEveryCore):
+    """The same with the case's function declared elementwise."""
+
+    key = "fastaug_elementwise"
+    label = "fastaug, elementwise"
+    notes = ("its preprocessing_function is declared elementwise",)
+
+    def settings(self, job):
+        from fastaug import elementwise
+
+        # the mark is for this contestant only
+        function = functools.partial(job.case.settings[FUNCTION])
+        return {**job.case.settings, FUNCTION: elementwise(function)}
+
+
+class FastaugElementwiseFiles(FromFolder, FastaugElementwise):
+    """The same over files."""
 
     @property
     def uses(self):
@@ -556,6 +584,7 @@ WITH_ARRAYS = (
     Albumentations,
     Fastaug,
     FastaugEveryCore,
+    FastaugElementwise,
     Floor,
 )
 
@@ -566,6 +595,7 @@ WITH_FILES = (
     AlbumentationsFiles,
     FastaugFiles,
     FastaugEveryCoreFiles,
+    FastaugElementwiseFiles,
     FastaugThreadsFiles,
     FloorFiles,
 )
@@ -581,4 +611,6 @@ def fastaug_with(workers, from_files=False):
 
 def contestants_of(case):
     """Returns the classes of all that take part in a case, in the order of the tables."""
-    return WITH_FILES if case.from_files else WITH_ARRAYS
+    kinds = WITH_FILES if case.from_files else WITH_ARRAYS
+    has_function = FUNCTION in case.settings
+    return [kind for kind in kinds if has_function or not issubclass(kind, FastaugElementwise)]

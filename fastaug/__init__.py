@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fastaug.functions import elementwise
     from fastaug.generator import ImageDataGenerator
     from fastaug.images import array_to_img, img_to_array, load_img, save_img
     from fastaug.iterators import (
@@ -44,6 +45,7 @@ _HOMES = {
     "apply_brightness_shift": "transforms",
     "apply_channel_shift": "transforms",
     "array_to_img": "images",
+    "elementwise": "functions",
     "img_to_array": "images",
     "load_img": "images",
     "plot_images": "plotting",
@@ -67,6 +69,7 @@ __all__ = [
     "apply_brightness_shift",
     "apply_channel_shift",
     "array_to_img",
+    "elementwise",
     "img_to_array",
     "load_img",
     "plot_images",
@@ -83,7 +86,12 @@ __all__ = [
 def __getattr__(name):
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    try:
+        value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    except ImportError as error:
+        if error.name == __name__:  # the checkout's folder comes before the installed package
+            error.add_note(f"fastaug is not built in {__path__[0]}: pip install -e .")
+        raise
     globals()[name] = value
     return value
 

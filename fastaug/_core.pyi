@@ -46,6 +46,9 @@ class Plan:
         sample_std: Whether to divide by an image's standard deviation + 1e-6.
         feature_mean: A value for each channel to subtract, or None.
         feature_scale: A value for each channel to multiply by, or None.
+        function_scale: A value for each channel to multiply by before any of these, or None.
+        function_offset: A value for each channel to add then, or None.
+        function_reverses: Whether to turn the channels round before that.
         warp: None for the built-in warp, else `warp(image, matrix, out)`: both images float32
             `(height, width, channels)`, the matrix float64 `(2, 3)` from output to source
             coordinates, (row, column), flips included. Called with the GIL.
@@ -69,6 +72,9 @@ class Plan:
         sample_std: bool = False,
         feature_mean: npt.ArrayLike | None = None,
         feature_scale: npt.ArrayLike | None = None,
+        function_scale: npt.ArrayLike | None = None,
+        function_offset: npt.ArrayLike | None = None,
+        function_reverses: bool = False,
         warp: _Warp | None = None,
     ) -> None: ...
     @property

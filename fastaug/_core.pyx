@@ -44,6 +44,9 @@ cdef extern from "_pixels.h" nogil:
         int sample_center, sample_std
         const float *feature_mean
         const float *feature_scale
+        bint function_reverses
+        const float *function_scale
+        const float *function_offset
 
     ctypedef struct fa_batch:
         const fa_plan *plan
@@ -140,11 +143,14 @@ cdef class Plan:
     cdef readonly object warp
     cdef cnp.ndarray _mean
     cdef cnp.ndarray _scale
+    cdef cnp.ndarray _function_scale
+    cdef cnp.ndarray _function_offset
 
     def __init__(self, Py_ssize_t height, Py_ssize_t width, Py_ssize_t channels, *,
                  bint channels_first=False, int order=1, str border="nearest", float cval=0.0,
                  rescale=None, bint sample_center=False, bint sample_std=False,
-                 feature_mean=None, feature_scale=None, warp=None):
+                 feature_mean=None, feature_scale=None, function_scale=None, function_offset=None,
+                 bint function_reverses=False, warp=None):
         if height < 1 or width < 1 or channels < 1:
             raise ValueError(f"An image has at least one pixel. Received: {height} x {width} x "
                              f"{channels}")
@@ -167,6 +173,14 @@ cdef class Plan:
         self._scale = self._per_channel(feature_scale)
         self.c.feature_mean = <const float *>self._mean.data if self._mean is not None else NULL
         self.c.feature_scale = <const float *>self._scale.data if self._scale is not None else NULL
+        if (function_scale is None) != (function_offset is None):
+            raise ValueError("A function has both a scale and an offset")
+        self._function_scale = self._per_channel(function_scale)
+        self._function_offset = self._per_channel(function_offset)
+        if self._function_scale is not None:
+            self.c.function_reverses = function_reverses
+            self.c.function_scale = <const float *>self._function_scale.data
+            self.c.function_offset = <const float *>self._function_offset.data
         self.warp = warp
 
     def _per_channel(self, values):

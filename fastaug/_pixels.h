@@ -61,6 +61,9 @@ typedef struct {
     int sample_center, sample_std;
     const float *feature_mean;   /* channels values, or NULL */
     const float *feature_scale;  /* channels values, or NULL */
+    int function_reverses;           /* turns the channels round before the next two, */
+    const float *function_scale;     /* channels values, or NULL: no function */
+    const float *function_offset;    /* channels values */
 } fa_plan;
 
 /* ---- geometry ---------------------------------------------------------------------------- */
@@ -575,6 +578,40 @@ FA_CLONES static void fa_normalize_channels(float *FA_RESTRICT x, ptrdiff_t pixe
         }
 }
 
+/* x = x * scale + offset with values for each channel of (pixels, channels). */
+FA_CLONES static void fa_map_channels(float *FA_RESTRICT x, ptrdiff_t size, ptrdiff_t channels,
+                                      const float *scale, const float *offset)
+{
+    enum { FA_PATTERN = 48 }; /* vectors of any length begin with the same channel */
+    float scales[FA_PATTERN], offsets[FA_PATTERN];
+    ptrdiff_t i = 0;
+    int k;
+    if (FA_PATTERN % channels == 0) {
+        for (k = 0; k < FA_PATTERN; k++) {
+            scales[k] = scale[k % channels];
+            offsets[k] = offset[k % channels];
+        }
+        for (; i + FA_PATTERN <= size; i += FA_PATTERN)
+            for (k = 0; k < FA_PATTERN; k++) x[i + k] = x[i + k] * scales[k] + offsets[k];
+    }
+    for (; i < size; i++) x[i] = x[i] * scale[i % channels] + offset[i % channels];
+}
+
+/* The function that comes before standardization, on whole pixels. */
+static void fa_apply_function(const fa_plan *plan, float *x, ptrdiff_t size)
+{
+    const ptrdiff_t channels = plan->channels;
+    ptrdiff_t i, k;
+    if (plan->function_reverses)
+        for (i = 0; i < size; i += channels)
+            for (k = 0; k < channels / 2; k++) {
+                const float first = x[i + k];
+                x[i + k] = x[i + channels - 1 - k];
+                x[i + channels - 1 - k] = first;
+            }
+    fa_map_channels(x, size, channels, plan->function_scale, plan->function_offset);
+}
+
 /* (pixels, channels) to (channels, pixels) */
 static void fa_to_channels_first(const float *FA_RESTRICT x, ptrdiff_t pixels, ptrdiff_t channels,
                                  float *FA_RESTRICT out)
@@ -660,6 +697,7 @@ static void fa_row_done(fa_row_sink *sink, const fa_plan *plan, ptrdiff_t row, i
     sink->waiting = 0;
     if (sink->extrema) fa_add_extrema(lines, size, sink->low, sink->high);
     if (!sink->normalize) return;
+    if (plan->function_scale) fa_apply_function(plan, lines, size);
     if (plan->rescales) fa_normalize(lines, size, 0, plan->rescale);
     if (fa_has_feature(plan))
         fa_normalize_channels(lines, size / plan->channels, plan->channels, plan->feature_mean,
@@ -694,7 +732,7 @@ static void fa_open_sink(const fa_plan *plan, const double *row, int standardize
     const int shifts = !isnan(row[FA_CHANNEL_SHIFT]) || !isnan(row[FA_BRIGHTNESS]);
     int k;
     sink->normalize = standardize && !shifts && !plan->sample_center && !plan->sample_std
-        && (plan->rescales || fa_has_feature(plan));
+        && (plan->rescales || plan->function_scale || fa_has_feature(plan));
     sink->waiting = 0;
     sink->extrema = shifts;
     for (k = 0; k < FA_LANES; k++) {
@@ -710,20 +748,21 @@ static void fa_finish(const fa_plan *plan, const double *row, int standardize,
     const ptrdiff_t size = plan->height * plan->width * plan->channels;
     const int brightens = !isnan(row[FA_BRIGHTNESS]);
     int rescales = standardize && plan->rescales;
+    const int folds = rescales && !brightens && !plan->function_scale;
     float low, high;
     if (sink->normalize) return; /* done */
     fa_extrema_of(sink, &low, &high);
     if (!isnan(row[FA_CHANNEL_SHIFT])) {
         const float intensity = (float)row[FA_CHANNEL_SHIFT], sink_low = low, sink_high = high;
-        fa_channel_shift(image, size, intensity, low, high,
-                         rescales && !brightens ? plan->rescale : 1);
-        if (!brightens) rescales = 0;
+        fa_channel_shift(image, size, intensity, low, high, folds ? plan->rescale : 1);
+        if (folds) rescales = 0;
         /* the extrema move with the pixels */
         fa_channel_shift(&low, 1, intensity, sink_low, sink_high, 1);
         fa_channel_shift(&high, 1, intensity, sink_low, sink_high, 1);
     }
     if (brightens) fa_brightness(image, size, plan->channels, row[FA_BRIGHTNESS], low, high);
     if (!standardize) return;
+    if (plan->function_scale) fa_apply_function(plan, image, size);
     if (rescales) fa_normalize(image, size, 0, plan->rescale);
     fa_sample_statistics(plan, image, size);
     if (fa_has_feature(plan))

@@ -12,6 +12,8 @@ import warnings
 import numpy as np
 
 from fastaug import _core
+from fastaug.functions import apply_elementwise, channel_map, is_elementwise
+from fastaug.keras_backend import image_data_format
 from fastaug.params import ParameterSampler
 from fastaug.threads import Job
 from fastaug.warp import border_name, check_order, choose
@@ -122,7 +124,6 @@ class Augmentation:
         self._values = _values_of(generator)
         self._settings = _settings_of(generator)
         self._mutable = _mutable(generator, self._settings)
-        self.function = generator.preprocessing_function or None
         self.sampler = sampler_of(generator)
         self.unfitted = generator._unfitted()
         channels_first = data_format == "channels_first"
@@ -131,6 +132,16 @@ class Augmentation:
         border = border_name(generator.fill_mode)
         check_order(generator.interpolation_order)
         order = generator.interpolation_order
+
+        # What has to be called for each image, with pieces of a batch, or not at all.
+        self.function = generator.preprocessing_function or None
+        self._elementwise = None
+        self._default_layout = image_data_format()
+        mapped = channel_map(self.function, channels, data_format)
+        if mapped is not None:
+            self.function = None
+        elif is_elementwise(self.function):
+            self._elementwise, self.function = self.function, None
 
         # Statistics with one value for each channel go into the core; whatever else a user may
         # have set is left to NumPy, after it.
@@ -151,6 +162,15 @@ class Augmentation:
         self._whitening = generator.zca_whitening_matrix if generator.zca_whitening else None
         # whether there is work for NumPy after the core's
         self._rest = any(values is not None for values in (self._mean, self._std, self._whitening))
+        self._standardizes = bool(generator.rescale) or any(
+            (
+                generator.samplewise_center,
+                generator.samplewise_std_normalization,
+                generator.featurewise_center,
+                generator.featurewise_std_normalization,
+                generator.zca_whitening,
+            )
+        )
         self.plan = _core.Plan(
             self.height,
             self.width,
@@ -164,6 +184,9 @@ class Augmentation:
             sample_std=bool(generator.samplewise_std_normalization),
             feature_mean=core_mean,
             feature_scale=None if core_std is None else 1 / (core_std + np.float32(1e-6)),
+            function_scale=None if mapped is None else mapped.scale,
+            function_offset=None if mapped is None else mapped.offset,
+            function_reverses=mapped is not None and mapped.reverses,
             warp=choose(
                 generator.warp, order, border, generator.cval, (self.height, self.width, channels)
             ),
@@ -177,7 +200,9 @@ class Augmentation:
                 return False
             self._values = values
             self._mutable = _mutable(generator, self._settings)
-        return all(_frozen(value) == settings for value, settings in self._mutable)
+        return self._default_layout == image_data_format() and all(
+            _frozen(value) == settings for value, settings in self._mutable
+        )
 
     def draw(self, rng, count):
         """Returns a parameter table for `count` images, drawn from a stream."""
@@ -204,7 +229,9 @@ class Augmentation:
         """
         count = len(index)
         errors: dict[int, Exception] = {}
-        if source.array is not None and self.plan.warp is None and not (standardize and self._rest):
+        function = self._elementwise if standardize else None
+        in_core = source.array is not None and self.plan.warp is None
+        if in_core and function is None and not (standardize and self._rest):
             return _core.Batch(self.plan, source.array, index, table, out, standardize), errors
         if source.slice_length is None:
             slices = max(1, min(2 * workers, count, out.size // _SLICE_VALUES))
@@ -223,6 +250,8 @@ class Augmentation:
                         table[start:stop],
                         out[start:stop],
                         standardize,
+                        function,
+                        self._standardizes,
                         start,
                         errors,
                     )
@@ -258,15 +287,18 @@ class _Slice:
     """Some images of a batch: waits for them, augments them, gives them back."""
 
     __slots__ = (
-        "_errors", "_first", "_out", "_plan", "_reading", "_standardize", "_table",
+        "_errors", "_first", "_floats", "_function", "_out", "_plan", "_reading", "_standardize",
+        "_table",
     )  # fmt: skip
 
-    def __init__(self, plan, reading, table, out, standardize, first, errors):
+    def __init__(self, plan, reading, table, out, standardize, function, floats, first, errors):
         self._plan = plan
         self._reading = reading
         self._table = table
         self._out = out
         self._standardize = standardize
+        self._function = function
+        self._floats = floats
         self._first = first
         self._errors = errors
 
@@ -284,10 +316,13 @@ class _Slice:
                 self._out,
                 0,
                 len(self._out),
-                self._standardize,
+                self._standardize and self._function is None,
             )
         finally:
             self._reading.release()
+        if self._function is not None:
+            apply_elementwise(self._function, self._out, self._floats)
+            _core.standardize(self._plan, self._out, 0, len(self._out))
 
     def cancel(self):
         self._reading.cancel()

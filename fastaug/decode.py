@@ -72,6 +72,7 @@ class Target:
             raise ValueError(
                 f'color_mode must be "grayscale", "rgb", or "rgba", not {self.color_mode!r}'
             )
+        images.check_interpolation(self.interpolation)
         if self.height < 1 or self.width < 1:
             raise ValueError(
                 f"height and width must be at least 1, not {self.height} and {self.width}"

@@ -107,6 +107,19 @@ def save_img(path, x, data_format=None, file_format=None, scale=True, **kwargs):
     img.save(path, format=file_format, **kwargs)
 
 
+def check_interpolation(interpolation):
+    """Raises Keras's error on a filter that `load_img` does not have.
+
+    Raises:
+        ValueError: If it does not.
+    """
+    if interpolation not in INTERPOLATIONS:
+        raise ValueError(
+            f"Invalid interpolation method {interpolation} specified. Supported methods are "
+            f"{', '.join(INTERPOLATIONS)}"
+        )
+
+
 def load_img(
     path, color_mode="rgb", target_size=None, interpolation="nearest", keep_aspect_ratio=False
 ):
@@ -148,11 +161,7 @@ def load_img(
     if target_size is None or img.size == (target_size[1], target_size[0]):
         return img
 
-    if interpolation not in INTERPOLATIONS:
-        raise ValueError(
-            f"Invalid interpolation method {interpolation} specified. Supported methods are "
-            f"{', '.join(INTERPOLATIONS)}"
-        )
+    check_interpolation(interpolation)
     box = aspect_box(img.size, target_size) if keep_aspect_ratio else None
     return img.resize((target_size[1], target_size[0]), INTERPOLATIONS[interpolation], box=box)
 

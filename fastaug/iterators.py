@@ -1,5 +1,6 @@
 """The iterators that Keras trainers and `for` loops see: arguments and delegation only."""
 
+import numbers
 import pathlib
 import threading
 import warnings
@@ -380,6 +381,8 @@ class _FileIterator(AugmentingIterator):
                 setattr(self, name, getattr(index, name))
         if on_error not in ("raise", "skip"):
             raise ValueError(f'Invalid on_error: {on_error!r}; expected "raise" or "skip"')
+        if not (isinstance(timeout, numbers.Real) and timeout > 0):
+            raise ValueError(f"Invalid timeout: {timeout!r}; expected seconds, more than 0")
         self.on_error = on_error
         self.bad_files = []
         generator = self.image_data_generator

@@ -217,7 +217,7 @@ def pyplot():
         from matplotlib import pyplot
     except ImportError as error:
         raise ImportError(
-            'fastaug draws with matplotlib; install it with: pip install "fastaug[monitor]"'
+            "fastaug draws with matplotlib; install it with: pip install matplotlib"
         ) from error
     return pyplot
 

@@ -166,6 +166,10 @@ class UserPool:
         )
         return future
 
+    def has_ended(self):
+        """Whether it was closed for good: a Pool that is terminated drops what it was given."""
+        return getattr(self._pool, "_state", None) == "TERMINATE"
+
     def error(self):
         """Returns what to raise if a worker is dead or hangs: whose pool it is has to know."""
         return RuntimeError(f"A worker of the given pool died or hangs: {self._pool!r}")
@@ -434,7 +438,8 @@ class Reading:
                 self._lose()
                 raise self._reader.pool.error() from death
             self._check_wanted()
-            if users and self._is_stuck():  # our own pool asks for itself
+            # our own pool asks for itself
+            if users and (self._is_stuck() or self._reader.pool.has_ended()):
                 self._lose()
                 raise self._reader.pool.error()
 

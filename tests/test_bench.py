@@ -230,7 +230,7 @@ def test_names_on_the_command_line(bench):
     from compare import choose, make_parser
     from studies import STUDIES
 
-    by_default = ["32", "224", "299", "article", "directory"]
+    by_default = ["32", "299", "article", "directory"]
     assert choose([], CASES, STUDIES) == (by_default, [])
     assert choose(["directory"], CASES, STUDIES) == (["directory"], ["directory"])
     assert choose(["train", "32", "train"], CASES, STUDIES) == (["32"], ["train"])
