@@ -16,7 +16,13 @@ setup(
         Extension(
             "fastaug._core",
             ["fastaug/_core.pyx"],
-            depends=["fastaug/_pixels.h", "fastaug/_warp.h", "fastaug/_simd.h", "fastaug/_tasks.h"],
+            depends=[
+                "fastaug/_pixels.h",
+                "fastaug/_warp.h",
+                "fastaug/_simd.h",
+                "fastaug/_tasks.h",
+                "fastaug/_memory.h",
+            ],
             include_dirs=[numpy.get_include()],
             define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
             extra_compile_args=FLAGS,

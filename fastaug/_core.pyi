@@ -221,6 +221,20 @@ class Batch:
         """
 
 @final
+class KeptMemory:
+    """A context in which large arrays of the thread have memory that is kept when they are gone.
+
+    The next array of the same size gets it again. NumPy sees to it that an array gives its memory
+    back where it came from, however long it lives.
+    """
+
+    def __enter__(self) -> None: ...
+    def __exit__(self, *exc_info: object) -> None: ...
+    @staticmethod
+    def release() -> None:
+        """Gives the memory that is kept back to the system."""
+
+@final
 class TaskQueue:
     """A queue of work for threads: batches, which need no GIL, and calls into Python."""
 

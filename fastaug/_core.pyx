@@ -83,6 +83,11 @@ cdef extern from "pythread.h" nogil:
     PyLockStatus PyThread_acquire_lock_timed(PyThread_type_lock lock, long long microseconds,
                                              bint interruptible)
 
+cdef extern from "_memory.h":
+    object fa_kept_capsule()
+    void fa_kept_release()
+    object PyDataMem_SetHandler(object handler)
+
 cdef extern from "_tasks.h" nogil:
     ctypedef struct fa_task:
         fa_task *next
@@ -537,12 +542,35 @@ cdef _call_of(fa_task *task):
     return call
 
 
+cdef object _kept_memory = fa_kept_capsule()
+
+
+@cython.final
+cdef class KeptMemory:
+    """Memory of large temporary arrays that is used again; see ``_core.pyi``."""
+
+    cdef object _before
+
+    def __enter__(self):
+        self._before = PyDataMem_SetHandler(_kept_memory)
+
+    def __exit__(self, *exc_info):
+        PyDataMem_SetHandler(self._before)
+        self._before = None
+
+    @staticmethod
+    def release():
+        """Gives the memory that is kept back to the system."""
+        fa_kept_release()
+
+
 cdef int _forks = 0
 
 
 def _count_fork():
-    global _forks
+    global _forks, _kept_memory
     _forks += 1
+    _kept_memory = fa_kept_capsule()
 
 
 if hasattr(os, "register_at_fork"):

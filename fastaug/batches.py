@@ -20,6 +20,7 @@ import threading
 
 import numpy as np
 
+from fastaug import _core
 from fastaug.augment import Augmentation
 from fastaug.keras_backend import floatx, image_data_format
 from fastaug.streams import (
@@ -217,7 +218,7 @@ class BatchMaker:
         self._workers = workers
         self._prefetch = prefetch if workers else 0
         self._hash_limit = None
-        self._buffers = _Buffers(self._prefetch + 2)
+        self._buffers = _Buffers(self._prefetch + 4)
         self._pool = None
         self._augmentation = None
         self._ahead = collections.deque()
@@ -257,6 +258,7 @@ class BatchMaker:
         self._drop_guesses()
         self._pool = None
         self._buffers.clear()
+        _core.KeptMemory.release()
         self._source.close()
 
     def __del__(self):
@@ -537,6 +539,7 @@ class BatchMaker:
         """
         augmentation = batch.augmentation
         images = self._buffers.array(batch.images.shape)
+        kept_memory = _core.KeptMemory()
         standardized = False
         for i, image in enumerate(batch.images):
             drawn_anew = self._draw_again(batch, i)
@@ -549,7 +552,8 @@ class BatchMaker:
             if i in batch.errors:
                 images[i] = 0
                 continue
-            result = augmentation.function(image)
+            with kept_memory:
+                result = augmentation.function(image)
             if not standardized and not (
                 type(result) is np.ndarray
                 and result.dtype == np.float32
