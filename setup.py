@@ -1,5 +1,6 @@
 """The extension module; everything else is in pyproject.toml."""
 
+import pathlib
 import sys
 
 import numpy
@@ -16,13 +17,7 @@ setup(
         Extension(
             "fastaug._core",
             ["fastaug/_core.pyx"],
-            depends=[
-                "fastaug/_pixels.h",
-                "fastaug/_warp.h",
-                "fastaug/_simd.h",
-                "fastaug/_tasks.h",
-                "fastaug/_memory.h",
-            ],
+            depends=[str(header) for header in pathlib.Path("fastaug").glob("*.h")],
             include_dirs=[numpy.get_include()],
             define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
             extra_compile_args=FLAGS,

@@ -218,6 +218,7 @@ class BatchMaker:
         self._workers = workers
         self._prefetch = prefetch if workers else 0
         self._hash_limit = None
+        # those ahead, the one in the making, twice if a function is called, and what the user has
         self._buffers = _Buffers(self._prefetch + 4)
         self._pool = None
         self._augmentation = None
