@@ -506,7 +506,8 @@ FA_CLONES static void fa_brightness(float *FA_RESTRICT x, ptrdiff_t size, ptrdif
     int v, stretch;
     for (v = 0; v < 256; v++) {
         const float blend = f * (float)v;
-        table[v] = blend <= 0 ? 0.0f : blend >= 255 ? 255.0f : (float)(int)blend;
+        /* an infinite factor times 0 is NaN */
+        table[v] = blend > 0 ? (blend < 255 ? (float)(int)blend : 255.0f) : 0.0f;
     }
     stretch = low < 0 || high > 255;
     if (stretch) {
@@ -778,10 +779,11 @@ static void fa_process(const fa_plan *plan, const void *image, int is_float, ptr
 {
     const ptrdiff_t pixels = plan->height * plan->width;
     float *target = plan->channels_first ? work : out;
+    float *turned = plan->channels_first ? work + pixels * plan->channels : NULL;
     fa_row_sink sink;
     fa_open_sink(plan, row, standardize, &sink);
-    fa_place(plan, image, is_float, behind, row, fa_has_geometry(row) ? m : NULL,
-             work + pixels * plan->channels, &sink, target);
+    fa_place(plan, image, is_float, behind, row, fa_has_geometry(row) ? m : NULL, turned, &sink,
+             target);
     fa_finish(plan, row, standardize, &sink, target);
     if (plan->channels_first) fa_to_channels_first(target, pixels, plan->channels, out);
 }
