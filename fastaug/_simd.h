@@ -211,8 +211,9 @@ FA_BLEND_AVX2(f32, float, FA_GATHER_F32)
 FA_INLINE FA_TARGET_AVX512 __m512 fa_two_pairs(const uint8_t *p, const uint8_t *q,
                                                const ptrdiff_t channels)
 {
+    const __m128i first = _mm_loadl_epi64((const __m128i *)(const void *)p);
     __m128i bytes = _mm_castpd_si128(
-        _mm_loadh_pd(_mm_load_sd((const double *)(const void *)p), (const double *)(const void *)q));
+        _mm_loadh_pd(_mm_castsi128_pd(first), (const double *)(const void *)q));
     if (channels == 3)
         bytes = _mm_shuffle_epi8(
             bytes, _mm_setr_epi8(0, 1, 2, -1, 3, 4, 5, -1, 8, 9, 10, -1, 11, 12, 13, -1));
