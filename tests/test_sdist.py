@@ -29,7 +29,7 @@ def test_sdist_holds_the_sources_and_the_tests(tmp_path):
     expected = {"setup.py", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"}
     for folder, pattern in (
         ("fastaug", "*.py"), ("fastaug", "*.pyx"), ("fastaug", "*.pyi"), ("fastaug", "*.h"),
-        ("tests", "*.py"), ("bench", "*.py"),
+        ("tests", "*.py"), ("tests", "*.c"), ("bench", "*.py"),
         ("examples", "*.py"),
     ):  # fmt: skip
         found = {f"{folder}/{path.name}" for path in (ROOT / folder).glob(pattern)}

@@ -1,0 +1,597 @@
+/* Drives the pixel loops over edge cases, for a compiler's sanitizers; test_sanitize.py builds it.
+ *
+ * Every block has exactly the size that the loops are promised. It lies on the heap, where
+ * AddressSanitizer sees each access that it instruments, or up against a page that faults, because it
+ * does not instrument gathers and some other vector loads. The same cases say whether every SIMD
+ * variant gives the bits of the plain one. Fixed sweeps and a fixed seed: the same cases each time.
+ */
+#include <float.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+
+#include "../fastaug/_pixels.h"
+
+#define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
+
+static const char *const VARIANTS[] = {"plain", "avx2", "avx512"};
+static const char *const BORDERS[] = {
+    "nearest", "reflect", "mirror", "grid-wrap", "wrap", "constant", "grid-constant"};
+
+/* Around the vectors' widths, the blocks of 8 and the chunks of 128. */
+static const int SIDES[] = {
+    1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14,  15,  16,
+    17, 18, 19, 20, 31, 32, 33, 34, 63, 64, 65, 66, 127, 128, 129, 130};
+
+static const double SPECIAL[] = {
+    0, -0.0, 5e-324, 1e-300, 0.5, -1, 2, -2, 2.0000001, 1 << 20, -(1 << 20), 2147483647.0,
+    2147483648.0, -2147483649.0, 1e9, -1e9, 1e18, -1e18, 1e300, -1e300, DBL_MAX, INFINITY, -INFINITY,
+    NAN};
+
+/* ---- numbers ----------------------------------------------------------------------------------- */
+
+static uint64_t seed = 1;
+
+static uint64_t draw_bits(void)
+{
+    uint64_t z = seed += 0x9e3779b97f4a7c15u;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+static int draw(int n) { return (int)(draw_bits() % (uint64_t)n); }
+static double between(double a, double b) { return a + (b - a) * (double)draw(1 << 20) / (1 << 20); }
+#define ONE_OF(array) ((array)[draw(COUNT(array))])
+
+/* ---- memory ------------------------------------------------------------------------------------ */
+
+enum { HEAP, TO_THE_END, FROM_THE_START, PLACES };
+enum {
+    SOURCE, OUT, EXPECTED, BEFORE, WORK, MEAN, SCALE, INDEX, TABLE, TRANSFORMS, ROWS, COLUMNS, ROLES
+};
+
+#define ARENA (1 << 17)
+
+static char *arenas[ROLES];
+static void *heap_blocks[ROLES];
+
+/* Memory between two pages that fault, for each role. */
+static void open_arenas(void)
+{
+    const size_t fence = 1 << 16;
+    int role;
+    for (role = 0; role < ROLES; role++) {
+        char *p = mmap(NULL, ARENA + 2 * fence, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (p == MAP_FAILED || mprotect(p + fence, ARENA, PROT_READ | PROT_WRITE)) {
+            perror("mmap");
+            exit(2);
+        }
+        arenas[role] = p + fence;
+    }
+}
+
+/* The block of a role, instead of the one before. */
+static void *take(int role, size_t bytes, int place)
+{
+    free(heap_blocks[role]);
+    heap_blocks[role] = NULL;
+    if (place == HEAP || bytes > ARENA) {
+        void *p = heap_blocks[role] = malloc(bytes);
+        if (!p && bytes) exit(2);
+        return p;
+    }
+    return place == TO_THE_END ? arenas[role] + ARENA - bytes : arenas[role];
+}
+
+static void fill(void *block, ptrdiff_t count, int is_float, int wild)
+{
+    static const float odd[] = {-1, 256, 255, 1e-40f, 3e38f, -3e38f, INFINITY, -INFINITY, NAN};
+    ptrdiff_t i;
+    for (i = 0; i < count; i++)
+        if (!is_float)
+            ((uint8_t *)block)[i] = (uint8_t)draw_bits();
+        else if (wild && draw(16) == 0)
+            ((float *)block)[i] = odd[draw(wild < 2 ? 3 : COUNT(odd))];
+        else
+            ((float *)block)[i] = (float)draw(1 << 16) / 256;
+}
+
+/* ---- a case ------------------------------------------------------------------------------------ */
+
+static struct {
+    const char *what;
+    fa_plan plan;
+    int is_float, standardize, place, wild;
+    ptrdiff_t behind;
+    double row[FA_COLUMNS], m[6];
+} the;
+
+static long cases;
+
+static void describe(void)
+{
+    const fa_plan *p = &the.plan;
+    int k;
+    fprintf(stderr, "case %ld, %s, %s: %td x %td x %td %s, order %d, %s, cval %g, channels_first %d, "
+            "behind %td, memory %d\n",
+            cases, the.what, VARIANTS[fa_simd], p->height, p->width, p->channels,
+            the.is_float ? "float32" : "uint8", p->order, BORDERS[p->border], (double)p->cval,
+            p->channels_first, the.behind, the.place);
+    fprintf(stderr, "  rescales %d by %g, center %d, std %d, mean %d, scale %d, standardize %d\n  row",
+            p->rescales, (double)p->rescale, p->sample_center, p->sample_std, p->feature_mean != NULL,
+            p->feature_scale != NULL, the.standardize);
+    for (k = 0; k < FA_COLUMNS; k++) fprintf(stderr, " %.17g", the.row[k]);
+    fprintf(stderr, "\n  matrix");
+    for (k = 0; k < 6; k++) fprintf(stderr, " %.17g", the.m[k]);
+    fprintf(stderr, "\n");
+}
+
+static ptrdiff_t size_of_image(void)
+{
+    return the.plan.height * the.plan.width * the.plan.channels;
+}
+
+static size_t size_of_value(void) { return the.is_float ? sizeof(float) : 1; }
+
+/* NaN equals NaN. What no variant writes differs too, since each finds other bytes there. */
+static void compare(const float *out, const float *expected, ptrdiff_t count)
+{
+    ptrdiff_t i;
+    if (memcmp(out, expected, (size_t)count * sizeof(float)) == 0) return;
+    for (i = 0; i < count; i++) {
+        if (memcmp(out + i, expected + i, sizeof(float)) == 0) continue;
+        if (isnan(out[i]) && isnan(expected[i])) continue;
+        fprintf(stderr, "value %td: %.9g where the plain variant has %.9g\n", i, (double)out[i],
+                (double)expected[i]);
+        describe();
+        exit(1);
+    }
+}
+
+/* Without a second variant the plain one runs twice. */
+static int runs(void) { return fa_best_simd() > 0 ? fa_best_simd() + 1 : 2; }
+
+/* Selects a variant and fills blocks with what belongs to this run alone. */
+static float *begin(int run, ptrdiff_t count, float **work, ptrdiff_t work_count)
+{
+    const int byte = 0x5a + run;
+    float *out = take(run ? OUT : EXPECTED, (size_t)count * sizeof(float), the.place);
+    memset(out, byte, (size_t)count * sizeof(float));
+    *work = NULL;
+    if (work_count) {
+        *work = take(WORK, (size_t)work_count * sizeof(float), the.place);
+        memset(*work, byte, (size_t)work_count * sizeof(float));
+    }
+    fa_simd = run < fa_best_simd() ? run : fa_best_simd();
+    return out;
+}
+
+static void process(void)
+{
+    const ptrdiff_t size = size_of_image();
+    const size_t value = size_of_value();
+    char *source = take(SOURCE, (size_t)(size + the.behind) * value, the.place);
+    float *expected = NULL, *out, *work;
+    int run;
+    cases++;
+    fill(source, size, the.is_float, the.wild);
+    for (run = 0; run < runs(); run++) {
+        out = begin(run, size, &work, fa_work_values(&the.plan));
+        memset(source + (size_t)size * value, run, (size_t)the.behind * value);
+        fa_process(&the.plan, source, the.is_float, the.behind, the.row, the.m, the.standardize, work,
+                   out);
+        if (run == 0) expected = out;
+        else compare(out, expected, size);
+    }
+}
+
+/* ---- settings ---------------------------------------------------------------------------------- */
+
+static void set_statistics(int mean, int scale)
+{
+    const ptrdiff_t channels = the.plan.channels;
+    const size_t bytes = (size_t)channels * sizeof(float);
+    the.plan.feature_mean = the.plan.feature_scale = NULL;
+    if (mean) {
+        float *p = take(MEAN, bytes, the.place);
+        fill(p, channels, 1, the.wild);
+        the.plan.feature_mean = p;
+    }
+    if (scale) {
+        float *p = take(SCALE, bytes, the.place);
+        fill(p, channels, 1, the.wild);
+        the.plan.feature_scale = p;
+    }
+}
+
+/* A case of this shape with everything off: no geometry, no flip, no shift. */
+static void reset(const char *what, int height, int width, int channels, int is_float, int order,
+                  int border)
+{
+    int k;
+    memset(&the, 0, sizeof the);
+    the.what = what;
+    the.plan.height = height;
+    the.plan.width = width;
+    the.plan.channels = channels;
+    the.plan.order = order;
+    the.plan.border = border;
+    the.plan.rescale = 1;
+    the.is_float = is_float;
+    for (k = 0; k < FA_COLUMNS; k++) the.row[k] = 0;
+    the.row[FA_ZX] = the.row[FA_ZY] = 1;
+    the.row[FA_CHANNEL_SHIFT] = the.row[FA_BRIGHTNESS] = NAN;
+}
+
+/* Draws what is neither shape nor geometry. */
+static void draw_the_rest(void)
+{
+    static const float cvals[] = {0, 7.5f, -1e30f, NAN};
+    static const float factors[] = {1 / 255.0f, 0, -2, 1e30f};
+    static const double shifts[] = {0, 12.5, -300, 1e30, 1e300, INFINITY, -INFINITY};
+    static const double brightness[] = {0, 0.5, 1, 3.7, -1, 1e-40, 1e30, 1e300, INFINITY, -INFINITY};
+    the.place = draw(PLACES);
+    the.wild = draw(3);
+    the.behind = draw(3) == 0 ? draw(24) : draw(2) == 0 ? size_of_image() : 0;
+    the.standardize = draw(2);
+    the.plan.cval = ONE_OF(cvals);
+    the.plan.channels_first = draw(4) == 0;
+    the.plan.rescales = draw(2);
+    the.plan.rescale = the.plan.rescales ? ONE_OF(factors) : 1;
+    the.plan.sample_center = draw(4) == 0;
+    the.plan.sample_std = draw(4) == 0;
+    set_statistics(draw(3) == 0, draw(3) == 0);
+    the.row[FA_FLIP_HORIZONTAL] = draw(2);
+    the.row[FA_FLIP_VERTICAL] = draw(2);
+    if (draw(3) == 0) the.row[FA_CHANNEL_SHIFT] = ONE_OF(shifts);
+    if (draw(3) == 0) the.row[FA_BRIGHTNESS] = ONE_OF(brightness);
+}
+
+/* The matrix of parameters, which are put into the row. */
+static void set_geometry(double theta, double shear, double zx, double zy, double tx, double ty)
+{
+    the.row[FA_THETA] = theta;
+    the.row[FA_SHEAR] = shear;
+    the.row[FA_ZX] = zx;
+    the.row[FA_ZY] = zy;
+    the.row[FA_TX] = tx;
+    the.row[FA_TY] = ty;
+    fa_matrix(the.row, the.plan.height, the.plan.width, the.m);
+}
+
+static void set_entries(double a, double b, double c, double d, double e, double f)
+{
+    the.m[0] = a; the.m[1] = b; the.m[2] = c;
+    the.m[3] = d; the.m[4] = e; the.m[5] = f;
+    the.row[FA_TX] = 1; /* anything that makes the core look at the matrix */
+}
+
+#define NAMED_MATRICES 18
+#define MATRICES (NAMED_MATRICES + 7 * COUNT(SPECIAL))
+
+static void set_matrix(int kind)
+{
+    static const double edges[] = {-1, -0.5, -1e-17, 1e-17, 0.5, 1, -1.0000001, 1.0000001};
+    const double h = (double)the.plan.height, w = (double)the.plan.width;
+    const double far = (double)(1 << 20) - 0.5;
+    int k;
+    switch (kind) {
+    case 0: set_entries(1, 0, 0, 0, 1, 0); return;
+    case 1: set_geometry(between(-180, 180), 0, 1, 1, 0, 0); return;
+    case 2: set_geometry(90 * draw(4), 0, 1, 1, 0.5, 0); return;
+    case 3: set_geometry(between(-9, 9), between(-50, 50), between(0.7, 1.3), between(0.7, 1.3),
+                         between(-h, h), between(-w, w)); return;
+    case 4: set_geometry(between(-180, 180), 0, 1e-3, 1e-3, 0, 0); return;
+    case 5: set_geometry(between(-180, 180), 0, 40, 40, 0, 0); return;
+    case 6: set_geometry(between(-180, 180), 0, 1e6, 1e-6, 0, 0); return;
+    case 7: set_geometry(between(-180, 180), 0, 0, 0, 0, 0); return;
+    case 8: set_geometry(between(-5, 5), 0, 1, 1, 10 * h + 9, 10 * w + 9); return;
+    case 9: set_geometry(between(-5, 5), 0, 1, 1, -10 * h - 9, -10 * w - 9); return;
+    case 10: set_entries(1, 0, draw(5) - 2, 0, 1, draw(5) - 2); return;
+    case 11: set_entries(-1, 0, h - 1, 0, -1, w - 1); return;
+    case 12: set_entries(0, 1, 0, 1, 0, 0); return;
+    case 13: set_entries(1, 0, ONE_OF(edges), 0, 1, ONE_OF(edges)); return;
+    case 14: set_entries(1, 0, h - 1 + ONE_OF(edges), 0, 1, w - 1 + ONE_OF(edges)); return;
+    case 15: set_entries(2, -2, h, -2, 2, w); return;
+    case 16: set_entries(0, -2, far, 0, 2, -far); return;
+    case 17: set_entries(between(-3, 3), between(-3, 3), between(-h, h), between(-3, 3),
+                         between(-3, 3), between(-w, w)); return;
+    default:
+        kind -= NAMED_MATRICES;
+        set_geometry(between(-30, 30), 5, 0.9, 1.1, 0.5, -0.5);
+        for (k = 0; k < 6; k++)
+            if (kind % 7 == k || kind % 7 == 6) the.m[k] = SPECIAL[kind / 7];
+    }
+}
+
+/* ---- sweeps ------------------------------------------------------------------------------------ */
+
+/* Every side of an image, with every type, number of channels, order and border. */
+static void sweep_shapes(void)
+{
+    int side, tall, channels, rest;
+    for (side = 0; side < COUNT(SIDES); side++)
+        for (tall = 0; tall < 2; tall++)
+            for (channels = 1; channels <= 5; channels++)
+                for (rest = 0; rest < 2 * 2 * 7; rest++) {
+                    const int other = draw(2) ? 1 + draw(3) : 1 + draw(20);
+                    reset("shapes", tall ? SIDES[side] : other, tall ? other : SIDES[side], channels,
+                          rest % 2, rest / 2 % 2, rest / 4);
+                    draw_the_rest();
+                    set_matrix(draw(3) ? draw(NAMED_MATRICES) : draw(MATRICES));
+                    process();
+                }
+}
+
+/* Every matrix, with every type, number of channels, order and border. */
+static void sweep_matrices(void)
+{
+    static const int small[] = {1, 1, 2, 3, 8, 9, 17};
+    int kind, channels, rest;
+    for (kind = 0; kind < MATRICES; kind++)
+        for (channels = 1; channels <= 5; channels++)
+            for (rest = 0; rest < 2 * 2 * 7; rest++) {
+                reset("matrices", ONE_OF(small), ONE_OF(small), channels, rest % 2, rest / 2 % 2,
+                      rest / 4);
+                draw_the_rest();
+                set_matrix(kind);
+                process();
+            }
+}
+
+/* Every switch, with and without geometry. */
+static void sweep_switches(void)
+{
+    int bits;
+    for (bits = 0; bits < 1 << 12; bits++) {
+        reset("switches", 1 + draw(9), 1 + draw(9), 1 + draw(5), bits & 1, 1, draw(7));
+        the.place = draw(PLACES);
+        if (bits & 2) set_matrix(3);
+        the.row[FA_FLIP_HORIZONTAL] = (bits & 4) != 0;
+        the.row[FA_FLIP_VERTICAL] = (bits & 8) != 0;
+        if (bits & 16) the.row[FA_CHANNEL_SHIFT] = between(-99, 99);
+        if (bits & 32) the.row[FA_BRIGHTNESS] = between(0, 3);
+        the.plan.rescales = (bits & 64) != 0;
+        the.plan.rescale = bits & 64 ? 1 / 255.0f : 1;
+        the.plan.sample_center = (bits & 128) != 0;
+        the.plan.sample_std = (bits & 256) != 0;
+        set_statistics(bits & 512, bits & 1024);
+        the.plan.channels_first = (bits & 2048) != 0;
+        the.standardize = 1;
+        process();
+    }
+}
+
+static void sweep_at_random(int count)
+{
+    while (count--) {
+        reset("at random", ONE_OF(SIDES), draw(2) ? 1 + draw(20) : ONE_OF(SIDES), 1 + draw(5),
+              draw(2), draw(2), draw(7));
+        draw_the_rest();
+        set_matrix(draw(2) ? draw(NAMED_MATRICES) : draw(MATRICES));
+        if (draw(8) == 0) set_geometry(0, 0, 1, 1, 0, 0);
+        process();
+    }
+}
+
+/* Images that are fetched line by line, and sides around the limit of nearness. */
+static void sweep_large(void)
+{
+    static const int shapes[][3] = {
+        {150, 150, 3}, {131, 130, 4}, {300, 257, 1}, {257, 129, 5}, {2, 33000, 1},
+        {1, (1 << 20) - 1, 1}, {1, (1 << 20) + 1, 1}, {(1 << 20) + 1, 1, 1}};
+    int i, rest;
+    for (i = 0; i < COUNT(shapes); i++)
+        for (rest = 0; rest < (i < 5 ? 28 : 2); rest++) {
+            const int border = i < 5 ? rest / 4 : draw(7);
+            reset("large", shapes[i][0], shapes[i][1], shapes[i][2], rest % 2,
+                  i < 5 ? rest / 2 % 2 : 1, border);
+            draw_the_rest();
+            set_matrix(draw(3) ? draw(NAMED_MATRICES) : draw(MATRICES));
+            process();
+        }
+}
+
+static const double NEAR[] = {-1.5, -1, -0.5, -1e-17, 0.5, 1, 1.5};
+
+/* Around the first pixel of n, around the last one, or special. */
+static double coordinate(int kind, int n)
+{
+    if (kind < COUNT(NEAR)) return NEAR[kind];
+    kind -= COUNT(NEAR);
+    if (kind < COUNT(NEAR)) return n - 1 + NEAR[kind];
+    return SPECIAL[kind - COUNT(NEAR)];
+}
+
+/* One sample by every border, as in images too large for an offset. */
+static void sweep_samples(void)
+{
+    const int kinds = 2 * COUNT(NEAR) + COUNT(SPECIAL);
+    int rest, i, j;
+    for (rest = 0; rest < 2 * 2 * 7 * 8; rest++) {
+        const int height = 1 + draw(4), width = 1 + draw(4);
+        reset("samples", height, width, 1 + draw(5), rest % 2, rest / 2 % 2, rest / 4 % 7);
+        draw_the_rest();
+        for (i = 0; i < kinds; i++)
+            for (j = 0; j < kinds; j++) {
+                const ptrdiff_t size = size_of_image(), channels = the.plan.channels;
+                void *image = take(SOURCE, (size_t)size * size_of_value(), the.place);
+                float *out = take(OUT, (size_t)channels * sizeof(float), the.place);
+                double *at = the.m;
+                at[0] = coordinate(i, height);
+                at[1] = coordinate(j, width);
+                cases++;
+                fill(image, size, the.is_float, the.wild);
+                if (the.is_float)
+                    fa_sample_f32(image, height, width, channels, the.plan.order, the.plan.border,
+                                  the.plan.cval, at[0], at[1], out);
+                else
+                    fa_sample_u8(image, height, width, channels, the.plan.order, the.plan.border,
+                                 the.plan.cval, at[0], at[1], out);
+            }
+    }
+}
+
+/* Batches with every kind of stride: the last image in memory ends where the block does. */
+static void sweep_batches(int count)
+{
+    while (count--) {
+        const int images = 1 + draw(4), places = 1 + draw(5), start = draw(places);
+        const int stop = start + 1 + draw(places - start);
+        enum { DENSE, PADDED, BACKWARD, BROADCAST } kind = draw(4);
+        ptrdiff_t size, image_bytes, reach;
+        fa_batch batch;
+        int64_t *index;
+        double *table, *matrices;
+        float *expected = NULL;
+        char *block;
+        int i, run;
+        reset("a batch, its last row", 1 + draw(20), 1 + draw(20), 1 + draw(5), draw(2), draw(2),
+              draw(7));
+        draw_the_rest();
+        the.behind = 0;
+        index = take(INDEX, (size_t)places * sizeof(int64_t), the.place);
+        table = take(TABLE, (size_t)(places * FA_COLUMNS) * sizeof(double), the.place);
+        matrices = take(TRANSFORMS, (size_t)(places * 6) * sizeof(double), the.place);
+        for (i = 0; i < places; i++) {
+            set_matrix(draw(MATRICES));
+            if (draw(4) == 0) the.row[draw(FA_ZY + 1)] = ONE_OF(SPECIAL);
+            memcpy(table + i * FA_COLUMNS, the.row, sizeof the.row);
+            memcpy(matrices + i * 6, the.m, sizeof the.m);
+            index[i] = draw(images);
+        }
+        size = size_of_image();
+        image_bytes = size * (ptrdiff_t)size_of_value();
+        batch.stride = kind == BROADCAST ? 0 : image_bytes + (kind == PADDED ? 4 * draw(9) : 0);
+        reach = batch.stride * (images - 1);
+        block = take(SOURCE, (size_t)(reach + image_bytes), the.place);
+        fill(block, (reach + image_bytes) / (ptrdiff_t)size_of_value(), the.is_float, the.wild);
+        batch.images = block;
+        if (kind == BACKWARD) {
+            batch.images += reach;
+            batch.stride = -batch.stride;
+        }
+        batch.plan = &the.plan;
+        batch.is_float = the.is_float;
+        batch.count = images;
+        batch.index = index;
+        batch.table = table;
+        batch.matrices = draw(2) ? matrices : NULL;
+        batch.standardize = the.standardize;
+        cases++;
+        for (run = 0; run < runs(); run++) {
+            float *work;
+            batch.out = begin(run, places * size, &work, fa_work_values(&the.plan));
+            fa_run(&batch, start, stop, work);
+            if (run == 0) expected = batch.out;
+            else compare(batch.out + start * size, expected + start * size, (stop - start) * size);
+        }
+    }
+}
+
+/* The parts around a warp in Python, in the memory that _core.pyx gives them; and standardize. */
+static void sweep_parts(int count)
+{
+    while (count--) {
+        const int warps = draw(2);
+        ptrdiff_t size;
+        size_t bytes;
+        float *expected = NULL, *before = NULL, *out, *work, *target;
+        void *image;
+        int run;
+        reset("around a warp", ONE_OF(SIDES), 1 + draw(20), 1 + draw(5), draw(2), 1, 0);
+        draw_the_rest();
+        size = size_of_image();
+        bytes = (size_t)size * sizeof(float);
+        image = take(SOURCE, (size_t)size * size_of_value(), the.place);
+        fill(image, size, the.is_float, the.wild);
+        cases++;
+        for (run = 0; run < runs(); run++) {
+            out = begin(run, size, &work, 2 * size);
+            target = the.plan.channels_first ? work : out;
+            fa_before_warp(&the.plan, image, the.is_float, target, work + size);
+            if (run == 0) {
+                before = take(BEFORE, bytes, HEAP);
+                memcpy(before, work + size, bytes);
+            } else {
+                compare(work + size, before, size);
+            }
+            if (warps) {
+                memcpy(target, before, bytes);
+                fa_after_warp(&the.plan, the.row, the.standardize, target, out);
+            } else {
+                memcpy(out, before, bytes);
+                fa_standardize(&the.plan, out);
+            }
+            if (run == 0) expected = out;
+            else compare(out, expected, size);
+        }
+    }
+}
+
+static void pick(int height, int width, int padding, int row_count, int column_count, int pattern)
+{
+    const int place = draw(PLACES);
+    const ptrdiff_t stride = 3 * width + padding, bytes = stride * (height - 1) + 3 * width;
+    uint8_t *image = take(SOURCE, (size_t)bytes, place);
+    uint8_t *out = take(OUT, (size_t)(row_count * column_count * 3), place);
+    int32_t *rows = take(ROWS, (size_t)row_count * sizeof(int32_t), place);
+    int32_t *columns = take(COLUMNS, (size_t)column_count * sizeof(int32_t), place);
+    int i, j, k;
+    cases++;
+    reset("picks", height, width, 3, 0, 0, 0);
+    fill(image, bytes, 0, 0);
+    for (i = 0; i < row_count; i++) rows[i] = draw(2) && i > 0 ? rows[i - 1] : draw(height);
+    for (j = 0; j < column_count; j++)
+        switch (pattern) {
+        case 0: columns[j] = 0; break;
+        case 1: columns[j] = width - 1; break;
+        case 2: columns[j] = (int32_t)((2 * j + 1) * width / (2 * column_count)); break;
+        default: columns[j] = j ? columns[j - 1] + draw(width - columns[j - 1]) : draw(width);
+        }
+    fa_pick_pixels(image, stride, width, rows, row_count, columns, column_count, out);
+    for (i = 0; i < row_count; i++)
+        for (j = 0; j < column_count; j++)
+            for (k = 0; k < 3; k++)
+                if (out[(i * column_count + j) * 3 + k]
+                    != image[rows[i] * stride + columns[j] * 3 + k]) {
+                    fprintf(stderr, "picked another pixel: %d x %d of %d x %d at %d, %d\n", row_count,
+                            column_count, height, width, i, j);
+                    exit(1);
+                }
+}
+
+static void sweep_picks(void)
+{
+    int width, count, pattern;
+    for (width = 1; width <= 34; width++)
+        for (count = 0; count <= 20; count++)
+            for (pattern = 0; pattern < 4; pattern++) {
+                pick(1 + draw(4), width, 0, 1 + draw(5), count, pattern);
+                pick(1 + draw(4), width, draw(9), draw(4), count, pattern);
+            }
+}
+
+static void on_abort(int number)
+{
+    (void)number;
+    describe();
+}
+
+int main(void)
+{
+    signal(SIGABRT, on_abort);
+    open_arenas();
+    sweep_shapes();
+    sweep_matrices();
+    sweep_switches();
+    sweep_at_random(40000);
+    sweep_large();
+    sweep_samples();
+    sweep_batches(4000);
+    sweep_parts(4000);
+    sweep_picks();
+    printf("%ld cases, best variant %s\n", cases, VARIANTS[fa_best_simd()]);
+    return 0;
+}
