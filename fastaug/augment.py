@@ -12,7 +12,7 @@ import warnings
 import numpy as np
 
 from fastaug import _core
-from fastaug.functions import apply_elementwise, channel_map, is_elementwise
+from fastaug.functions import affine_map, apply_elementwise, channel_map, is_elementwise
 from fastaug.keras_backend import image_data_format
 from fastaug.params import ParameterSampler
 from fastaug.threads import Job
@@ -131,17 +131,19 @@ class Augmentation:
         self.shape = tuple(shape)
         border = border_name(generator.fill_mode)
         check_order(generator.interpolation_order)
-        order = generator.interpolation_order
+        order, cval = generator.interpolation_order, generator.cval
 
         # What has to be called for each image, with pieces of a batch, or not at all.
         self.function = generator.preprocessing_function or None
-        self._elementwise = None
+        self._elementwise = affine = None
         self._default_layout = image_data_format()
         mapped = channel_map(self.function, channels, data_format)
         if mapped is not None:
             self.function = None
         elif is_elementwise(self.function):
             self._elementwise, self.function = self.function, None
+            if order <= 1 and (border not in ("constant", "grid-constant") or 0 <= cval <= 255):
+                affine = affine_map(self._elementwise, channels)
 
         # Statistics with one value for each channel go into the core; whatever else a user may
         # have set is left to NumPy, after it.
@@ -171,26 +173,24 @@ class Augmentation:
                 generator.zca_whitening,
             )
         )
-        self.plan = _core.Plan(
-            self.height,
-            self.width,
-            channels,
-            channels_first=channels_first,
-            order=min(order, 1),
-            border=border,
-            cval=generator.cval,
-            rescale=generator.rescale or None,
-            sample_center=bool(generator.samplewise_center),
-            sample_std=bool(generator.samplewise_std_normalization),
-            feature_mean=core_mean,
-            feature_scale=None if core_std is None else 1 / (core_std + np.float32(1e-6)),
-            function_scale=None if mapped is None else mapped.scale,
-            function_offset=None if mapped is None else mapped.offset,
-            function_reverses=mapped is not None and mapped.reverses,
-            warp=choose(
-                generator.warp, order, border, generator.cval, (self.height, self.width, channels)
+        size = self.height, self.width, channels
+        settings = {
+            "channels_first": channels_first,
+            "order": min(order, 1),
+            "border": border,
+            "cval": cval,
+            "rescale": generator.rescale or None,
+            "sample_center": bool(generator.samplewise_center),
+            "sample_std": bool(generator.samplewise_std_normalization),
+            "feature_mean": core_mean,
+            "feature_scale": None if core_std is None else 1 / (core_std + np.float32(1e-6)),
+            "warp": choose(
+                generator.warp, order, border, cval, (self.height, self.width, channels)
             ),
-        )
+        }
+        self.plan = _core.Plan(*size, **settings, **_map_settings(mapped))
+        # for images of 8 bits
+        self._affine_plan = affine and _core.Plan(*size, **settings, **_map_settings(affine))
 
     def is_of(self, generator):
         """Whether this is what a generator does as it is now set."""
@@ -229,10 +229,12 @@ class Augmentation:
         """
         count = len(index)
         errors: dict[int, Exception] = {}
-        function = self._elementwise if standardize else None
-        in_core = source.array is not None and self.plan.warp is None
+        plan, function = self.plan, self._elementwise if standardize else None
+        if function is not None and self._affine_plan is not None and source.dtype == np.uint8:
+            plan, function = self._affine_plan, None
+        in_core = source.array is not None and plan.warp is None
         if in_core and function is None and not (standardize and self._rest):
-            return _core.Batch(self.plan, source.array, index, table, out, standardize), errors
+            return _core.Batch(plan, source.array, index, table, out, standardize), errors
         if source.slice_length is None:
             slices = max(1, min(2 * workers, count, out.size // _SLICE_VALUES))
             slices = min(count, max(slices, out.size // _LARGEST_SLICE_VALUES)) or 1
@@ -245,7 +247,7 @@ class Augmentation:
                 reading = source.open(index[start:stop])
                 calls.append(
                     _Slice(
-                        self.plan,
+                        plan,
                         reading,
                         table[start:stop],
                         out[start:stop],
@@ -326,6 +328,17 @@ class _Slice:
 
     def cancel(self):
         self._reading.cancel()
+
+
+def _map_settings(mapped):
+    """Returns a `ChannelMap`, or None, as arguments of a plan."""
+    if mapped is None:
+        return {}
+    return {
+        "function_scale": mapped.scale,
+        "function_offset": mapped.offset,
+        "function_reverses": mapped.reverses,
+    }
 
 
 def _per_channel(values, channels, channels_first):

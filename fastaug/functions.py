@@ -1,8 +1,9 @@
 """Preprocessing functions that need no Python call for each image.
 
 Two kinds: those that a user declares elementwise, which are called with long pieces of a batch, in
-the threads that make it; and Keras's own `preprocess_input`, whose arithmetic the core does. What
-is neither is called for each image, in the thread that asks for the batch.
+the threads that make it, unless they turn out to be a factor and an addend; and Keras's own
+`preprocess_input`. Factors and addends are the core's work. What is neither is called for each
+image, in the thread that asks for the batch.
 """
 
 import functools
@@ -24,7 +25,9 @@ _KERAS_APPLICATIONS = "keras.src.applications."
 def elementwise(function):
     """Declares that a `preprocessing_function` works on each value by itself.
 
-    Such a function is not called for each image: it gets pieces of a batch, in any thread.
+    Such a function is not called for each image: it gets pieces of a batch, in any thread. One that
+    takes all values from 0 to 255 by the same factor and addend, as is found out by asking it for
+    many of them, is not called at all for images of 8 bits: the core does the same arithmetic.
 
         @fastaug.elementwise
         def scale(x):
@@ -32,9 +35,9 @@ def elementwise(function):
 
     Args:
         function: Takes a one-dimensional float32 array of any length, which it may change, and
-            returns an array of that length. What becomes of a value must not depend on its place,
-            on other values, or on random numbers; so none that subtracts one value for each
-            channel.
+            returns an array of that length. What becomes of a value must always be the same, and
+            must not depend on its place or on other values; so none that subtracts one value for
+            each channel.
 
     Returns:
         The function, marked; or, if it cannot be marked, one that calls it.
@@ -88,7 +91,7 @@ def _name(function):
 
 
 class ChannelMap(NamedTuple):
-    """What Keras's `preprocess_input` does: a factor and an addend for each channel.
+    """A factor and an addend for each channel.
 
     Attributes:
         scale: Factor of each channel of the result.
@@ -99,6 +102,34 @@ class ChannelMap(NamedTuple):
     scale: np.ndarray
     offset: np.ndarray
     reverses: bool
+
+
+# Values from 0 to 255 that an elementwise function is asked for: whole ones and many between.
+_ASKED = np.linspace(0, 255, 255 * 64 + 1, dtype=np.float32)
+
+# How close it has to be, in units of the range of its results: float32 rounds on the way.
+_CLOSE = 2e-6
+
+
+def affine_map(function, channels):
+    """Returns what an elementwise function does to values from 0 to 255, or None.
+
+    Args:
+        function: A function that was declared elementwise.
+        channels: Number of channels, for the result.
+    """
+    try:
+        values = np.asarray(function(_ASKED.copy()))
+    except Exception:  # it will raise where it is called for the images
+        return None
+    if values.shape != _ASKED.shape or values.dtype.kind != "f":
+        return None
+    values = values.astype(np.float64)
+    offset = values[0]
+    scale = (values[-1] - offset) / 255
+    if not np.all(np.abs(scale * _ASKED + offset - values) <= _CLOSE * np.ptp(values)):  # or NaN
+        return None
+    return ChannelMap(np.full(channels, scale), np.full(channels, offset), False)
 
 
 def channel_map(function, channels, data_format):

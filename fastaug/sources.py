@@ -1,6 +1,6 @@
 """Where images come from: arrays and files, as an index. No pixels of its own.
 
-A source has `shape`, the shape of one image, `len`, `array`, an array of all images that the core
+A source has `shape` and `dtype` of one image, `len`, `array`, an array of all images that the core
 can read where it lies, or None, `slice_length`, how many images to ask for at a time (None: any
 number), `open(index)`, which begins to read some images, and `image(position, dtype)`, which reads
 one. What `open` returns has
@@ -29,7 +29,7 @@ class ArraySource:
 
     def __init__(self, images):
         self.images = images
-        self.shape = images.shape[1:]
+        self.shape, self.dtype = images.shape[1:], images.dtype
         contiguous = np.empty((1, *self.shape), dtype=images.dtype).strides[1:]
         direct = (
             images.dtype in (np.uint8, np.float32)  # in native byte order
@@ -101,6 +101,7 @@ class FileSource:
     def __init__(self, filepaths, target, data_format, pool, workers, batch_size, timeout):
         self.filepaths = filepaths
         self.target = target
+        self.dtype = target.dtype
         height, width, channels = target.shape
         last = data_format == "channels_last"
         self.shape = (height, width, channels) if last else (channels, height, width)

@@ -538,7 +538,7 @@ static void pick(int height, int width, int padding, int row_count, int column_c
     uint8_t *out = take(OUT, (size_t)(row_count * column_count * 3), place);
     int32_t *rows = take(ROWS, (size_t)row_count * sizeof(int32_t), place);
     int32_t *columns = take(COLUMNS, (size_t)column_count * sizeof(int32_t), place);
-    int i, j, k;
+    int i, j, k, variant;
     cases++;
     reset("picks", height, width, 3, 0, 0, 0);
     fill(image, bytes, 0, 0);
@@ -550,16 +550,20 @@ static void pick(int height, int width, int padding, int row_count, int column_c
         case 2: columns[j] = (int32_t)((2 * j + 1) * width / (2 * column_count)); break;
         default: columns[j] = j ? columns[j - 1] + draw(width - columns[j - 1]) : draw(width);
         }
-    fa_pick_pixels(image, stride, width, rows, row_count, columns, column_count, out);
-    for (i = 0; i < row_count; i++)
-        for (j = 0; j < column_count; j++)
-            for (k = 0; k < 3; k++)
-                if (out[(i * column_count + j) * 3 + k]
-                    != image[rows[i] * stride + columns[j] * 3 + k]) {
-                    fprintf(stderr, "picked another pixel: %d x %d of %d x %d at %d, %d\n", row_count,
-                            column_count, height, width, i, j);
-                    exit(1);
-                }
+    for (variant = 0; variant <= fa_best_simd(); variant++) {
+        fa_simd = variant;
+        memset(out, 7 * variant, (size_t)(row_count * column_count * 3));
+        fa_pick_pixels(image, stride, width, rows, row_count, columns, column_count, out);
+        for (i = 0; i < row_count; i++)
+            for (j = 0; j < column_count; j++)
+                for (k = 0; k < 3; k++)
+                    if (out[(i * column_count + j) * 3 + k]
+                        != image[rows[i] * stride + columns[j] * 3 + k]) {
+                        fprintf(stderr, "%s picked another pixel: %d x %d of %d x %d at %d, %d\n",
+                                VARIANTS[variant], row_count, column_count, height, width, i, j);
+                        exit(1);
+                    }
+    }
 }
 
 static void sweep_picks(void)
@@ -571,6 +575,8 @@ static void sweep_picks(void)
                 pick(1 + draw(4), width, 0, 1 + draw(5), count, pattern);
                 pick(1 + draw(4), width, draw(9), draw(4), count, pattern);
             }
+    for (count = 100; count <= 1500; count += 7)
+        pick(1 + draw(4), 1 + draw(1500), draw(9), 1 + draw(5), count, draw(4));
 }
 
 static void on_abort(int number)

@@ -169,10 +169,16 @@ def halve(x):
     return x * 2
 
 
+def soften(x):
+    x = np.sqrt(np.abs(x) + 1)
+    x -= 0.5
+    return x * 2
+
+
 @AHEAD
 @each_setting
 def test_elementwise(name, options):
-    compare(scenario_of(fastaug.elementwise(halve), SETTINGS[name]), options)
+    compare(scenario_of(fastaug.elementwise(soften), SETTINGS[name]), options)
 
 
 @pytest.mark.parametrize("result", ["float64", "float16", "int32", "uint8", "bool"])
@@ -212,16 +218,66 @@ def test_elementwise_is_called_with_pieces_in_the_threads():
     @fastaug.elementwise
     def function(x):
         seen.append((threading.current_thread().name, x.shape, x.dtype))
-        return x
+        return np.abs(x - 9)
 
     generator = fastaug.ImageDataGenerator(preprocessing_function=function, workers=2, prefetch=0)
     x = images(n=32, height=60, width=60)
     with generator.flow(x, shuffle=False) as flow:
-        np.testing.assert_array_equal(next(flow), x)
+        seen.clear()
+        np.testing.assert_array_equal(next(flow), np.abs(x - np.float32(9)))
     assert len(seen) < 16
     assert sum(shape[0] for _, shape, _ in seen) == x.size
     assert {(len(shape), dtype) for _, shape, dtype in seen} == {(1, np.dtype("float32"))}
     assert all(name.startswith("fastaug") for name, *_ in seen)
+
+
+@each_setting
+@pytest.mark.parametrize(
+    "function",
+    [halve, lambda x: x * 0 + 7, lambda x: np.float64(3) * x, np.negative],
+    ids=["halve", "constant", "triple", "negative"],
+)
+def test_a_factor_and_an_addend_are_found_out(name, function):
+    scenario = scenario_of(fastaug.elementwise(functools.partial(function)), SETTINGS[name])
+    compare(scenario)
+
+
+def calls_for_images(function, x, **settings):
+    """How often a flow calls an elementwise function once it is made."""
+    calls = []
+
+    @fastaug.elementwise
+    def counted(values):
+        calls.append(len(values))
+        return function(values)
+
+    generator = fastaug.ImageDataGenerator(
+        preprocessing_function=counted, workers=0, rotation_range=30, **settings
+    )
+    flow = generator.flow(x, shuffle=False, seed=1)
+    calls.clear()
+    next(flow)
+    return len(calls)
+
+
+def test_which_functions_are_called():
+    x = images()
+    assert calls_for_images(halve, x) == 0
+    assert calls_for_images(halve, x, fill_mode="constant", cval=255) == 0
+    assert calls_for_images(halve, x, interpolation_order=0) == 0
+    # values may lie outside 0..255
+    assert calls_for_images(halve, x, interpolation_order=3) == 1
+    assert calls_for_images(halve, x, fill_mode="constant", cval=255.1) == 1
+    assert calls_for_images(halve, x, fill_mode="constant", cval=float("nan")) == 1
+    assert calls_for_images(halve, x.astype("float32")) == 1
+    assert calls_for_images(halve, x.astype("int16")) == 1
+    # no factor and addend
+    assert calls_for_images(np.sqrt, x) == 1
+    assert calls_for_images(np.round, x) == 1
+    assert calls_for_images(lambda values: np.clip(values, 1, None), x) == 1
+    assert calls_for_images(lambda values: np.where(values > 254.9, np.nan, values), x) == 1
+    assert calls_for_images(lambda values: values * np.float32(1e-6) - 1000, x) == 1
+    assert calls_for_images(lambda values: values + 1e-3 * (values > 17.02), x) == 1
 
 
 @AHEAD
@@ -256,7 +312,7 @@ def test_elementwise_of_whole_numbers_cannot_be_standardized():
             next(flow)
 
 
-@pytest.mark.parametrize("function", [halve, keras.applications.resnet.preprocess_input])
+@pytest.mark.parametrize("function", [soften, halve, keras.applications.resnet.preprocess_input])
 @pytest.mark.parametrize("extra", [{}, {"decoder": "threads"}], ids=str)
 def test_files(tmp_path, function, extra):
     root = trees.plain_tree(tmp_path)
