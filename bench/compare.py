@@ -304,7 +304,8 @@ class Comparison:
 
     def _make_folders(self):
         """Makes the folders of the files to write, before minutes of work rather than after."""
-        for path in (self.args.png, self.args.json, self.args.out / "any.json"):
+        out = [self.args.out / "any.json"] if self.args.studies else []
+        for path in (self.args.png, self.args.json, *out):
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 if path.is_dir():

@@ -491,12 +491,8 @@ class FastaugElementwise(FastaugEveryCore):
         return {**job.case.settings, FUNCTION: elementwise(function)}
 
 
-class FastaugElementwiseFiles(FromFolder, FastaugElementwise):
+class FastaugElementwiseFiles(FastaugElementwise, FastaugEveryCoreFiles):
     """The same over files."""
-
-    @property
-    def uses(self):
-        return self._processes()
 
 
 class FastaugThreadsFiles(FromFolder, FastaugEveryCore):

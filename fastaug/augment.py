@@ -184,9 +184,7 @@ class Augmentation:
             "sample_std": bool(generator.samplewise_std_normalization),
             "feature_mean": core_mean,
             "feature_scale": None if core_std is None else 1 / (core_std + np.float32(1e-6)),
-            "warp": choose(
-                generator.warp, order, border, cval, (self.height, self.width, channels)
-            ),
+            "warp": choose(generator.warp, order, border, cval, size),
         }
         self.plan = _core.Plan(*size, **settings, **_map_settings(mapped))
         # for images of 8 bits
