@@ -105,7 +105,7 @@ cdef extern from "_tasks.h" nogil:
         fa_task *first
 
     ptrdiff_t fa_claim_size(const fa_batch *batch)
-    void fa_put(fa_queue *queue, fa_task *task)
+    ptrdiff_t fa_put(fa_queue *queue, fa_task *task)
     void fa_cancel(fa_queue *queue, fa_task *task)
     fa_task *fa_take_ended(fa_queue *queue)
     fa_task *fa_drop_first(fa_queue *queue, bint *more)
@@ -420,18 +420,15 @@ cdef class Batch:
 
     def put_into(self, TaskQueue queue not None):
         """Hands itself to the threads of a queue; returns how many of them can have a part."""
-        cdef Py_ssize_t claim
         if self._queue is not None:
             raise ValueError("This batch is in a queue")
         if not self.task.count:
             return 0
-        claim = fa_claim_size(&self.c)
         self._queue = queue
         PyThread_acquire_lock(self.task.done, WAIT_LOCK)
         Py_INCREF(self)
         self.task.object = <void *>self
-        fa_put(&queue.c, &self.task)
-        return (self.task.count + claim - 1) // claim
+        return fa_put(&queue.c, &self.task)
 
     def cancel(self):
         """Lets the images that have not begun come to nothing."""

@@ -67,18 +67,28 @@ static void fa_unlink(fa_queue *queue, fa_task *task)
 static void fa_end_some(fa_queue *queue, fa_task *task, ptrdiff_t count)
 {
     task->ended += count;
-    if (task->ended < task->count || !count) return;
+    if (task->ended < task->count) return;
     task->next = queue->ended;
     queue->ended = task;
     PyThread_release_lock(task->done);
 }
 
+/* Takes a batch out of the queue: it ends with those of its images that are claimed. */
+static void fa_end_unclaimed(fa_queue *queue, fa_task *task)
+{
+    const ptrdiff_t left = task->count - task->claimed;
+    if (!left) return; /* it is not in the queue */
+    fa_unlink(queue, task);
+    task->claimed = task->count;
+    fa_end_some(queue, task, left);
+}
+
 /* ---- for those who have work -------------------------------------------------------------------- */
 
-/* Puts a task at the end and wakes as many threads as can have a part of it. */
-static void fa_put(fa_queue *queue, fa_task *task)
+/* Puts a task at the end and wakes as many threads as can have a part of it, which it returns. */
+static ptrdiff_t fa_put(fa_queue *queue, fa_task *task)
 {
-    ptrdiff_t parts = 1;
+    ptrdiff_t parts = 1, left;
     fa_sleeper *woken = NULL, *sleeper;
     if (task->batch) {
         const ptrdiff_t claim = fa_claim_size(task->batch);
@@ -89,7 +99,7 @@ static void fa_put(fa_queue *queue, fa_task *task)
     if (queue->last) queue->last->next = task;
     else queue->first = task;
     queue->last = task;
-    while (parts-- > 0 && (sleeper = queue->sleepers) != NULL) {
+    for (left = parts; left > 0 && (sleeper = queue->sleepers) != NULL; left--) {
         queue->sleepers = sleeper->next;
         sleeper->next = woken;
         woken = sleeper;
@@ -99,19 +109,14 @@ static void fa_put(fa_queue *queue, fa_task *task)
         PyThread_release_lock(sleeper->wakes);
     }
     PyThread_release_lock(queue->lock);
+    return parts;
 }
 
 /* Lets the images of a batch that no thread has claimed come to nothing. */
 static void fa_cancel(fa_queue *queue, fa_task *task)
 {
-    ptrdiff_t left;
     PyThread_acquire_lock(queue->lock, WAIT_LOCK);
-    left = task->count - task->claimed;
-    if (left) {
-        fa_unlink(queue, task);
-        task->claimed = task->count;
-        fa_end_some(queue, task, left);
-    }
+    fa_end_unclaimed(queue, task);
     PyThread_release_lock(queue->lock);
 }
 
@@ -134,14 +139,11 @@ static fa_task *fa_drop_first(fa_queue *queue, int *more)
     PyThread_acquire_lock(queue->lock, WAIT_LOCK);
     task = queue->first;
     *more = task != NULL;
-    if (task) {
+    if (task && task->batch) {
+        fa_end_unclaimed(queue, task);
+        task = NULL;
+    } else if (task) {
         fa_unlink(queue, task);
-        if (task->batch) {
-            const ptrdiff_t left = task->count - task->claimed;
-            task->claimed = task->count;
-            fa_end_some(queue, task, left);
-            task = NULL;
-        }
     }
     PyThread_release_lock(queue->lock);
     return task;
