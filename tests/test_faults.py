@@ -60,15 +60,26 @@ def fingerprint(batch):
 def take(iterator, count=None):
     return [fingerprint(next(iterator)) for _ in range(len(iterator) if count is None else count)]
 
-def decoders():
+def children(word):
+    # those that have it in their command line; one that is ending has none
     found = []
     for process in psutil.Process().children(recursive=True):
         try:
-            if "fastaug.processes" in " ".join(process.cmdline()):
+            if word in " ".join(process.cmdline()):
                 found.append(process)
         except psutil.Error:
             pass
     return found
+
+def decoders():
+    return children("fastaug.processes")
+
+def kill(processes):
+    for process in processes:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            pass
 
 def memory():
     # slots that this process holds
@@ -296,7 +307,7 @@ iterator = flow()
 first = fingerprint(next(iterator))
 stop = threading.Event()
 kills = 0
-def kill():
+def kill_some():
     global kills
     chance = random.Random(5)
     while not stop.wait({pause}):
@@ -307,7 +318,7 @@ def kill():
                 kills += 1
             except psutil.NoSuchProcess:
                 pass
-killer = threading.Thread(target=kill, daemon=True)
+killer = threading.Thread(target=kill_some, daemon=True)
 killer.start()
 start = time.monotonic()
 batches = [first] + take(iterator, 14)
@@ -342,8 +353,7 @@ def test_idle_workers_killed_between_batches(start, tree):
         batches = []
         for _ in range(12):
             batches += take(iterator, 1)
-            for process in decoders():
-                process.kill()
+            kill(decoders())
         report(right=batches == calm)
         """,
         tree,
@@ -367,9 +377,7 @@ def test_death_in_a_user_s_pool(start, slow_tree, kind):
             pool = {make}
             iterator = flow(pool=pool, timeout=2)
             next(iterator)
-            for process in psutil.Process().children():
-                if "spawn_main" in " ".join(process.cmdline()):
-                    process.kill()
+            kill(children("spawn_main"))
             start = time.monotonic()
             try:
                 take(iterator, 13)
@@ -378,9 +386,7 @@ def test_death_in_a_user_s_pool(start, slow_tree, kind):
                 error = [type(caught).__name__, str(caught)]
             report(error=error, seconds=time.monotonic() - start)
             iterator.close()
-            for process in psutil.Process().children():
-                if "spawn_main" in " ".join(process.cmdline()):
-                    process.kill()  # a Pool cannot always be terminated after such a death
+            kill(children("spawn_main"))  # a Pool cannot always be terminated after such a death
             os._exit(0)
         """,
         slow_tree,
