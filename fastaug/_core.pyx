@@ -56,6 +56,7 @@ cdef extern from "_pixels.h" nogil:
         const int64_t *index
         const double *table
         const double *matrices
+        ptrdiff_t places
         bint standardize
         float *out
 
@@ -68,9 +69,11 @@ cdef extern from "_pixels.h" nogil:
     void fa_after_warp(const fa_plan *plan, const double *row, bint standardize, float *image,
                        float *out)
     void fa_process(const fa_plan *plan, const void *image, bint is_float, ptrdiff_t behind,
-                    const double *row, const double *m, bint standardize, float *work, float *out)
+                    size_t next, const double *row, const double *m, bint standardize, float *work,
+                    float *out)
     ptrdiff_t fa_work_values(const fa_plan *plan)
-    void fa_run(const fa_batch *batch, ptrdiff_t start, ptrdiff_t stop, float *work)
+    void fa_run(const fa_batch *batch, ptrdiff_t start, ptrdiff_t stop, ptrdiff_t threads,
+                float *work)
     void fa_standardize(const fa_plan *plan, float *x)
     void fa_pick_pixels(const uint8_t *image, ptrdiff_t stride, ptrdiff_t width,
                         const int32_t *rows, ptrdiff_t row_count, const int32_t *columns,
@@ -267,11 +270,12 @@ def augment(Plan plan not None, cnp.ndarray images not None, const int64_t[::1] 
     batch.index = &index[0]
     batch.table = &table[0, 0]
     batch.matrices = &matrices[0, 0, 0] if matrices is not None else NULL
+    batch.places = stop
     _check_index(&batch, start, stop)
     if plan.warp is None:
         work_array = np.empty(fa_work_values(&plan.c), dtype=np.float32)
         with nogil:
-            fa_run(&batch, start, stop, <float *>cnp.PyArray_DATA(<cnp.ndarray>work_array))
+            fa_run(&batch, start, stop, 1, <float *>cnp.PyArray_DATA(<cnp.ndarray>work_array))
         return
     # Python code may keep what it is shown of this, so it is an array that lives as long.
     work_array = np.empty((2, plan.c.height, plan.c.width, plan.c.channels), dtype=np.float32)
@@ -298,7 +302,7 @@ cdef int _process_with(Plan plan, const void *image, bint is_float, const double
     cdef double rows, columns
     if not fa_has_geometry(row):
         with nogil:
-            fa_process(c, image, is_float, 0, row, m, standardize, work, out)
+            fa_process(c, image, is_float, 0, 0, row, m, standardize, work, out)
         return 0
     with nogil:
         # target is free until the warp: it holds the image in its own type, channels last
@@ -393,6 +397,7 @@ cdef class Batch:
         self.c.index = <const int64_t *>cnp.PyArray_DATA(index)
         self.c.table = <const double *>cnp.PyArray_DATA(table)
         self.c.matrices = NULL
+        self.c.places = out.shape[0]
         _check_index(&self.c, 0, out.shape[0])
         self.task.count = out.shape[0]
         self.task.batch = &self.c
@@ -414,7 +419,7 @@ cdef class Batch:
         while start < self.task.count:
             stop = min(start + claim, self.task.count)
             with nogil:
-                fa_run(&self.c, start, stop, <float *>cnp.PyArray_DATA(work))
+                fa_run(&self.c, start, stop, 1, <float *>cnp.PyArray_DATA(work))
             PyErr_CheckSignals()
             start = stop
 

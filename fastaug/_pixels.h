@@ -172,13 +172,15 @@ static void fa_inside(double start, double step, double limit, ptrdiff_t *from, 
     *to = b > a ? b : a;
 }
 
+#define FA_LINE 64  /* bytes in a line of the cache, at least */
+
 /* Fetches an image that is read in no order that the processor would guess. */
 FA_INLINE void fa_fetch(const void *image, size_t bytes)
 {
 #if defined(__GNUC__)
     const char *p = image;
     size_t i;
-    for (i = 0; i < bytes; i += 64) __builtin_prefetch(p + i, 0, 2);
+    for (i = 0; i < bytes; i += FA_LINE) __builtin_prefetch(p + i, 0, 2);
 #else
     (void)image;
     (void)bytes;
@@ -288,25 +290,25 @@ FA_INLINE int fa_is_near(const fa_plan *plan, const double *start, const double 
         && plan->height < far && plan->width < far;
 }
 
-#define FA_BLOCK 8
+#define FA_BLOCK 16
 
 /* Along one axis, the coordinate of each pixel of a block is a whole number, the same for all, and a
- * rest that float32 holds to 2**-20, which moves a value of 0..255 by less than 0.001. */
+ * rest below 32 that float32 holds to 2**-20, as it does the way along the block: they move a value of
+ * 0..255 by less than 0.001. */
 typedef struct {
     double start, step;
-    float along[FA_BLOCK];  /* from the first pixel of a block to each of them, at most 14 */
-    double back;            /* to the pixel with the smallest coordinate */
-    double last;            /* n - 1 */
-    double top;             /* the upper or left of two pixels is at most this one */
+    double back, on;  /* from the first pixel of a block to the smallest and the largest coordinate */
+    double last;      /* n - 1 */
+    double top;       /* the upper or left of two pixels is at most this one */
 } fa_axis;
 
 FA_INLINE void fa_set_axis(fa_axis *axis, double start, double step, ptrdiff_t n)
 {
-    int k;
+    const double end = step * (FA_BLOCK - 1);
     axis->start = start;
     axis->step = step;
-    for (k = 0; k < FA_BLOCK; k++) axis->along[k] = (float)step * (float)k;
-    axis->back = step < 0 ? step * (FA_BLOCK - 1) : 0;
+    axis->back = end < 0 ? end : 0;
+    axis->on = end < 0 ? 0 : end;
     axis->last = (double)(n - 1);
     axis->top = n == 1 ? 0 : (double)(n - 2);
 }
@@ -321,7 +323,7 @@ FA_INLINE int32_t fa_split_block(const fa_axis *axis, double column, int32_t *FA
     const int32_t top = (int32_t)(axis->top - whole);
     int k;
     for (k = 0; k < FA_BLOCK; k++) {
-        float v = rest + axis->along[k];
+        float v = rest + (float)(axis->step * (double)k);
         int32_t i;
         v = v > low ? v : low;
         v = v < high ? v : high;
@@ -335,8 +337,8 @@ FA_INLINE int32_t fa_split_block(const fa_axis *axis, double column, int32_t *FA
 
 #include "_simd.h"
 
-/* fa_locate for order 1 where fa_is_near, with anything outside taken to the edge: eight pixels at a
- * time in float32. */
+/* fa_locate for order 1 where fa_is_near, with anything outside taken to the edge: a block at a time in
+ * float32. */
 static void fa_locate_near(const fa_plan *plan, const double *start, const double *m,
                            ptrdiff_t first, ptrdiff_t count, fa_samples *s)
 {
@@ -424,6 +426,8 @@ typedef struct {
     int extrema;               /* whether low and high are wanted */
     float low[FA_LANES], high[FA_LANES];
     ptrdiff_t waiting;         /* rows that are done and have not been handed on */
+    uintptr_t next;            /* where the image lies that comes after this one, or 0 */
+    ptrdiff_t next_row;        /* bytes in a row of it */
 } fa_row_sink;
 
 #define FA_ROWS_VALUES 2048  /* values that are worth a pass of their own */
@@ -758,6 +762,11 @@ static void fa_row_done(fa_row_sink *sink, const fa_plan *plan, ptrdiff_t row, i
     const ptrdiff_t row_size = plan->width * plan->channels;
     ptrdiff_t size, first;
     float *lines;
+    if (sink->next) { /* as many rows of it are in the cache as are done of this one */
+        const uintptr_t end = sink->next + (uintptr_t)sink->next_row;
+        for (; sink->next < end; sink->next += FA_LINE) fa_fetch_line(sink->next);
+        sink->next = end;
+    }
     if (!sink->extrema && !sink->normalize) return;
     size = ++sink->waiting * row_size;
     if (size < FA_ROWS_VALUES && row + 1 < plan->height) return;
@@ -803,6 +812,7 @@ static void fa_open_sink(const fa_plan *plan, const double *row, int standardize
     sink->normalize = standardize && !shifts && !plan->sample_center && !plan->sample_std
         && (plan->rescales || plan->function_scale || fa_has_feature(plan));
     sink->waiting = 0;
+    sink->next = 0;
     sink->extrema = shifts;
     for (k = 0; k < FA_LANES; k++) {
         sink->low[k] = INFINITY;
@@ -839,17 +849,19 @@ static void fa_finish(const fa_plan *plan, const double *row, int standardize,
                               plan->feature_mean, plan->feature_scale);
 }
 
-/* behind: values that may be read behind the image. work: two images of float32, used where
- * channels_first. */
+/* behind: values that may be read behind the image. next: where the image lies that this thread may
+ * get next, or 0. work: fa_work_values. */
 static void fa_process(const fa_plan *plan, const void *image, int is_float, ptrdiff_t behind,
-                       const double *row, const double *m, int standardize, float *work,
-                       float *out)
+                       uintptr_t next, const double *row, const double *m, int standardize,
+                       float *work, float *out)
 {
     const ptrdiff_t pixels = plan->height * plan->width;
     float *target = plan->channels_first ? work : out;
     float *turned = plan->channels_first ? work + pixels * plan->channels : NULL;
     fa_row_sink sink;
     fa_open_sink(plan, row, standardize, &sink);
+    sink.next = next;
+    sink.next_row = plan->width * plan->channels * (ptrdiff_t)(is_float ? sizeof(float) : 1);
     fa_place(plan, image, is_float, behind, row, fa_has_geometry(row) ? m : NULL, turned, &sink,
              target);
     fa_finish(plan, row, standardize, &sink, target);
@@ -871,12 +883,14 @@ typedef struct {
     const int64_t *index;     /* of an image for each place in the batch */
     const double *table;      /* FA_COLUMNS parameters for each place */
     const double *matrices;   /* 2 x 3 for each place, or NULL: those of the parameters */
+    ptrdiff_t places;
     int standardize;
     float *out;
 } fa_batch;
 
-/* Some places of a batch. work: fa_work_values. */
-static void fa_run(const fa_batch *batch, ptrdiff_t start, ptrdiff_t stop, float *work)
+/* Some places of a batch. threads: how many work on it, each on as many places. work: fa_work_values. */
+static void fa_run(const fa_batch *batch, ptrdiff_t start, ptrdiff_t stop, ptrdiff_t threads,
+                   float *work)
 {
     const fa_plan *plan = batch->plan;
     const ptrdiff_t size = plan->height * plan->width * plan->channels;
@@ -887,12 +901,16 @@ static void fa_run(const fa_batch *batch, ptrdiff_t start, ptrdiff_t stop, float
     for (i = start; i < stop; i++) {
         const ptrdiff_t place = (ptrdiff_t)batch->index[i];
         const double *row = batch->table + i * FA_COLUMNS;
+        const ptrdiff_t after = i + 1 < stop ? i + 1 : stop + (threads - 1) * (stop - start);
+        uintptr_t next = 0;
         double matrix[6];
         const double *m = matrix;
         if (batch->matrices) m = batch->matrices + i * 6;
         else fa_matrix(row, plan->height, plan->width, matrix);
+        if (after < batch->places)
+            next = (uintptr_t)(batch->images + (ptrdiff_t)batch->index[after] * batch->stride);
         fa_process(plan, batch->images + place * batch->stride, batch->is_float,
-                   place + 1 < batch->count ? behind : 0, row, m, batch->standardize, work,
+                   place + 1 < batch->count ? behind : 0, next, row, m, batch->standardize, work,
                    batch->out + i * size);
     }
 }
@@ -902,7 +920,7 @@ static void fa_before_warp(const fa_plan *plan, const void *image, int is_float,
                            float *out)
 {
     const double upright[FA_COLUMNS] = {0};
-    fa_row_sink nothing = {0, 0, {0}, {0}, 0};
+    fa_row_sink nothing = {0, 0, {0}, {0}, 0, 0, 0};
     fa_place(plan, image, is_float, 0, upright, NULL, work, &nothing, out);
 }
 

@@ -50,6 +50,18 @@ FA_TARGET_AVX2 static int fa_extrema_avx2(const float *FA_RESTRICT x, ptrdiff_t 
     return _mm256_movemask_ps(odd) != 0;
 }
 
+/* Four steps along an axis, from the kth on. */
+FA_INLINE FA_TARGET_AVX2 __m128 fa_steps(double step, double k)
+{
+    const __m256d columns = _mm256_setr_pd(k, k + 1, k + 2, k + 3);
+    return _mm256_cvtpd_ps(_mm256_mul_pd(_mm256_set1_pd(step), columns));
+}
+
+FA_INLINE FA_TARGET_AVX2 __m256 fa_eight_steps(double step, double k)
+{
+    return _mm256_insertf128_ps(_mm256_castps128_ps256(fa_steps(step, k)), fa_steps(step, k + 4), 1);
+}
+
 /* What fa_locate_near does with each block. */
 FA_TARGET_AVX2 static void fa_locate_near_avx2(const fa_axis *row, const fa_axis *column,
                                                int32_t stride, int32_t step, ptrdiff_t count,
@@ -59,48 +71,69 @@ FA_TARGET_AVX2 static void fa_locate_near_avx2(const fa_axis *row, const fa_axis
     const __m128d start = _mm_setr_pd(row->start, column->start);
     const __m128d along = _mm_setr_pd(row->step, column->step);
     const __m128d back = _mm_setr_pd(row->back, column->back);
+    const __m128d on = _mm_setr_pd(row->on, column->on);
     const __m128d last = _mm_setr_pd(row->last, column->last);
     const __m128d top = _mm_setr_pd(row->top, column->top);
-    /* computed again: to load eight values that were just stored one by one takes long */
-    const __m256 pixels = _mm256_setr_ps(0, 1, 2, 3, 4, 5, 6, 7);
-    const __m256 r_along = _mm256_mul_ps(_mm256_set1_ps((float)row->step), pixels);
-    const __m256 c_along = _mm256_mul_ps(_mm256_set1_ps((float)column->step), pixels);
+    /* within these a block lies in the image, though float32 rounds its coordinates */
+    const __m128d least = _mm_set1_pd(0.001), most = _mm_sub_pd(last, least);
+    const __m256 r_along = fa_eight_steps(row->step, 0), r_on = fa_eight_steps(row->step, 8);
+    const __m256 c_along = fa_eight_steps(column->step, 0), c_on = fa_eight_steps(column->step, 8);
     const __m256i strides = _mm256_set1_epi32(stride), steps = _mm256_set1_epi32(step);
     const __m128i both = _mm_setr_epi32(stride, step, 0, 0);
     __m256i furthest = _mm256_setzero_si256();
     int32_t all[8];
     ptrdiff_t i;
     int k;
-#define FA_SPLIT_AXIS(along, which, position, weight) { \
-        const __m256 rest_ = _mm256_broadcastss_ps(_mm_shuffle_ps(rest, rest, which)); \
-        const __m256 low_ = _mm256_broadcastss_ps(_mm_shuffle_ps(low, low, which)); \
-        const __m256 high_ = _mm256_broadcastss_ps(_mm_shuffle_ps(high, high, which)); \
-        const __m256i top_ = _mm256_broadcastd_epi32(_mm_shuffle_epi32(tops, which)); \
-        __m256 v = _mm256_add_ps(rest_, along); \
-        v = _mm256_min_ps(_mm256_max_ps(v, low_), high_); \
-        position = _mm256_min_epi32(_mm256_cvttps_epi32(v), top_); \
-        _mm256_storeu_ps(weight, _mm256_sub_ps(v, _mm256_cvtepi32_ps(position))); \
+#define FA_OF_ROW(x) _mm256_broadcastss_ps(x)
+#define FA_OF_COLUMN(x) _mm256_broadcastss_ps(_mm_movehdup_ps(x))
+/* Eight pixels; clamp takes their coordinates v, in the axis that comes with it. */
+#define FA_LOCATE_EIGHT(at, r_along, c_along, clamp, bound) { \
+        __m256 r = _mm256_add_ps(FA_OF_ROW(rest), r_along); \
+        __m256 c = _mm256_add_ps(FA_OF_COLUMN(rest), c_along); \
+        __m256i rows, columns, offset; \
+        r = clamp(r, FA_OF_ROW); \
+        c = clamp(c, FA_OF_COLUMN); \
+        rows = bound(_mm256_cvttps_epi32(r), FA_OF_ROW); \
+        columns = bound(_mm256_cvttps_epi32(c), FA_OF_COLUMN); \
+        _mm256_storeu_ps(s->row_weight + (at), _mm256_sub_ps(r, _mm256_cvtepi32_ps(rows))); \
+        _mm256_storeu_ps(s->column_weight + (at), _mm256_sub_ps(c, _mm256_cvtepi32_ps(columns))); \
+        offset = _mm256_add_epi32(_mm256_mullo_epi32(rows, strides), \
+                                  _mm256_mullo_epi32(columns, steps)); \
+        offset = _mm256_add_epi32(base, offset); \
+        _mm256_storeu_si256((__m256i *)(void *)(s->offset + (at)), offset); \
+        furthest = _mm256_max_epi32(furthest, offset); \
     }
-    for (i = 0; i < count; i += 8) {
+#define FA_CLAMP(v, of) _mm256_min_ps(_mm256_max_ps(v, of(low)), of(high))
+#define FA_BOUND(i, of) \
+    _mm256_min_epi32(i, _mm256_castps_si256(of(_mm_castsi128_ps(tops))))
+#define FA_AS_IT_IS(x, of) (x)
+    for (i = 0; i < count; i += FA_BLOCK) {
         const __m128d first = _mm_add_pd(start, _mm_mul_pd(along, _mm_set1_pd((double)i)));
-        const __m128d whole = _mm_floor_pd(_mm_add_pd(first, back));
+        const __m128d smallest = _mm_add_pd(first, back), largest = _mm_add_pd(first, on);
+        const __m128d whole = _mm_floor_pd(smallest);
         const __m128 rest = _mm_cvtpd_ps(_mm_sub_pd(first, whole));
-        const __m128 low = _mm_cvtpd_ps(_mm_sub_pd(_mm_setzero_pd(), whole));
-        const __m128 high = _mm_cvtpd_ps(_mm_sub_pd(last, whole));
-        const __m128i tops = _mm_cvttpd_epi32(_mm_sub_pd(top, whole));
         const __m128i scaled = _mm_mullo_epi32(_mm_cvttpd_epi32(whole), both);
         const __m256i base = _mm256_broadcastd_epi32(
             _mm_add_epi32(scaled, _mm_shuffle_epi32(scaled, _MM_SHUFFLE(1, 1, 1, 1))));
-        __m256i r, c, offset;
-        FA_SPLIT_AXIS(r_along, _MM_SHUFFLE(0, 0, 0, 0), r, s->row_weight + i)
-        FA_SPLIT_AXIS(c_along, _MM_SHUFFLE(1, 1, 1, 1), c, s->column_weight + i)
-        offset = _mm256_add_epi32(
-            base,
-            _mm256_add_epi32(_mm256_mullo_epi32(r, strides), _mm256_mullo_epi32(c, steps)));
-        _mm256_storeu_si256((__m256i *)(void *)(s->offset + i), offset);
-        furthest = _mm256_max_epi32(furthest, offset);
+        const __m128d inside =
+            _mm_and_pd(_mm_cmpge_pd(smallest, least), _mm_cmple_pd(largest, most));
+        if (_mm_movemask_pd(inside) == 3) {
+            FA_LOCATE_EIGHT(i, r_along, c_along, FA_AS_IT_IS, FA_AS_IT_IS)
+            FA_LOCATE_EIGHT(i + 8, r_on, c_on, FA_AS_IT_IS, FA_AS_IT_IS)
+        } else {
+            const __m128 low = _mm_cvtpd_ps(_mm_sub_pd(_mm_setzero_pd(), whole));
+            const __m128 high = _mm_cvtpd_ps(_mm_sub_pd(last, whole));
+            const __m128i tops = _mm_cvttpd_epi32(_mm_sub_pd(top, whole));
+            FA_LOCATE_EIGHT(i, r_along, c_along, FA_CLAMP, FA_BOUND)
+            FA_LOCATE_EIGHT(i + 8, r_on, c_on, FA_CLAMP, FA_BOUND)
+        }
     }
-#undef FA_SPLIT_AXIS
+#undef FA_OF_ROW
+#undef FA_OF_COLUMN
+#undef FA_LOCATE_EIGHT
+#undef FA_CLAMP
+#undef FA_BOUND
+#undef FA_AS_IT_IS
     _mm256_storeu_si256((__m256i *)(void *)all, furthest);
     s->furthest = 0;
     for (k = 0; k < 8; k++) s->furthest = all[k] > s->furthest ? all[k] : s->furthest;
@@ -109,10 +142,8 @@ FA_TARGET_AVX2 static void fa_locate_near_avx2(const fa_axis *row, const fa_axis
 FA_INLINE ptrdiff_t fa_reach_u8(ptrdiff_t channels) { return channels == 1 ? 4 : 16; }
 FA_INLINE ptrdiff_t fa_reach_f32(ptrdiff_t channels) { return channels == 1 ? 2 : channels + 4; }
 
-/* Two pixels side by side, one in each half. */
-typedef __m256 fa_pair;
-
-FA_INLINE FA_TARGET_AVX2 fa_pair fa_pair_u8(const uint8_t *p, ptrdiff_t channels)
+/* Two pixels side by side, one in each half, in the type that they are subtracted in. */
+FA_INLINE FA_TARGET_AVX2 __m256i fa_pair_u8(const uint8_t *p, ptrdiff_t channels)
 {
     const __m256i bytes =
         _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)p));
@@ -120,24 +151,41 @@ FA_INLINE FA_TARGET_AVX2 fa_pair fa_pair_u8(const uint8_t *p, ptrdiff_t channels
     const __m256i wide = _mm256_setr_epi8(
         0, x, x, x, 1, x, x, x, 2, x, x, x, 3, x, x, x,
         next, x, x, x, next + 1, x, x, x, next + 2, x, x, x, next + 3, x, x, x);
-    return _mm256_cvtepi32_ps(_mm256_shuffle_epi8(bytes, wide));
+    return _mm256_shuffle_epi8(bytes, wide);
 }
 
-FA_INLINE FA_TARGET_AVX2 fa_pair fa_pair_f32(const float *p, ptrdiff_t channels)
+FA_INLINE FA_TARGET_AVX2 __m256 fa_float_u8(__m256i pair) { return _mm256_cvtepi32_ps(pair); }
+
+FA_INLINE FA_TARGET_AVX2 __m256 fa_difference_u8(__m256i a, __m256i b)
+{
+    return _mm256_cvtepi32_ps(_mm256_sub_epi32(a, b));
+}
+
+FA_INLINE FA_TARGET_AVX2 __m256 fa_pair_f32(const float *p, ptrdiff_t channels)
 {
     return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)),
                                 _mm_loadu_ps(p + channels), 1);
 }
 
+FA_INLINE FA_TARGET_AVX2 __m256 fa_float_f32(__m256 pair) { return pair; }
+
+FA_INLINE FA_TARGET_AVX2 __m256 fa_difference_f32(__m256 a, __m256 b)
+{
+    return _mm256_sub_ps(a, b);
+}
+
+typedef __m256i fa_pair_of_u8;
+typedef __m256 fa_pair_of_f32;
+
 /* Three or four channels: the channels of a pixel side by side, one pixel at a time. */
 #define FA_BLEND_PAIRS(type, channels) \
     for (i = 0; i < count; i++) { \
-        const fa_pair upper = fa_pair_##type(image + s->offset[i], channels); \
-        const fa_pair lower = fa_pair_##type(image + s->offset[i] + below, channels); \
+        const fa_pair_of_##type upper = fa_pair_##type(image + s->offset[i], channels); \
+        const fa_pair_of_##type lower = fa_pair_##type(image + s->offset[i] + below, channels); \
         const __m256 fr = _mm256_broadcast_ss(&s->row_weight[i]); \
         const __m128 fc = _mm_broadcast_ss(&s->column_weight[i]); \
-        const __m256 mixed = \
-            _mm256_add_ps(upper, _mm256_mul_ps(fr, _mm256_sub_ps(lower, upper))); \
+        const __m256 mixed = _mm256_add_ps( \
+            fa_float_##type(upper), _mm256_mul_ps(fr, fa_difference_##type(lower, upper))); \
         const __m128 left = _mm256_castps256_ps128(mixed); \
         const __m128 right = _mm256_extractf128_ps(mixed, 1); \
         const __m128 v = _mm_add_ps(left, _mm_mul_ps(fc, _mm_sub_ps(right, left))); \

@@ -38,6 +38,7 @@ typedef struct {
     fa_task *first, *last;
     fa_task *ended;           /* batches that the queue still has a reference to, and no thread uses */
     fa_sleeper *sleepers;
+    ptrdiff_t threads;        /* that work for the queue or wait to */
 } fa_queue;
 
 /* Images in a claim. */
@@ -174,8 +175,9 @@ static fa_task *fa_work(fa_queue *queue, fa_sleeper *me, long long microseconds)
     fa_scratch scratch = {NULL, 0};
     fa_task *task;
     PyThread_acquire_lock(queue->lock, WAIT_LOCK);
+    queue->threads++;
     for (;;) {
-        ptrdiff_t start, stop;
+        ptrdiff_t start, stop, threads;
         int has_memory;
         task = queue->first;
         if (!task) {
@@ -207,13 +209,15 @@ static fa_task *fa_work(fa_queue *queue, fa_sleeper *me, long long microseconds)
             fa_unlink(queue, task);
         }
         task->claimed = stop;
+        threads = queue->threads;
         PyThread_release_lock(queue->lock);
         has_memory = fa_has_scratch(&scratch, task->batch->plan);
-        if (has_memory) fa_run(task->batch, start, stop, scratch.values);
+        if (has_memory) fa_run(task->batch, start, stop, threads, scratch.values);
         PyThread_acquire_lock(queue->lock, WAIT_LOCK);
         if (!has_memory) task->out_of_memory = 1;
         fa_end_some(queue, task, stop - start);
     }
+    queue->threads--;
     PyThread_release_lock(queue->lock);
     free(scratch.values);
     return task;

@@ -18,7 +18,7 @@ static const char *const VARIANTS[] = {"plain", "avx2", "avx512"};
 static const char *const BORDERS[] = {
     "nearest", "reflect", "mirror", "grid-wrap", "wrap", "constant", "grid-constant"};
 
-/* Around the vectors' widths, the blocks of 8 and the chunks of 128. */
+/* Around the vectors' widths, the blocks of 16 and the chunks of 128. */
 static const int SIDES[] = {
     1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14,  15,  16,
     17, 18, 19, 20, 31, 32, 33, 34, 63, 64, 65, 66, 127, 128, 129, 130};
@@ -172,6 +172,7 @@ static void process(void)
     const ptrdiff_t size = size_of_image();
     const size_t value = size_of_value();
     char *source = take(SOURCE, (size_t)(size + the.behind) * value, the.place);
+    const uintptr_t next = draw(2) ? (uintptr_t)source : 0;
     float *expected = NULL, *out, *work;
     int run;
     cases++;
@@ -179,8 +180,8 @@ static void process(void)
     for (run = 0; run < runs(); run++) {
         out = begin(run, size, &work, fa_work_values(&the.plan));
         memset(source + (size_t)size * value, run, (size_t)the.behind * value);
-        fa_process(&the.plan, source, the.is_float, the.behind, the.row, the.m, the.standardize, work,
-                   out);
+        fa_process(&the.plan, source, the.is_float, the.behind, next, the.row, the.m,
+                   the.standardize, work, out);
         if (run == 0) expected = out;
         else compare(out, expected, size);
     }
@@ -438,7 +439,7 @@ static void sweep_batches(int count)
 {
     while (count--) {
         const int images = 1 + draw(4), places = 1 + draw(5), start = draw(places);
-        const int stop = start + 1 + draw(places - start);
+        const int stop = start + 1 + draw(places - start), threads = 1 + draw(3);
         enum { DENSE, PADDED, BACKWARD, BROADCAST } kind = draw(4);
         ptrdiff_t size, image_bytes, reach;
         fa_batch batch;
@@ -478,12 +479,13 @@ static void sweep_batches(int count)
         batch.index = index;
         batch.table = table;
         batch.matrices = draw(2) ? matrices : NULL;
+        batch.places = places;
         batch.standardize = the.standardize;
         cases++;
         for (run = 0; run < runs(); run++) {
             float *work;
             batch.out = begin(run, places * size, &work, fa_work_values(&the.plan));
-            fa_run(&batch, start, stop, work);
+            fa_run(&batch, start, stop, threads, work);
             if (run == 0) expected = batch.out;
             else compare(batch.out + start * size, expected + start * size, (stop - start) * size);
         }
