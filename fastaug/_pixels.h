@@ -213,7 +213,7 @@ FA_INLINE void fa_fetch_line(uintptr_t address)
 
 /* ---- where the samples of a stretch of a row lie -------------------------------------------- */
 
-#define FA_CHUNK 128
+#define FA_CHUNK 320
 
 /* Pixels to read for some pixels of an output row. */
 typedef struct {
@@ -430,7 +430,7 @@ typedef struct {
     ptrdiff_t next_row;        /* bytes in a row of it */
 } fa_row_sink;
 
-#define FA_ROWS_VALUES 2048  /* values that are worth a pass of their own */
+#define FA_ROWS_VALUES 1024  /* values that are worth a pass of their own */
 
 static void fa_row_done(fa_row_sink *sink, const fa_plan *plan, ptrdiff_t row, int flip_vertical,
                         float *out);

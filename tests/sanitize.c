@@ -18,7 +18,7 @@ static const char *const VARIANTS[] = {"plain", "avx2", "avx512"};
 static const char *const BORDERS[] = {
     "nearest", "reflect", "mirror", "grid-wrap", "wrap", "constant", "grid-constant"};
 
-/* Around the vectors' widths, the blocks of 16 and the chunks of 128. */
+/* Around the vectors' widths, the blocks of 16 and, at times, the chunks of 320. */
 static const int SIDES[] = {
     1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14,  15,  16,
     17, 18, 19, 20, 31, 32, 33, 34, 63, 64, 65, 66, 127, 128, 129, 130};
