@@ -168,6 +168,12 @@ def _with_references(arrays):
 _UNUSED = next(_with_references([np.empty(1)]))[1]
 
 
+def _references_to_memory(array):
+    """Returns the references to a view and to the array that has its memory."""
+    owner = array.base
+    return sys.getrefcount(array) + sys.getrefcount(owner)
+
+
 class _Buffers:
     """Memory for batches, used again when nobody has the batch any more.
 
@@ -218,7 +224,7 @@ class BatchMaker:
         self._workers = workers
         self._prefetch = prefetch if workers else 0
         self._hash_limit = None
-        # those ahead, the one in the making, twice if a function is called, and what the user has
+        # those ahead, the one in the making, twice if a function keeps its images, the user's
         self._buffers = _Buffers(self._prefetch + 4)
         self._pool = None
         self._augmentation = None
@@ -229,6 +235,7 @@ class BatchMaker:
         self._wrong = 0
         self._pause = 0
         self._function_draws = None  # the preprocessing function that was seen to draw
+        self._function_keeps = None  # and the one that was seen to keep an image, or a part of it
         self._current_augmentation()
 
     @property
@@ -539,13 +546,16 @@ class BatchMaker:
         They differ only if the function draws from it; then the rest is made image by image.
         """
         augmentation = batch.augmentation
-        images = self._buffers.array(batch.images.shape)
+        function = augmentation.function
+        # A result takes the place of its image, which is at hand: but not if somebody has that.
+        in_place = _COUNTS_REFERENCES and self._function_keeps is not function
+        images = batch.images if in_place else self._buffers.array(batch.images.shape)
         kept_memory = _core.KeptMemory()
         standardized = False
         for i, image in enumerate(batch.images):
             drawn_anew = self._draw_again(batch, i)
             if drawn_anew is not None:
-                self._function_draws = augmentation.function
+                self._function_draws = function
                 if not standardized:
                     augmentation.standardize(images[:i])
                 self._image_by_image(batch, images, i, bad_image, drawn_anew)
@@ -553,8 +563,15 @@ class BatchMaker:
             if i in batch.errors:
                 images[i] = 0
                 continue
+            references = _references_to_memory(image)
             with kept_memory:
-                result = augmentation.function(image)
+                result = function(image)
+            if result is image:
+                references += 1
+            if images is batch.images and _references_to_memory(image) != references:
+                self._function_keeps = function
+                images = self._buffers.array(images.shape)
+                images[:i] = batch.images[:i]
             if not standardized and not (
                 type(result) is np.ndarray
                 and result.dtype == np.float32
@@ -563,7 +580,10 @@ class BatchMaker:
                 # in the result's own type, as Keras does
                 augmentation.standardize(images[:i])
                 standardized = True
-            images[i] = self._generator._normalize(result) if standardized else result
+            if standardized:
+                images[i] = self._generator._normalize(result)
+            elif result is not image or images is not batch.images:
+                images[i] = result
         if not standardized:
             augmentation.standardize(images)
         return images

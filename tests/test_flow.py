@@ -959,29 +959,67 @@ def test_preprocessing_that_draws_from_the_global_stream(
     assert_batches_equal(actual.value, expected.value, TRANSFORM)
 
 
+@pytest.mark.parametrize("size", [8, 300], ids=["small", "large"])
+@pytest.mark.parametrize(
+    "keeps", ["it", "a view", "a view of a view", "memoryview", "from the 5th"]
+)
 @pytest.mark.parametrize("returns_its_argument", [True, False])
-def test_preprocessing_may_keep_the_images_it_was_given(returns_its_argument):
-    """Kept images are never written over by later ones."""
+def test_preprocessing_may_keep_the_images_it_was_given(returns_its_argument, keeps, size):
+    """Kept images are never written over by later ones, nor by what the function makes of them."""
 
     def scenario(library):
-        kept = []
+        kept, calls = [], itertools.count()
 
         def keep(image):
-            kept.append(image)
+            if keeps == "a view":
+                kept.append(image[::-1, :, :2])
+            elif keeps == "a view of a view":
+                kept.append(image[2:][:, 1])
+            elif keeps == "memoryview":
+                kept.append(memoryview(image))
+            elif keeps == "it" or next(calls) >= 5:
+                kept.append(image)
             return image if returns_its_argument else image * 2
 
         generator = library.generator(**FLIPS, preprocessing_function=keep)
-        iterator = generator.flow(images(), batch_size=4, seed=1, shuffle=False)
+        iterator = generator.flow(images(6, size, size), batch_size=4, seed=1, shuffle=False)
         try:
-            batches = take(iterator, 6)
+            batches = take(iterator, 4)
         finally:
             library.close(iterator)
-        return batches, [np.array(image) for image in kept[:20]]
+        return batches, [np.array(image) for image in kept[:11]]
 
     actual, expected = run_both(scenario, stream="untouched")
     assert_batches_equal(actual.value[0], expected.value[0], EXACT)
-    assert len(expected.value[1]) == 20
+    assert len(expected.value[1]) >= 5
     assert_same(actual.value[1], expected.value[1])
+
+
+@pytest.mark.parametrize("size", [8, 300], ids=["small", "large"])
+@pytest.mark.parametrize("kind", ["reversed", "in place", "a part of it", "first it, then a view"])
+def test_preprocessing_that_returns_its_argument_or_a_view(kind, size):
+    def scenario(library):
+        calls = itertools.count()
+
+        def function(image):
+            if kind == "reversed":
+                return image[::-1, ::-1]
+            if kind == "in place":
+                image *= 2
+                return image
+            if kind == "a part of it":
+                return image[:, :, :1]
+            return image if next(calls) < 5 else image[::-1]
+
+        generator = library.generator(**FLIPS, preprocessing_function=function, rescale=1 / 255)
+        iterator = generator.flow(images(6, size, size), batch_size=4, seed=1)
+        try:
+            return take(iterator, 4)
+        finally:
+            library.close(iterator)
+
+    actual, expected = run_both(scenario, stream="untouched")
+    assert_batches_equal(actual.value, expected.value, EXACT)
 
 
 def test_preprocessing_is_given_one_writable_float_image_in_order():
