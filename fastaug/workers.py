@@ -233,7 +233,11 @@ class SlotReader:
 
     def is_usable(self):
         """Whether it is neither a copy in a forked process nor has lost slots."""
-        return self._process == os.getpid() and not self._lost
+        return not (self.is_copy() or self._lost)
+
+    def is_copy(self):
+        """Whether this is a copy in a forked process: the slots are the parent's alone."""
+        return self._process != os.getpid()
 
     def open(self, paths):
         """Begins to read files, at most as many as a slot has images.
@@ -385,6 +389,8 @@ class Reading:
 
     def cancel(self):
         """Gives the files up; the slot comes back when nobody uses it any more."""
+        if self._reader.is_copy():  # nothing to lend, and its locks may be held for ever
+            return
         self.cancelled = True
         with self._lock:
             in_use = self._in_use

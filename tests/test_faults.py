@@ -1068,6 +1068,33 @@ def test_a_fork_after_use(start, tree, ahead):
     program.finish()
 
 
+def test_a_fork_leaves_the_parent_s_slots_alone(start, tmp_path):
+    """What the child drops of the batches ahead has no place in the slots of the parent."""
+    for k in range(200):
+        trees.write(tmp_path / "tree", f"a/slow_{k}.jpg", k)
+    program = start(
+        """
+        iterator = flow(prefetch=20)
+        next(iterator)  # most of what is ahead still waits for a slot
+        read, write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            signal.alarm(30)
+            iterator.close()
+            time.sleep(1)
+            os.write(write, json.dumps(len(decoders())).encode())
+            os._exit(0)
+        os.close(write)
+        started_by_child = os.fdopen(read).read()
+        report(started=started_by_child, status=os.waitpid(child, 0)[1])
+        """,
+        tmp_path / "tree",
+        faulty=True,
+    )
+    assert program.report() == {"started": "0", "status": 0}
+    program.finish()
+
+
 # ---------------------------------------------------------------------------- scripts, notebooks
 
 
