@@ -26,6 +26,7 @@ import pickle
 import sys
 import threading
 import time
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -57,15 +58,10 @@ _GRACE_SECONDS = 1.0
 # ---- in a decode process ----------------------------------------------------------------------
 
 
-def start_worker(settings):
-    """Makes a fresh process a decode process: no threads of OpenCV's, Pillow as in the parent.
-
-    Args:
-        settings: From `pillow_settings` in the parent.
-    """
+def start_worker():
+    """Makes a fresh process a decode process: no threads of OpenCV's, quiet libraries."""
     cv2.setNumThreads(1)
     _keep_freed_memory()
-    Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = settings
     _silence_libraries()
 
 
@@ -81,9 +77,23 @@ def _keep_freed_memory():
         mallopt(_M_TRIM_THRESHOLD, 2 * _KEPT_BYTES)
 
 
-def pillow_settings():
-    """Returns what a user may have set in Pillow, and a fresh process does not know of."""
-    return Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
+class PillowSettings(NamedTuple):
+    """What a user may set in Pillow at any time, and another process does not know of."""
+
+    process: int  # whose they are
+    limit: int | None
+    load_truncated: bool
+
+    @classmethod
+    def current(cls):
+        """Returns those of this process."""
+        return cls(os.getpid(), Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES)
+
+    def apply(self):
+        """Makes them this process's too."""
+        if self.process != os.getpid():  # a user's pool may be one of threads
+            Image.MAX_IMAGE_PIXELS = self.limit
+            ImageFile.LOAD_TRUNCATED_IMAGES = self.load_truncated
 
 
 def _silence_libraries():
@@ -95,7 +105,7 @@ def _silence_libraries():
     sys.stderr = os.fdopen(errors, "w", buffering=1)
 
 
-def decode_into_slot(address, slot, first, paths, target):
+def decode_into_slot(address, slot, first, paths, target, settings):
     """Decodes some files into a slot of shared memory.
 
     Args:
@@ -104,10 +114,12 @@ def decode_into_slot(address, slot, first, paths, target):
         first: Position of the first file in the slot.
         paths: Files.
         target: What to decode them into.
+        settings: `PillowSettings` of the parent.
 
     Returns:
         `{position: exception}` of the files that could not be read.
     """
+    settings.apply()
     view = attach(address)
     errors = {}
     for position, path in enumerate(paths, first):
@@ -183,7 +195,7 @@ def shared_decode_pool(size: int) -> ProcessPool:
     """Returns the program's pool of that size."""
     with _pools_lock:
         if size not in _pools:
-            _pools[size] = ProcessPool(size, start_worker, lambda: (pillow_settings(),))
+            _pools[size] = ProcessPool(size, start_worker, tuple)
         return _pools[size]
 
 
@@ -416,6 +428,7 @@ class Reading:
             start,
             self._paths[start:stop],
             self._reader.target,
+            PillowSettings.current(),
             is_stuck=self._is_stuck,
             first=again,  # somebody waits for it
             fresh=any(self._crashes[position] for position in range(start, stop)),

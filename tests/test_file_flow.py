@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import trees
 from execution import SPAWN
-from PIL import Image
+from PIL import Image, ImageFile
 from reference import (
     BRIGHTNESS,
     EXACT,
@@ -1094,6 +1094,23 @@ def test_a_file_that_is_mended_is_read_again(tmp_path):
         path.write_bytes(data)
         iterator.reset()
         assert len(next(iterator)[0]) == 4
+
+
+@pytest.mark.parametrize("execution", ["processes 2 2", "threads 2 2", "pool=spawned Pool"])
+def test_pillow_s_settings_hold_from_the_next_batch_on(tmp_path, pools, execution, monkeypatch):
+    """Also in processes that have long been started."""
+    root = trees.plain_tree(tmp_path / "t")
+    trees.truncated(root / "ants/1.jpg")
+    options, extras = arguments_of(execution, pools)
+    generator = fastaug_library(options).generator()
+    flow = {"target_size": TARGET, "batch_size": 4, "shuffle": False, "seed": 1} | extras
+    with generator.flow_from_directory(str(root), **flow) as iterator:
+        for _ in range(2):
+            monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", False)
+            with pytest.raises(OSError, match="truncated"):
+                iterator[0]
+            monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+            assert len(iterator[0][0]) == 4
 
 
 @pytest.mark.parametrize("arguments", [{"decoder": "process"}, {"on_error": "ignore"}], ids=str)
