@@ -209,7 +209,7 @@ class BatchMaker:
 
     Args:
         source: Where the images come from.
-        generator: An `ImageDataGenerator` of any kind.
+        generator: An `ImageDataGenerator` of any kind, or None: images stay as they are.
         data_format: Layout of images and batches.
         dtype: Type of the batches.
         workers: Number of threads; 0: everything in the calling thread.
@@ -253,7 +253,7 @@ class BatchMaker:
         """Takes on what a user may have changed in the iterator.
 
         Args:
-            generator: An `ImageDataGenerator` of any kind.
+            generator: An `ImageDataGenerator` of any kind, or None.
             dtype: Type of the batches.
             hash_limit: Bound of the numbers drawn for file names, or None to draw none.
         """
@@ -603,7 +603,7 @@ class BatchMaker:
         return augmentation.sampler.to_dict(row)
 
     def _image_by_image(self, batch, images, start, bad_image, params=None):
-        """Asks the generator for each image, as Keras does, from `np.random`."""
+        """Asks the generator, if there is one, for each image, as Keras does, from `np.random`."""
         generator = self._generator
         for i in range(start, len(batch.index)):
             try:
@@ -611,9 +611,13 @@ class BatchMaker:
             except Exception as error:
                 batch.errors[i] = error
                 bad_image(int(batch.index[i]), error)
-                if params is None:  # left out, but drawn for: the others stay as they were
+                if params is None and generator is not None:
+                    # left out, but drawn for: the others stay as they were
                     generator.get_random_transform(self._source.shape)
                 params = None
+                continue
+            if generator is None:
+                images[i] = image
                 continue
             if params is None:
                 params = generator.get_random_transform(image.shape)

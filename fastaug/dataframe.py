@@ -14,8 +14,8 @@ from fastaug.directory import (
     Progress,
     check_class_mode,
     join_all,
+    labels_of,
     map_waiting,
-    one_hot,
     warn,
 )
 from fastaug.keras_backend import print_message
@@ -146,33 +146,8 @@ class DataFrameIndex:
         return self._targets if self.class_mode in ("multi_output", "raw") else self.classes
 
     def labels_of(self, index_array, dtype):
-        """Returns the labels of a batch, or None if the class mode asks for none.
-
-        For 'input' it is None too: there the images themselves are the labels.
-
-        Args:
-            index_array: Positions of the images of the batch.
-            dtype: Type of the labels; 'multi_output' and 'raw' have types of their own.
-        """
-        if self.class_mode in ("input", None):
-            return None
-        index_array = np.asarray(index_array, dtype=np.intp)
-        if self.class_mode == "multi_output":
-            return [target[index_array] for target in self._targets]
-        if self.class_mode == "raw":
-            return self._targets[index_array]
-        labels = [self.classes[i] for i in index_array.tolist()]
-        if self.class_mode != "categorical":
-            return np.array(labels, dtype=dtype)
-        rows, columns = [], []
-        for row, label in enumerate(labels):
-            if isinstance(label, list):
-                rows += [row] * len(label)
-                columns += label
-            else:
-                rows.append(row)
-                columns.append(label)
-        return one_hot(rows, columns, (len(labels), len(self.class_indices)), dtype)
+        """Returns the labels of a batch; see `labels_of`."""
+        return labels_of(self, index_array, dtype)
 
 
 def _values(frame, column):

@@ -118,22 +118,8 @@ class DirectoryIndex:
         return self.classes
 
     def labels_of(self, index_array, dtype):
-        """Returns the labels of a batch, or None if the class mode asks for none.
-
-        For 'input' it is None too: there the images themselves are the labels.
-
-        Args:
-            index_array: Positions of the images of the batch.
-            dtype: Type of the labels.
-        """
-        if self.class_mode in ("input", None):
-            return None
-        labels = np.asarray(self.classes)[np.asarray(index_array, dtype=np.intp)]
-        if self.class_mode != "categorical":
-            return labels.astype(dtype)
-        return one_hot(
-            np.arange(len(labels)), labels, (len(labels), len(self.class_indices)), dtype
-        )
+        """Returns the labels of a batch; see `labels_of`."""
+        return labels_of(self, index_array, dtype)
 
 
 def _folders(directory):
@@ -300,6 +286,40 @@ def check_class_mode(class_mode, allowed):
     """
     if class_mode not in allowed:
         raise ValueError(f"Invalid class_mode: {class_mode}; expected one of: {allowed}")
+
+
+def labels_of(labelled, index_array, dtype):
+    """Returns the labels of a batch, or None if the class mode asks for none.
+
+    For 'input' it is None too: there the images themselves are the labels.
+
+    Args:
+        labelled: An index, or an iterator over it: what has `class_mode`, and, as that needs them,
+            `classes`, `class_indices` and `labels`.
+        index_array: Positions of the images of the batch.
+        dtype: Type of the labels; 'multi_output' and 'raw' have types of their own.
+    """
+    class_mode = labelled.class_mode
+    if class_mode in ("input", None):
+        return None
+    index_array = np.asarray(index_array, dtype=np.intp)
+    if class_mode == "multi_output":
+        return [target[index_array] for target in labelled.labels]
+    if class_mode == "raw":
+        return labelled.labels[index_array]
+    classes = labelled.classes
+    labels = [classes[i] for i in index_array.tolist()]
+    if class_mode != "categorical":
+        return np.array(labels, dtype=dtype)
+    rows, columns = [], []
+    for row, label in enumerate(labels):
+        if isinstance(label, list):
+            rows += [row] * len(label)
+            columns += label
+        else:
+            rows.append(row)
+            columns.append(label)
+    return one_hot(rows, columns, (len(labels), len(labelled.class_indices)), dtype)
 
 
 def one_hot(rows, columns, shape, dtype):

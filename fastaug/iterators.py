@@ -10,7 +10,7 @@ import numpy as np
 from fastaug.batches import NEXT, BatchMaker, Order
 from fastaug.dataframe import DataFrameIndex
 from fastaug.decode import CHANNELS, Target
-from fastaug.directory import DirectoryIndex
+from fastaug.directory import DirectoryIndex, labels_of
 from fastaug.images import array_to_img
 from fastaug.keras_backend import dataset_class, floatx, image_data_format
 from fastaug.sources import ArraySource, FileSource
@@ -387,21 +387,35 @@ class _FileIterator(AugmentingIterator):
         self.bad_files = []
         generator = self.image_data_generator
         workers = getattr(generator, "_threads", 0)
-        source = FileSource(
-            index.filepaths,
-            Target(*self.target_size, self.color_mode, self.interpolation, self.keep_aspect_ratio),
-            self.data_format,
-            pool=decode_pool(decoder, workers, getattr(generator, "pool", None)),
-            workers=workers,
-            batch_size=batch_size,
-            timeout=timeout,
-        )
+        self._reading = {
+            "pool": decode_pool(decoder, workers, getattr(generator, "pool", None)),
+            "workers": workers,
+            "batch_size": batch_size,
+            "timeout": timeout,
+        }
+        source = self._new_source(index.filepaths)
         super().__init__(source, batch_size, shuffle, seed, hash_limit=1e7)
+
+    def _target(self):
+        return Target(
+            *self.target_size, self.color_mode, self.interpolation, self.keep_aspect_ratio
+        )
+
+    def _new_source(self, filepaths):
+        return FileSource(filepaths, self._target(), self.data_format, **self._reading)
+
+    def _follow(self):
+        super()._follow()
+        source, paths = self._maker.source, self.filepaths
+        same_paths = source.filepaths is paths or source.filepaths == paths
+        if not same_paths or source.target != self._target():
+            with self.lock:
+                self._maker.source = self._new_source(paths)
 
     @property
     def filepaths(self):
         """Paths of the images, in the order of `filenames`."""
-        return self._maker.source.filepaths
+        return self._index.filepaths
 
     @property
     def labels(self):
@@ -469,10 +483,7 @@ class _FileIterator(AugmentingIterator):
     def _with_labels(self, images, index):
         if self.class_mode is None:
             return images
-        if self.class_mode == "input":
-            labels = images.copy()
-        else:
-            labels = self._index.labels_of(index, self.dtype)
+        labels = images.copy() if self.class_mode == "input" else labels_of(self, index, self.dtype)
         if self.sample_weight is None:
             return images, labels
         return images, labels, self.sample_weight[index]

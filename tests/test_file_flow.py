@@ -518,6 +518,89 @@ def test_classes_may_be_replaced(tree, class_mode):
     assert_batches_equal(actual.value, expected.value, EXACT)
 
 
+CHANGES = {
+    "class_mode": {"class_mode": "sparse"},
+    "no labels": {"class_mode": None},
+    "class_indices": {"class_indices": {name: k for k, name in enumerate("abcde")}},
+    "target_size": {"target_size": (9, 31), "image_shape": (9, 31, 3)},
+    "color_mode": {"color_mode": "grayscale", "image_shape": (*TARGET, 1)},
+    "interpolation": {"interpolation": "bilinear"},
+    "keep_aspect_ratio": {"keep_aspect_ratio": True},
+    "the generator": {"image_data_generator": None},
+}
+
+
+@SEEDS
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
+def test_attributes_changed_between_batches_hold_from_the_next_batch_on(tree, change, seed):
+    def walk(iterator):
+        before = take(iterator, 2)
+        for name, value in change.items():
+            setattr(iterator, name, value)
+        return before + take(iterator, 4) + [iterator[1]]
+
+    actual, expected = run_both(
+        file_scenario(tree, settings=FLIPS, seed=seed, walk=walk),
+        options=TWO,
+        stream="keras" if seed is None else "untouched",
+    )
+    assert_batches_equal(actual.value, expected.value, EXACT)
+
+
+@pytest.mark.parametrize("kind", ["directory", "dataframe"])
+def test_iterators_without_a_generator(tree, frame, kind):
+    """They do nothing but decode, and draw nothing but the order."""
+
+    def scenario(library):
+        classes = iterators_of(library)
+        if kind == "directory":
+            iterator = classes.DirectoryIterator(str(tree), None, target_size=TARGET, batch_size=4)
+        else:
+            iterator = classes.DataFrameIterator(frame, str(tree), target_size=TARGET, batch_size=4)
+        try:
+            return take(iterator, 6)
+        finally:
+            library.close(iterator)
+
+    actual, expected = run_both(scenario, stream="keras")
+    assert_batches_equal(actual.value, expected.value, EXACT)
+
+
+@pytest.mark.parametrize("class_mode", ["sparse", "categorical"])
+def test_properties_of_a_subclass(tree, class_mode):
+    """Keras asks for paths and labels by these names."""
+
+    def scenario(library):
+        base = iterators_of(library).DirectoryIterator
+
+        class Own(base):
+            def __init__(self, *arguments, **options):
+                super().__init__(*arguments, **options)
+                self.step = -1
+
+            @property
+            def filepaths(self):
+                return super().filepaths[:: self.step]
+
+        iterator = Own(
+            str(tree),
+            library.generator(**FLIPS),
+            target_size=TARGET,
+            batch_size=4,
+            seed=1,
+            class_mode=class_mode,
+        )
+        try:
+            batches = take(iterator, 3)
+            iterator.step = 1
+            return batches + take(iterator, 3)
+        finally:
+            library.close(iterator)
+
+    actual, expected = run_both(scenario, options=TWO, stream="untouched")
+    assert_batches_equal(actual.value, expected.value, EXACT)
+
+
 def test_attributes(tree, frame):
     """What people read from an iterator."""
     names = """
