@@ -21,6 +21,7 @@ import concurrent.futures
 import contextlib
 import ctypes
 import multiprocessing.pool
+import numbers
 import os
 import pickle
 import sys
@@ -214,7 +215,7 @@ def decode_pool(decoder, workers, user_pool):
         raise ValueError(f'Invalid decoder: {decoder!r}; expected "processes" or "threads"')
     if decoder == "threads" or workers == 0:
         return None
-    if user_pool is None or isinstance(user_pool, int):
+    if user_pool is None or isinstance(user_pool, numbers.Integral):
         return shared_decode_pool(workers)
     return UserPool(user_pool)
 

@@ -764,6 +764,12 @@ def test_results_never_depend_on_how_the_work_is_done(
     assert_batches_equal(actual.value, expected.value, tolerance)
 
 
+def test_a_number_of_numpy_s_is_no_pool(tree):
+    scenario = file_scenario(tree, settings=FLIPS, seed=1, batches=2)
+    actual, expected = run_both(scenario, options={"pool": np.int64(2)}, stream="untouched")
+    assert_batches_equal(actual.value, expected.value, EXACT)
+
+
 def test_a_user_s_pool_does_the_decoding_and_stays_the_user_s(tree):
     """Not our own processes, and not the threads."""
 
