@@ -72,6 +72,7 @@ class Ring:
         status = os.fstat(fd)
         self.address = draft._replace(path=path, identity=(status.st_dev, status.st_ino))
         self.view = _view(fd, self.address)
+        _own[self.address] = self
         self._finalizer = weakref.finalize(self, _close, fd, remove, os.getpid())
 
 
@@ -81,7 +82,10 @@ def attach(address: Address) -> View:
     Raises:
         OSError: If the ring is gone.
     """
-    with _attached_lock:  # a user's pool may be one of threads
+    ring = _own.get(address)
+    if ring is not None:  # a user's pool is one of threads: no second mapping, to be kept too long
+        return ring.view
+    with _attached_lock:
         for known in list(_attached):
             if known != address and _identity(known.path) != known.identity:
                 del _attached[known]  # its ring is gone: give the memory back
@@ -97,6 +101,7 @@ def attach(address: Address) -> View:
         return _attached[address]
 
 
+_own: "weakref.WeakValueDictionary[Address, Ring]" = weakref.WeakValueDictionary()
 _attached: dict[Address, View] = {}
 _attached_lock = threading.Lock()
 

@@ -727,12 +727,14 @@ def test_an_iterator_dropped_within_an_epoch(start, slow_tree):
     program.finish()
 
 
-def test_close_gives_the_slots_back(start, tree):
+@pytest.mark.parametrize("pool", ["None", "concurrent.futures.ThreadPoolExecutor(2)"])
+def test_close_gives_the_slots_back(start, tree, pool):
     """And the next batch makes new ones."""
     program = start(
-        """
+        f"""
+        import concurrent.futures
         calm = take(flow(workers=0), 9)
-        iterator = flow()
+        iterator = flow(pool={pool})
         batches = take(iterator, 3)
         iterator.close()
         wait_until(lambda: memory() == 0, "the slots were given back")
