@@ -220,6 +220,14 @@ def decode_pool(decoder, workers, user_pool):
     return UserPool(user_pool)
 
 
+def _whole_paths(paths):
+    """Returns paths that a process in another folder can open too."""
+    if all(map(os.path.isabs, paths)):
+        return paths
+    folder = os.getcwd()  # noqa: PTH109 (strings)
+    return [os.path.join(folder, path) for path in paths]  # noqa: PTH118
+
+
 class SlotReader:
     """Reads files through decode processes, a bounded number at a time.
 
@@ -422,12 +430,15 @@ class Reading:
 
     def _send(self, start, stop, again=False):
         self._progress = None
+        paths = self._paths[start:stop]
+        if isinstance(self._reader.pool, UserPool):
+            paths = _whole_paths(paths)
         self._future = self._reader.pool.submit(
             decode_into_slot,
             self._reader.ring.address,
             self.slot,
             start,
-            self._paths[start:stop],
+            paths,
             self._reader.target,
             PillowSettings.current(),
             is_stuck=self._is_stuck,

@@ -1202,6 +1202,25 @@ def test_pillow_s_settings_hold_from_the_next_batch_on(tmp_path, pools, executio
             assert len(iterator[0][0]) == 4
 
 
+@pytest.mark.parametrize("execution", ["processes 2 2", "pool=spawned Pool"])
+def test_a_relative_path_starts_from_the_folder_of_the_program(
+    tmp_path, pools, execution, monkeypatch
+):
+    """Wherever the processes were started."""
+    root = trees.plain_tree(tmp_path / "t")
+    options, extras = arguments_of(execution, pools)
+    generator = fastaug_library(options).generator()
+    flow = {"target_size": TARGET, "batch_size": 4, "seed": 1} | extras
+    with generator.flow_from_directory(str(root), **flow) as iterator:
+        next(iterator)  # processes are there
+    monkeypatch.chdir(tmp_path)
+    with generator.flow_from_directory("t", **flow) as iterator:
+        next(iterator)
+        trees.text(root / "ants/1.jpg")
+        with pytest.raises(OSError, match=r"t/ants/1\.jpg"):
+            take(iterator, 4)
+
+
 @pytest.mark.parametrize("arguments", [{"decoder": "process"}, {"on_error": "ignore"}], ids=str)
 def test_refused_extras(tree, arguments):
     with pytest.raises(ValueError, match=next(iter(arguments.values()))):
