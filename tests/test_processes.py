@@ -128,13 +128,10 @@ def test_the_folder_of_the_caller(make, tmp_path, monkeypatch):
 
 def test_processes_end_without_work_and_start_again(make, monkeypatch):
     monkeypatch.setattr(processes, "IDLE_SECONDS", 0.3)
+    others = set(threading.enumerate())  # such as those of the flows of other tests
     pool = make()
     before = pool.submit(os.getpid).result(PATIENCE)
-    wait_until(
-        lambda: not any(thread.name == "decode-process" for thread in threading.enumerate()),
-        "its thread ended",
-        PATIENCE,
-    )
+    wait_until(lambda: set(threading.enumerate()) <= others, "its thread ended", PATIENCE)
     with pytest.raises(ProcessLookupError):
         os.kill(before, 0)
     assert pool.submit(os.getpid).result(PATIENCE) != before
