@@ -178,7 +178,7 @@ class ProcessPool:
             else:
                 self._calls.append(call)
             if self._idle < len(self._calls) and len(self._threads) < self.size:
-                self._start_thread()
+                self._start_thread(call)
             self._changed.notify()
         return call.future
 
@@ -198,13 +198,13 @@ class ProcessPool:
         for thread in threads:
             thread.join(max(0, end - time.monotonic()))
 
-    def _start_thread(self):
+    def _start_thread(self, call):
         thread = threading.Thread(target=self._work, name="decode-process", daemon=True)
         try:
             thread.start()
         except RuntimeError:
             if not self._threads:  # with fewer than wished for, the work gets done too
-                self._calls.pop()
+                self._calls.remove(call)
                 raise
 
     def _work(self):

@@ -151,6 +151,23 @@ def test_processes_that_cannot_be_started(make, monkeypatch, size):
     assert pool.submit(operator.add, 2, 3).result(PATIENCE) == 5
 
 
+def test_a_thread_that_cannot_be_started(make, monkeypatch):
+    """The call that wanted it fails, and no other one is lost."""
+    pool = make()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", lambda self: None)  # it has not come to run yet
+        waiting = pool.submit(operator.add, 1, 1)
+
+        def fail(self):
+            raise RuntimeError("can't start new thread")
+
+        patch.setattr(threading.Thread, "start", fail)
+        with pytest.raises(RuntimeError, match="new thread"):
+            pool.submit(operator.add, 2, 2, first=True)
+    assert pool.submit(operator.add, 3, 3).result(PATIENCE) == 6
+    assert waiting.result(PATIENCE) == 2
+
+
 def test_an_initializer_that_fails(make):
     pool = make(initializer=operator.truediv, arguments=lambda: (1, 0))
     error = pool.submit(os.getpid).exception(PATIENCE)
