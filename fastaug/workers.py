@@ -200,6 +200,15 @@ def shared_decode_pool(size: int) -> ProcessPool:
         return _pools[size]
 
 
+def _at_fork():
+    global _pools_lock
+    _pools_lock = threading.Lock()  # a thread that the child does not have may hold it
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_at_fork)
+
+
 def decode_pool(decoder, workers, user_pool):
     """Returns what decodes files for an iterator; None: the threads themselves.
 

@@ -1097,6 +1097,25 @@ def test_a_fork_leaves_the_parent_s_slots_alone(start, tmp_path):
     program.finish()
 
 
+def test_a_fork_while_another_thread_makes_an_iterator(start, tree):
+    """The child does not wait for a lock that nobody in it holds."""
+    program = start(
+        """
+        from fastaug import workers
+        calm = take(flow(workers=0), 3)
+        with workers._pools_lock:
+            child = os.fork()
+            if child == 0:
+                signal.alarm(20)
+                os._exit(0 if take(flow(), 3) == calm else 1)
+        report(status=os.waitpid(child, 0)[1])
+        """,
+        tree,
+    )
+    assert program.report() == {"status": 0}
+    program.finish()
+
+
 # ---------------------------------------------------------------------------- scripts, notebooks
 
 
