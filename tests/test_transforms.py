@@ -580,7 +580,9 @@ def test_load_img_resized(file, target_size, interpolation, keep_aspect_ratio, p
     assert_same(actual.value[1:], expected.value[1:])
 
 
-@pytest.mark.parametrize("kind", [str, lambda path: str(path).encode(), "BytesIO"], ids=str)
+@pytest.mark.parametrize(
+    "kind", [str, lambda path: str(path).encode(), "BytesIO"], ids=["str", "bytes", "BytesIO"]
+)
 def test_load_img_kinds_of_path(kind, picture_files):
     path = picture_files["png RGB"]
 
