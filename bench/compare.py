@@ -199,7 +199,7 @@ def import_needed():
             raise MissingPackageError(
                 f"cannot compare: {error}\n"
                 "Keras and the other packages of this comparison are installed by: "
-                'pip install "fastaug[bench]"'
+                'pip install ".[bench]"'
             ) from error
     try:
         import fastaug  # noqa: F401

@@ -7,7 +7,6 @@ believes what it is told. Knows nothing of order, seeds or prefetching.
 import itertools
 import math
 import operator
-import warnings
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from fastaug.functions import affine_map, apply_elementwise, channel_map, is_ele
 from fastaug.keras_backend import image_data_format
 from fastaug.params import ParameterSampler
 from fastaug.threads import Job
+from fastaug.warn import warn
 from fastaug.warp import border_name, check_order, choose
 
 # The attributes of a generator that decide what becomes of an image.
@@ -280,7 +280,7 @@ class Augmentation:
     def warn_unfitted(self):
         """Warns of statistics that are asked for and not there, as Keras does on every image."""
         for message in self.unfitted:
-            warnings.warn(message, stacklevel=2)
+            warn(message)
 
 
 class _Slice:

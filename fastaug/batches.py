@@ -174,6 +174,12 @@ def _references_to_memory(array):
     return sys.getrefcount(array) + sys.getrefcount(owner)
 
 
+def _put(result, images, i, there):
+    """Puts an image into a batch, unless it is the array that is there."""
+    if result is not there:
+        images[i] = result
+
+
 class _Buffers:
     """Memory for batches, used again when nobody has the batch any more.
 
@@ -581,9 +587,10 @@ class BatchMaker:
                 augmentation.standardize(images[:i])
                 standardized = True
             if standardized:
-                images[i] = self._generator._normalize(result)
-            elif result is not image or images is not batch.images:
-                images[i] = result
+                result = self._generator._normalize(result)
+            # A call, because Python gives a line to what comes after it, the way back to the next
+            # image: IPython fails on a traceback of an interrupt in an instruction without a line.
+            _put(result, images, i, image if images is batch.images else None)
         if not standardized:
             augmentation.standardize(images)
         return images

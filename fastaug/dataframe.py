@@ -16,9 +16,9 @@ from fastaug.directory import (
     join_all,
     labels_of,
     map_waiting,
-    warn,
 )
 from fastaug.keras_backend import print_message
+from fastaug.warn import warn
 
 _UNLABELLED = ("input", "multi_output", "raw", None)
 # From this many names in a folder on, listing the folder is faster than asking for each file;

@@ -9,15 +9,14 @@ import concurrent.futures
 import errno
 import itertools
 import os
-import pathlib
 import sys
 import threading
 import time
-import warnings
 
 import numpy as np
 
 from fastaug.keras_backend import print_message
+from fastaug.warn import warn
 
 FORMATS = ("png", "jpg", "jpeg", "bmp", "ppm", "tif", "tiff")
 
@@ -335,12 +334,3 @@ def join_all(directory, names):
         return []
     prefix = os.path.join(directory, "")  # noqa: PTH118 (keeps "./" and doubled slashes)
     return [name if name.startswith("/") else prefix + name for name in names]
-
-
-def warn(message):
-    """Warns the user, at the user's own line: the nearest one outside of fastaug."""
-    package = pathlib.Path(__file__).parent
-    level, frame = 2, sys._getframe(1)
-    while frame.f_back is not None and pathlib.Path(frame.f_code.co_filename).parent == package:
-        level, frame = level + 1, frame.f_back
-    warnings.warn(message, stacklevel=level)

@@ -6,7 +6,6 @@ import math
 import multiprocessing.pool
 import numbers
 import operator
-import warnings
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from fastaug.params import check_range
 from fastaug.sources import ArraySource
 from fastaug.streams import global_stream
 from fastaug.threads import shared_pool, usable_cores
+from fastaug.warn import warn
 from fastaug.warp import border_name, check_engine, check_order
 
 _DIM_ORDERINGS = {"default": None, "tf": "channels_last", "th": "channels_first"}
@@ -184,17 +184,15 @@ class ImageDataGenerator:
         if zca_whitening:
             if not featurewise_center:
                 self.featurewise_center = True
-                warnings.warn(
+                warn(
                     "This ImageDataGenerator specifies `zca_whitening`, which overrides setting "
                     "of `featurewise_center`.",
-                    stacklevel=2,
                 )
             if featurewise_std_normalization:
                 self.featurewise_std_normalization = False
-                warnings.warn(
+                warn(
                     "This ImageDataGenerator specifies `zca_whitening` which overrides setting "
                     "of`featurewise_std_normalization`.",
-                    stacklevel=2,
                 )
         for std, center in (
             ("featurewise_std_normalization", "featurewise_center"),
@@ -208,10 +206,9 @@ class ImageDataGenerator:
             }
             if given[std] and not given[center]:
                 setattr(self, center, True)
-                warnings.warn(
+                warn(
                     f"This ImageDataGenerator specifies `{std}`, which overrides setting of "
                     f"`{center}`.",
-                    stacklevel=2,
                 )
         if brightness_range is not None and (
             not isinstance(brightness_range, tuple | list) or len(brightness_range) != 2
@@ -401,7 +398,7 @@ class ImageDataGenerator:
                 class_mode = "raw"
             elif name not in kwargs:
                 continue
-            warnings.warn(text, DeprecationWarning, stacklevel=2)
+            warn(text, DeprecationWarning)
         return DataFrameIterator(
             dataframe,
             directory,
@@ -458,7 +455,7 @@ class ImageDataGenerator:
             flat = x.reshape(-1, math.prod(x.shape[-3:]))
             x = np.reshape(flat @ self.zca_whitening_matrix, x.shape)
         for message in self._unfitted():
-            warnings.warn(message, stacklevel=2)
+            warn(message)
         return x
 
     def _unfitted(self):
@@ -566,12 +563,11 @@ class ImageDataGenerator:
             )
         channels = x.shape[self.channel_axis]
         if channels not in (1, 3, 4):
-            warnings.warn(
+            warn(
                 "Expected input to be images (as Numpy array) following the data format "
                 f'convention "{self.data_format}" (channels on axis {self.channel_axis}), i.e. '
                 f"expected either 1, 3 or 4 channels on axis {self.channel_axis}. However, it was "
                 f"passed an array with shape {x.shape} ({channels} channels).",
-                stacklevel=2,
             )
         if seed is not None:
             np.random.seed(seed)

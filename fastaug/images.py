@@ -2,12 +2,12 @@
 
 import io
 import pathlib
-import warnings
 
 import numpy as np
 from PIL import Image
 
 from fastaug.keras_backend import floatx, standardize_data_format
+from fastaug.warn import warn
 
 INTERPOLATIONS = {
     "nearest": Image.Resampling.NEAREST,
@@ -100,9 +100,7 @@ def save_img(path, x, data_format=None, file_format=None, scale=True, **kwargs):
         file_format = "jpeg"
     img = array_to_img(x, data_format=data_format, scale=scale)
     if img.mode == "RGBA" and file_format == "jpeg":
-        warnings.warn(
-            "The JPEG format does not support RGBA images, converting to RGB.", stacklevel=2
-        )
+        warn("The JPEG format does not support RGBA images, converting to RGB.")
         img = img.convert("RGB")
     img.save(path, format=file_format, **kwargs)
 

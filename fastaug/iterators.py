@@ -3,7 +3,6 @@
 import numbers
 import pathlib
 import threading
-import warnings
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from fastaug.images import array_to_img
 from fastaug.keras_backend import dataset_class, floatx, image_data_format
 from fastaug.sources import ArraySource, FileSource
 from fastaug.streams import can_stand, global_stream, lent_to_user_code
+from fastaug.warn import warn
 from fastaug.workers import decode_pool
 
 
@@ -321,12 +321,11 @@ class NumpyArrayIterator(AugmentingIterator):
         channels_axis = 3 if data_format == "channels_last" else 1
         channels = x.shape[channels_axis]
         if channels not in (1, 3, 4):
-            warnings.warn(
+            warn(
                 "NumpyArrayIterator is set to use the data format convention "
                 f'"{data_format}" (channels on axis {channels_axis}), i.e. expected either 1, 3, '
                 f"or 4 channels on axis {channels_axis}. However, it was passed an array with "
                 f"shape {x.shape} ({channels} channels).",
-                stacklevel=2,
             )
         self.y = None if y is None else np.asarray(y)
         self.sample_weight = None if sample_weight is None else np.asarray(sample_weight)
@@ -494,7 +493,7 @@ class _FileIterator(AugmentingIterator):
         path = self.filepaths[position]
         if path not in self.bad_files:
             self.bad_files.append(path)
-            warnings.warn(f"Left out a file that cannot be read: {error}", stacklevel=2)
+            warn(f"Left out a file that cannot be read: {error}")
 
 
 class DirectoryIterator(_FileIterator):

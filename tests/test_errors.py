@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import warnings
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing.pool import ThreadPool
 
@@ -508,3 +509,40 @@ def test_default_dim_ordering_follows_keras(keras_config):
     keras_config.set_image_data_format("channels_first")
     assert fastaug.ImageDataGenerator(dim_ordering="default").data_format == "channels_first"
     assert fastaug.ImageDataGenerator(dim_ordering="tf").data_format == "channels_last"
+
+
+def warnings_of_an_unfitted_generator():
+    fastaug.ImageDataGenerator(zca_whitening=True).standardize(np.zeros((4, 4, 3), np.float32))
+
+
+def warnings_of_a_batch_of_an_unfitted_generator():
+    generator = fastaug.ImageDataGenerator(featurewise_center=True, workers=1)
+    next(generator.flow(images(4), batch_size=2))
+
+
+def warnings_of_an_array_of_five_channels():
+    fastaug.ImageDataGenerator().flow(np.zeros((2, 4, 4, 5), np.uint8))
+
+
+def warnings_of_a_statistic_that_needs_another():
+    fastaug.ImageDataGenerator(featurewise_std_normalization=True)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        warnings_of_an_unfitted_generator,
+        warnings_of_a_batch_of_an_unfitted_generator,
+        warnings_of_an_array_of_five_channels,
+        warnings_of_a_statistic_that_needs_another,
+    ],
+)
+def test_a_warning_is_of_the_user_s_line(function):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        function()
+    code = function.__code__
+    lines = {line for _, _, line in code.co_lines()}
+    assert caught
+    assert all(warning.filename == __file__ for warning in caught)
+    assert all(warning.lineno in lines for warning in caught)

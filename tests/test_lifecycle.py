@@ -4,6 +4,7 @@ Every test ends with the library's threads gone, see ``no_leaks``.
 """
 
 import copy
+import dis
 import gc
 import json
 import os
@@ -33,6 +34,7 @@ from scripts import A_FLOW, check_script, interrupt, run_script, started_script
 from waiting import PATIENCE, library_threads, wait_until
 
 import fastaug
+from fastaug.batches import BatchMaker
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -759,3 +761,12 @@ def test_a_batch_that_is_kept_is_never_written_again():
         del kept, part, copies, batch, copy
         places = {next(iterator).ctypes.data for _ in range(24)}
     assert len(places) <= 5
+
+
+def test_the_way_back_to_the_next_image_has_a_line():
+    """An interrupt arrives there, and IPython cannot show a traceback without a line."""
+    code = BatchMaker._apply_function.__code__
+    lines = {offset: line for start, end, line in code.co_lines() for offset in range(start, end)}
+    jumps = [i.offset for i in dis.get_instructions(code) if i.opname.startswith("JUMP_BACKWARD")]
+    assert jumps
+    assert all(lines[offset] is not None for offset in jumps)
