@@ -2,6 +2,7 @@
 
 import textwrap
 from contextlib import contextmanager
+from functools import partial
 
 from report import FAINT, INK, LINE
 
@@ -50,12 +51,13 @@ def _tidy(axes):
         axes.spines[side].set_visible(False)
 
 
-def against_workers(title, lines, ylabel, caption, dashed=None):
-    """Draws lines over the number of workers.
+def against(xlabel, title, lines, ylabel, caption, dashed=None):
+    """Draws lines over the number of workers, or what else there is some of.
 
     Args:
+        xlabel: What there is some of.
         title: The figure's title.
-        lines: A (key, label, numbers of workers, values) for each line.
+        lines: A (key, label, numbers, values) for each line; the key is one of COLOURS, or None.
         ylabel: What the values are.
         caption: Small print.
         dashed: A pair of a value and its label, for a dashed line across, or None.
@@ -66,19 +68,22 @@ def against_workers(title, lines, ylabel, caption, dashed=None):
     with _style():
         figure = _figure(title, caption, 9, 5)
         axes = figure.add_subplot()
-        for key, label, workers, values in lines:
-            axes.plot(workers, values, marker="o", color=COLOURS[key], label=label)
+        for key, label, numbers, values in lines:
+            axes.plot(numbers, values, marker="o", color=key and COLOURS[key], label=label)
         if dashed:
             value, label = dashed
             axes.axhline(value, linestyle="--", color=COLOURS["keras"], label=label)
         ticks = sorted({each for line in lines for each in line[2]})
         axes.set_xticks(ticks)
         axes.set_ylim(bottom=0)
-        axes.set_xlabel("workers (threads of fastaug, processes of the pool)")
+        axes.set_xlabel(xlabel)
         axes.set_ylabel(ylabel)
         axes.legend()
         _tidy(axes)
     return figure
+
+
+against_workers = partial(against, "workers (threads of fastaug, processes of the pool)")
 
 
 def loads(title, panels, caption):

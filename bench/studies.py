@@ -26,6 +26,11 @@ STUDIES = {
         "Directory",
         "training from folders of JPEG files, 299x299, and the share of the pace from memory",
     ),
+    "engines": (
+        "engines",
+        "Engines",
+        "the fused warp and OpenCV's at every size that both do: which one warp='auto' takes",
+    ),
 }
 SCHEMA = 1
 

@@ -150,6 +150,45 @@ def test_directory(tmp_path):
     assert [study["study"] for study in both["studies"]] == ["directory"]
 
 
+def test_engines(tmp_path):
+    out = tmp_path / "out"
+    done = compare("engines", "--out", out, "--json", tmp_path / "all.json", *SMALL)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "auto takes the faster engine everywhere" in done.stdout  # or "everywhere but at ..."
+    engines = read(out / "engines.json")
+    assert engines["complete"] and engines["check"]["passed"]
+    check_machine(engines["machine"])
+    points = {(p["border"], p["channels"], p["size"]): p for p in engines["points"]}
+    assert set(points) == {
+        (border, channels, size)
+        for border in ("nearest", "reflect")
+        for channels in (1, 3, 4)
+        for size in (16, 256)
+    }
+    for point in points.values():
+        rounds, fastest = point["rounds_us_per_image"], point["us_per_image"]
+        assert {engine: min(times) for engine, times in rounds.items()} == fastest
+        assert point["ratio"] == pytest.approx(fastest["opencv"] / fastest["fused"])
+    for border in ("nearest", "reflect"):
+        assert (out / f"engines-{border}.png").stat().st_size > 1000
+
+
+def test_which_engine_auto_should_take(bench):
+    from engines import Point
+
+    def slower(auto, fused, opencv):
+        point = Point("nearest", 3, 64)
+        point.auto = auto
+        point.timings["fused"].rounds += [fused, 9.0]
+        point.timings["opencv"].rounds += [9.0, opencv]
+        return point.auto_is_slower
+
+    assert Point("nearest", 3, 64).auto == "fused"
+    assert slower("fused", 2.0, 1.0) and slower("opencv", 1.0, 2.0)
+    assert not slower("fused", 1.0, 2.0) and not slower("opencv", 2.0, 1.0)
+    assert not slower("fused", 1.04, 1.0) and not slower("opencv", 1.0, 1.04)
+
+
 # --------------------------------------------------------------------- Ctrl-C
 
 
@@ -244,7 +283,7 @@ def test_the_list_has_cases_and_studies(bench, capsys):
 
     assert main(["--list"]) == 0
     output = capsys.readouterr().out
-    for name in ("generate", "train", "directory", "224", "directory-rescale"):
+    for name in ("generate", "train", "directory", "engines", "224", "directory-rescale"):
         assert f"\n  {name} " in output
 
 
