@@ -32,7 +32,7 @@ class Timing:
         return tuple(100 * (end / median - 1) for end in (min(self.rounds), max(self.rounds)))
 
 
-def time_round(contestant, seconds):
+def time_round(contestant, seconds, clock=time.perf_counter):
     """Times one round of a contestant that has the machine to itself.
 
     The warm-up runs straight into the timed part and empties whatever was prepared ahead, so a
@@ -41,6 +41,7 @@ def time_round(contestant, seconds):
     Args:
         contestant: What is timed.
         seconds: Least time for the timed part; it ends with a whole batch.
+        clock: Function that returns the time in seconds.
 
     Returns:
         Microseconds per image.
@@ -48,8 +49,8 @@ def time_round(contestant, seconds):
     lookahead = contestant.lookahead
     # What it made ahead ends with the iterator, at the latest when this function returns.
     with contestant.batches() as iterator:
-        _consume(iterator, seconds * WARM_UP_SHARE, lookahead + 1)
-        images, elapsed = _consume(iterator, seconds, max(2, lookahead))
+        _consume(iterator, seconds * WARM_UP_SHARE, lookahead + 1, clock)
+        images, elapsed = _consume(iterator, seconds, max(2, lookahead), clock)
     return elapsed / images * 1e6
 
 
@@ -83,14 +84,14 @@ def settle_memory():
     gc.freeze()
 
 
-def _consume(iterator, seconds, least_batches):
+def _consume(iterator, seconds, least_batches, clock=time.perf_counter):
     """Takes batches until both limits are reached; returns the images taken and the seconds."""
     images = batches = 0
-    start = time.perf_counter()
+    start = clock()
     while True:
         images += len(next(iterator)[0])
         batches += 1
-        elapsed = time.perf_counter() - start
+        elapsed = clock() - start
         if elapsed >= seconds and batches >= least_batches:
             return images, elapsed
 

@@ -121,6 +121,18 @@ def test_generate_and_train_on_jax(without_tensorflow, tmp_path):
     assert both["studies"][1]["runs"] == train["runs"]
 
 
+def test_a_contestant_that_needs_tensorflow_is_left_out_where_there_is_none(
+    without_tensorflow, tmp_path
+):
+    out = tmp_path / "out"
+    done = compare("32", "--out", out, *SMALL, env=without_tensorflow)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "left out  Keras layers in tf.data: not installed (" in done.stdout
+    report = read(out / "compare-quick.json")
+    assert report["complete"] and report["machine"]["keras_backend"] == "jax"
+    assert list(report["cases"][0]["left_out"]) == ["Keras layers in tf.data"]
+
+
 def test_directory(tmp_path):
     out = tmp_path / "out"
     done = compare(
