@@ -82,8 +82,9 @@ def choose(engine, order, border, cval, shape):
     """Returns the warp for images: None for the fused one, else a function.
 
     Args:
-        engine: One of `ENGINES`. 'auto' is 'fused', the faster one at every size; 'opencv' is
-            OpenCV where it has what is asked for, to the contract's 0.01, else 'fused'.
+        engine: One of `ENGINES`. 'auto' is 'fused', at no size clearly slower, as
+            ``bench/compare.py engines`` measures; 'opencv' is OpenCV where it has what is asked
+            for, to the contract's 0.01, else 'fused'.
         order: Interpolation order, 0 to 5.
         border: One of ``_core.BORDERS``.
         cval: Value outside, for the constant borders.
