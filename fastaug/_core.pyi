@@ -49,6 +49,8 @@ class Plan:
         function_scale: A value for each channel to multiply by before any of these, or None.
         function_offset: A value for each channel to add then, or None.
         function_reverses: Whether to turn the channels round before that.
+        truncates: Whether a uint8 batch is made of float32 images, which were shifted before, by
+            truncation; else of images that were rounded first, and shifted after that.
         warp: None for the built-in warp, else `warp(image, matrix, out)`: both images float32
             `(height, width, channels)`, the matrix float64 `(2, 3)` from output to source
             coordinates, (row, column), flips included. Called with the GIL.
@@ -75,6 +77,7 @@ class Plan:
         function_scale: npt.ArrayLike | None = None,
         function_offset: npt.ArrayLike | None = None,
         function_reverses: bool = False,
+        truncates: bool = False,
         warp: _Warp | None = None,
     ) -> None: ...
     @property
@@ -137,7 +140,7 @@ def augment(
     index: npt.NDArray[np.int64],
     table: npt.NDArray[np.float64],
     matrices: npt.NDArray[np.float64] | None,
-    out: npt.NDArray[np.float32],
+    out: npt.NDArray[np.float32] | npt.NDArray[np.uint8],
     start: int,
     stop: int,
     standardize: bool = True,
@@ -153,14 +156,15 @@ def augment(
         index: int64, position in `images` of each image of the batch.
         table: float64 `(batch, len(COLUMNS))`.
         matrices: float64 `(batch, 2, 3)`, as from `affine_matrices`. None: those of the table.
-        out: float32 `(batch,) + plan.shape`, contiguous.
+        out: float32 or, of uint8 images, uint8, `(batch,) + plan.shape`, contiguous.
         start: First image of the slice.
         stop: End of the slice.
         standardize: False leaves the standardization to a later call of `standardize`.
 
     Raises:
-        TypeError: If the images are neither uint8 nor float32.
-        ValueError: If an array does not have the layout above.
+        TypeError: If the images are neither uint8 nor float32, or not uint8 where `out` is.
+        ValueError: If an array does not have the layout above, or `out` is uint8 and the plan has a
+            warp in Python, or standardization that is asked for.
         IndexError: If an index is outside `images`.
     """
 
@@ -179,8 +183,8 @@ class Batch:
         standardize: As for `augment`.
 
     Raises:
-        TypeError: If the images are neither uint8 nor float32.
-        ValueError: If an array does not have the layout above, or the warp is one in Python.
+        TypeError: As from `augment`.
+        ValueError: As from `augment`, or if the warp is one in Python.
         IndexError: If an index is outside `images`.
     """
 
@@ -190,7 +194,7 @@ class Batch:
         images: npt.NDArray[Any],
         index: npt.NDArray[np.int64],
         table: npt.NDArray[np.float64],
-        out: npt.NDArray[np.float32],
+        out: npt.NDArray[np.float32] | npt.NDArray[np.uint8],
         standardize: bool = True,
     ) -> None: ...
     def run(self) -> None:

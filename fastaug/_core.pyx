@@ -47,6 +47,7 @@ cdef extern from "_pixels.h" nogil:
         bint function_reverses
         const float *function_scale
         const float *function_offset
+        bint truncates
 
     ctypedef struct fa_batch:
         const fa_plan *plan
@@ -58,7 +59,8 @@ cdef extern from "_pixels.h" nogil:
         const double *matrices
         ptrdiff_t places
         bint standardize
-        float *out
+        bint to_bytes
+        void *out
 
     int fa_simd
     int fa_best_simd()
@@ -71,7 +73,7 @@ cdef extern from "_pixels.h" nogil:
     void fa_process(const fa_plan *plan, const void *image, bint is_float, ptrdiff_t behind,
                     size_t next, const double *row, const double *m, bint standardize, float *work,
                     float *out)
-    ptrdiff_t fa_work_values(const fa_plan *plan)
+    ptrdiff_t fa_work_values(const fa_plan *plan, bint to_bytes)
     void fa_run(const fa_batch *batch, ptrdiff_t start, ptrdiff_t stop, ptrdiff_t threads,
                 float *work)
     void fa_standardize(const fa_plan *plan, float *x)
@@ -158,7 +160,7 @@ cdef class Plan:
                  bint channels_first=False, int order=1, str border="nearest", float cval=0.0,
                  rescale=None, bint sample_center=False, bint sample_std=False,
                  feature_mean=None, feature_scale=None, function_scale=None, function_offset=None,
-                 bint function_reverses=False, warp=None):
+                 bint function_reverses=False, bint truncates=False, warp=None):
         if height < 1 or width < 1 or channels < 1:
             raise ValueError(f"An image has at least one pixel. Received: {height} x {width} x "
                              f"{channels}")
@@ -189,6 +191,7 @@ cdef class Plan:
             self.c.function_reverses = function_reverses
             self.c.function_scale = <const float *>self._function_scale.data
             self.c.function_offset = <const float *>self._function_offset.data
+        self.c.truncates = truncates
         self.warp = warp
 
     def _per_channel(self, values):
@@ -273,7 +276,7 @@ def augment(Plan plan not None, cnp.ndarray images not None, const int64_t[::1] 
     batch.places = stop
     _check_index(&batch, start, stop)
     if plan.warp is None:
-        work_array = np.empty(fa_work_values(&plan.c), dtype=np.float32)
+        work_array = np.empty(fa_work_values(&plan.c, batch.to_bytes), dtype=np.float32)
         with nogil:
             fa_run(&batch, start, stop, 1, <float *>cnp.PyArray_DATA(<cnp.ndarray>work_array))
         return
@@ -328,7 +331,7 @@ cdef int _process_with(Plan plan, const void *image, bint is_float, const double
 def standardize(Plan plan, cnp.ndarray out, Py_ssize_t start, Py_ssize_t stop):
     """Standardizes ``out[start:stop]`` in place; see ``_core.pyi``."""
     cdef Py_ssize_t i, size = plan.c.height * plan.c.width * plan.c.channels
-    _check_output(plan, out)
+    _check_output(plan, out, "float32")
     if not 0 <= start <= stop <= out.shape[0]:
         raise ValueError(f"No slice {start}:{stop} of a batch of {out.shape[0]}")
     cdef float *target = <float *>cnp.PyArray_DATA(out)
@@ -415,7 +418,7 @@ cdef class Batch:
         if not self.task.count:
             return
         claim = fa_claim_size(&self.c)
-        work = np.empty(fa_work_values(self.c.plan), dtype=np.float32)
+        work = np.empty(fa_work_values(self.c.plan, self.c.to_bytes), dtype=np.float32)
         while start < self.task.count:
             stop = min(start + claim, self.task.count)
             with nogil:
@@ -461,7 +464,7 @@ cdef class Batch:
         PyThread_release_lock(self.task.done)
         self._queue._collect()
         if self.task.out_of_memory:
-            raise MemoryError("No memory to turn an image to another layout")
+            raise MemoryError("No memory to work on an image in")
 
 
 @cython.final
@@ -586,13 +589,16 @@ cdef int _lend(fa_batch *batch, Plan plan, cnp.ndarray images, cnp.ndarray out,
     if not batch.is_float and cnp.PyArray_TYPE(images) != cnp.NPY_UINT8:
         raise TypeError(f"Expected uint8 or float32 images. Received: {images.dtype}")
     _check_images(plan, images)
-    _check_output(plan, out)
+    batch.to_bytes = cnp.PyArray_TYPE(out) == cnp.NPY_UINT8
+    if batch.to_bytes:
+        _check_bytes(plan, images, standardize)
+    _check_output(plan, out, "uint8" if batch.to_bytes else "float32")
     batch.plan = &plan.c
     batch.images = <const char *>cnp.PyArray_DATA(images)
     batch.stride = images.strides[0]
     batch.count = images.shape[0]
     batch.standardize = standardize
-    batch.out = <float *>cnp.PyArray_DATA(out)
+    batch.out = cnp.PyArray_DATA(out)
     return 0
 
 
@@ -620,10 +626,23 @@ cdef int _check_images(Plan plan, cnp.ndarray images) except -1:
     return 0
 
 
-cdef int _check_output(Plan plan, cnp.ndarray out) except -1:
-    """A batch that the caller lends: float32, contiguous, writeable, of the plan's shape."""
-    if (out.ndim != 4 or (<object>out).shape[1:] != plan.shape or out.dtype != np.float32
+cdef int _check_bytes(Plan plan, cnp.ndarray images, bint standardize) except -1:
+    """What becomes uint8 was uint8, and nothing is done to it that needs floats."""
+    cdef fa_plan *c = &plan.c
+    if cnp.PyArray_TYPE(images) != cnp.NPY_UINT8:
+        raise TypeError(f"Expected uint8 images for a uint8 batch. Received: {images.dtype}")
+    if plan.warp is not None:
+        raise ValueError("A warp in Python works on float32 batches")
+    if standardize and (c.rescales or c.sample_center or c.sample_std or c.feature_mean != NULL
+                        or c.feature_scale != NULL or c.function_scale != NULL):
+        raise ValueError("A uint8 batch cannot be standardized")
+    return 0
+
+
+cdef int _check_output(Plan plan, cnp.ndarray out, str dtype) except -1:
+    """A batch that the caller lends: contiguous, writeable, of the plan's shape."""
+    if (out.ndim != 4 or (<object>out).shape[1:] != plan.shape or out.dtype != dtype
             or not cnp.PyArray_ISCARRAY(out)):
-        raise ValueError(f"Expected a contiguous float32 batch of images of shape {plan.shape}. "
+        raise ValueError(f"Expected a contiguous {dtype} batch of images of shape {plan.shape}. "
                          f"Received {out.dtype} of shape {(<object>out).shape}")
     return 0

@@ -1,6 +1,8 @@
 /* Pixel loops of the core: plain C, no Python, no allocation; the only state is the choice of SIMD.
  *
- * An image here is float32 or uint8, contiguous, (height, width, channels). A coordinate is a double
+ * An image here is float32 or uint8, contiguous, (height, width, channels), and so is what becomes of
+ * it; its rows are computed as float32 in any case, and bytes made of them while they are in the
+ * cache. A coordinate is a double
  * in units of pixels, (row, column), pixel centres on the integers. The border rules are those of
  * scipy.ndimage, which Keras uses:
  *
@@ -64,6 +66,7 @@ typedef struct {
     int function_reverses;           /* turns the channels round before the next two, */
     const float *function_scale;     /* channels values, or NULL: no function */
     const float *function_offset;    /* channels values */
+    int truncates;            /* bytes are made after the shifts, without rounding; else before them */
 } fa_plan;
 
 /* ---- geometry ---------------------------------------------------------------------------- */
@@ -426,11 +429,31 @@ typedef struct {
     int extrema;               /* whether low and high are wanted */
     float low[FA_LANES], high[FA_LANES];
     ptrdiff_t waiting;         /* rows that are done and have not been handed on */
+    uint8_t *bytes;            /* the image that becomes of the rows, or NULL: they are where they */
+    float *lines;              /* belong; else memory for as many as may wait */
     uintptr_t next;            /* where the image lies that comes after this one, or 0 */
     ptrdiff_t next_row;        /* bytes in a row of it */
 } fa_row_sink;
 
 #define FA_ROWS_VALUES 1024  /* values that are worth a pass of their own */
+
+/* Rows that may have to wait. */
+FA_INLINE ptrdiff_t fa_waiting_rows(const fa_plan *plan)
+{
+    const ptrdiff_t row_size = plan->width * plan->channels;
+    const ptrdiff_t rows = (FA_ROWS_VALUES + row_size - 1) / row_size;
+    return rows < plan->height ? rows : plan->height;
+}
+
+/* Where an output row is to be written; rows are counted in the order of work. */
+FA_INLINE float *fa_row_line(const fa_row_sink *sink, const fa_plan *plan, ptrdiff_t row,
+                             int flip_vertical, float *out)
+{
+    const ptrdiff_t row_size = plan->width * plan->channels;
+    if (!sink->bytes) return out + (flip_vertical ? plan->height - 1 - row : row) * row_size;
+    return sink->lines
+        + (flip_vertical ? fa_waiting_rows(plan) - 1 - sink->waiting : sink->waiting) * row_size;
+}
 
 static void fa_row_done(fa_row_sink *sink, const fa_plan *plan, ptrdiff_t row, int flip_vertical,
                         float *out);
@@ -498,21 +521,23 @@ FA_CLONES static void fa_channel_shift(float *FA_RESTRICT x, ptrdiff_t size, flo
         for (i = 0; i < size; i++) x[i] = low;
 }
 
-/* Pillow's ImageEnhance.Brightness on the truncated image: a blend with black in float32, truncated
- * and clipped; an alpha channel keeps its value. An image outside 0..255 is stretched to 0..255
- * before and back afterwards, as Keras does. */
+/* What becomes of a level: a blend with black in float32, truncated and clipped. */
+FA_INLINE int fa_brightened(double factor, int level)
+{
+    const float blend = (float)factor * (float)level;
+    /* an infinite factor times 0 is NaN */
+    return blend > 0 ? (blend < 255 ? (int)blend : 255) : 0;
+}
+
+/* Pillow's ImageEnhance.Brightness on the truncated image; an alpha channel keeps its value. An image
+ * outside 0..255 is stretched to 0..255 before and back afterwards, as Keras does. */
 FA_CLONES static void fa_brightness(float *FA_RESTRICT x, ptrdiff_t size, ptrdiff_t channels,
                                     double factor, float low, float high)
 {
     float table[256];
-    const float f = (float)factor;
     ptrdiff_t i;
     int v, stretch;
-    for (v = 0; v < 256; v++) {
-        const float blend = f * (float)v;
-        /* an infinite factor times 0 is NaN */
-        table[v] = blend > 0 ? (blend < 255 ? (float)(int)blend : 255.0f) : 0.0f;
-    }
+    for (v = 0; v < 256; v++) table[v] = (float)fa_brightened(factor, v);
     stretch = low < 0 || high > 255;
     if (stretch) {
         const float range = high - low;
@@ -617,13 +642,68 @@ static void fa_apply_function(const fa_plan *plan, float *x, ptrdiff_t size)
     fa_map_channels(x, size, channels, plan->function_scale, plan->function_offset);
 }
 
-/* (pixels, channels) to (channels, pixels) */
-static void fa_to_channels_first(const float *FA_RESTRICT x, ptrdiff_t pixels, ptrdiff_t channels,
-                                 float *FA_RESTRICT out)
+/* ---- values, as bytes ------------------------------------------------------------------------ */
+
+/* Clipped and truncated; half: 0.5 to round as scipy.ndimage does, or 0. NaN becomes 0. */
+static void fa_store_bytes(const float *FA_RESTRICT x, ptrdiff_t size, float half,
+                           uint8_t *FA_RESTRICT out)
 {
-    ptrdiff_t i, k;
-    for (k = 0; k < channels; k++)
-        for (i = 0; i < pixels; i++) out[k * pixels + i] = x[i * channels + k];
+    ptrdiff_t i = 0;
+#ifdef FA_AVX2
+    if (fa_simd >= FA_SIMD_AVX2) i = fa_store_bytes_avx2(x, size, half, out);
+#endif
+    for (; i < size; i++) {
+        const float v = (x[i] > 0 ? x[i] : 0) + half;
+        out[i] = (uint8_t)(int)(v < 255 ? v : 255);
+    }
+}
+
+FA_CLONES static void fa_extrema_of_bytes(const uint8_t *FA_RESTRICT x, ptrdiff_t size, uint8_t *low,
+                                          uint8_t *high)
+{
+    uint8_t lo = 255, hi = 0;
+    ptrdiff_t i;
+    for (i = 0; i < size; i++) {
+        lo = x[i] < lo ? x[i] : lo;
+        hi = x[i] > hi ? x[i] : hi;
+    }
+    *low = lo;
+    *high = hi;
+}
+
+/* fa_channel_shift, and what is left over truncated: the levels are whole, so it is left out. */
+FA_CLONES static void fa_shift_bytes(uint8_t *FA_RESTRICT x, ptrdiff_t size, double intensity,
+                                     uint8_t low, uint8_t high)
+{
+    const double most = intensity < 256 ? intensity > -256 ? intensity : -256 : 256;
+    /* with the rounding of the sum */
+    const int16_t levels = (int16_t)(floor(255 + most) - 255);
+    ptrdiff_t i;
+    for (i = 0; i < size; i++) {
+        int16_t v = (int16_t)(x[i] + levels);
+        v = v < low ? low : v;
+        x[i] = (uint8_t)(v > high ? high : v);
+    }
+}
+
+/* The same, unless the intensity is NaN, and then fa_brightness: Pillow is given float32. */
+FA_CLONES static void fa_brighten_bytes(uint8_t *FA_RESTRICT x, ptrdiff_t size, ptrdiff_t channels,
+                                        double factor, double intensity, uint8_t low, uint8_t high)
+{
+    uint8_t shifted[256], table[256];
+    ptrdiff_t i;
+    int k;
+    for (k = 0; k < 256; k++) {
+        double v = k;
+        if (!isnan(intensity)) {
+            v += intensity;
+            v = v < low ? low : v;
+            v = v > high ? high : v;
+        }
+        shifted[k] = (uint8_t)(float)v;
+        table[k] = (uint8_t)fa_brightened(factor, shifted[k]);
+    }
+    for (i = 0; i < size; i++) x[i] = channels == 4 && i % 4 == 3 ? shifted[x[i]] : table[x[i]];
 }
 
 /* ---- resizing by picking pixels ---------------------------------------------------------------- */
@@ -767,10 +847,17 @@ static void fa_row_done(fa_row_sink *sink, const fa_plan *plan, ptrdiff_t row, i
         for (; sink->next < end; sink->next += FA_LINE) fa_fetch_line(sink->next);
         sink->next = end;
     }
-    if (!sink->extrema && !sink->normalize) return;
+    if (!sink->extrema && !sink->normalize && !sink->bytes) return;
     size = ++sink->waiting * row_size;
     if (size < FA_ROWS_VALUES && row + 1 < plan->height) return;
     first = flip_vertical ? plan->height - 1 - row : row + 1 - sink->waiting;
+    if (sink->bytes) {
+        lines = sink->lines
+            + (flip_vertical ? fa_waiting_rows(plan) - sink->waiting : 0) * row_size;
+        sink->waiting = 0;
+        fa_store_bytes(lines, size, plan->truncates ? 0 : 0.5f, sink->bytes + first * row_size);
+        return;
+    }
     lines = out + first * row_size;
     sink->waiting = 0;
     if (sink->extrema) fa_add_extrema(lines, size, sink->low, sink->high);
@@ -782,7 +869,7 @@ static void fa_row_done(fa_row_sink *sink, const fa_plan *plan, ptrdiff_t row, i
                               plan->feature_scale);
 }
 
-/* ---- one image, from source to finished float32 ------------------------------------------------ */
+/* ---- one image, from source to finished ---------------------------------------------------------- */
 
 /* The part before the value shifts: warp, or, without a matrix, only flips. Both turn channels_first
  * into channels_last; work then holds one image. */
@@ -812,6 +899,8 @@ static void fa_open_sink(const fa_plan *plan, const double *row, int standardize
     sink->normalize = standardize && !shifts && !plan->sample_center && !plan->sample_std
         && (plan->rescales || plan->function_scale || fa_has_feature(plan));
     sink->waiting = 0;
+    sink->bytes = NULL;
+    sink->lines = NULL;
     sink->next = 0;
     sink->extrema = shifts;
     for (k = 0; k < FA_LANES; k++) {
@@ -865,13 +954,57 @@ static void fa_process(const fa_plan *plan, const void *image, int is_float, ptr
     fa_place(plan, image, is_float, behind, row, fa_has_geometry(row) ? m : NULL, turned, &sink,
              target);
     fa_finish(plan, row, standardize, &sink, target);
-    if (plan->channels_first) fa_to_channels_first(target, pixels, plan->channels, out);
+    if (plan->channels_first) fa_to_channels_first_f32(target, pixels, plan->channels, out);
 }
 
-/* Values of the memory that fa_process works in. */
-static ptrdiff_t fa_work_values(const fa_plan *plan)
+/* Values of float32 that fa_process_bytes works in: rows, or an image that is shifted as floats. */
+FA_INLINE ptrdiff_t fa_line_values(const fa_plan *plan)
 {
-    return plan->channels_first ? 2 * plan->height * plan->width * plan->channels : 0;
+    const ptrdiff_t row_size = plan->width * plan->channels;
+    return (plan->truncates ? plan->height : fa_waiting_rows(plan)) * row_size;
+}
+
+/* The same from bytes to bytes, without standardization. */
+static void fa_process_bytes(const fa_plan *plan, const uint8_t *image, ptrdiff_t behind,
+                             uintptr_t next, const double *row, const double *m, float *work,
+                             uint8_t *out)
+{
+    const ptrdiff_t pixels = plan->height * plan->width, size = pixels * plan->channels;
+    const double intensity = row[FA_CHANNEL_SHIFT], factor = row[FA_BRIGHTNESS];
+    const int shifts = !isnan(intensity) || !isnan(factor);
+    uint8_t *rest = (uint8_t *)(work + fa_line_values(plan));
+    uint8_t *target = plan->channels_first ? rest : out;
+    uint8_t *turned = plan->channels_first ? rest + size : NULL;
+    uint8_t low = 0, high = 255;
+    fa_row_sink sink;
+    fa_open_sink(plan, row, 0, &sink);
+    sink.next = next;
+    sink.next_row = plan->width * plan->channels;
+    if (!shifts || !plan->truncates) {
+        sink.extrema = 0; /* of bytes, later */
+        sink.lines = work;
+        sink.bytes = target;
+    }
+    fa_place(plan, image, 0, behind, row, fa_has_geometry(row) ? m : NULL, turned, &sink, work);
+    if (shifts && plan->truncates) {
+        fa_finish(plan, row, 0, &sink, work);
+        fa_store_bytes(work, size, 0, target);
+    } else if (shifts) {
+        if (!isnan(intensity)) fa_extrema_of_bytes(target, size, &low, &high);
+        if (!isnan(factor))
+            fa_brighten_bytes(target, size, plan->channels, factor, intensity, low, high);
+        else
+            fa_shift_bytes(target, size, intensity, low, high);
+    }
+    if (plan->channels_first) fa_to_channels_first_u8(target, pixels, plan->channels, out);
+}
+
+/* Values of the memory that an image is worked on in. */
+static ptrdiff_t fa_work_values(const fa_plan *plan, int to_bytes)
+{
+    const ptrdiff_t two = plan->channels_first ? 2 * plan->height * plan->width * plan->channels : 0;
+    const ptrdiff_t value = (ptrdiff_t)sizeof(float);
+    return to_bytes ? fa_line_values(plan) + (two + value - 1) / value : two;
 }
 
 /* A batch: which images, what becomes of each, and where it goes. */
@@ -885,7 +1018,8 @@ typedef struct {
     const double *matrices;   /* 2 x 3 for each place, or NULL: those of the parameters */
     ptrdiff_t places;
     int standardize;
-    float *out;
+    int to_bytes;             /* whether out is uint8; then the images are, and nothing standardizes */
+    void *out;
 } fa_batch;
 
 /* Some places of a batch. threads: how many work on it, each on as many places. work: fa_work_values. */
@@ -905,13 +1039,18 @@ static void fa_run(const fa_batch *batch, ptrdiff_t start, ptrdiff_t stop, ptrdi
         uintptr_t next = 0;
         double matrix[6];
         const double *m = matrix;
+        const char *image;
         if (batch->matrices) m = batch->matrices + i * 6;
         else fa_matrix(row, plan->height, plan->width, matrix);
         if (after < batch->places)
             next = (uintptr_t)(batch->images + (ptrdiff_t)batch->index[after] * batch->stride);
-        fa_process(plan, batch->images + place * batch->stride, batch->is_float,
-                   place + 1 < batch->count ? behind : 0, next, row, m, batch->standardize, work,
-                   batch->out + i * size);
+        image = batch->images + place * batch->stride;
+        if (batch->to_bytes)
+            fa_process_bytes(plan, (const uint8_t *)image, place + 1 < batch->count ? behind : 0,
+                             next, row, m, work, (uint8_t *)batch->out + i * size);
+        else
+            fa_process(plan, image, batch->is_float, place + 1 < batch->count ? behind : 0, next,
+                       row, m, batch->standardize, work, (float *)batch->out + i * size);
     }
 }
 
@@ -920,7 +1059,7 @@ static void fa_before_warp(const fa_plan *plan, const void *image, int is_float,
                            float *out)
 {
     const double upright[FA_COLUMNS] = {0};
-    fa_row_sink nothing = {0, 0, {0}, {0}, 0, 0, 0};
+    fa_row_sink nothing = {0, 0, {0}, {0}, 0, NULL, NULL, 0, 0};
     fa_place(plan, image, is_float, 0, upright, NULL, work, &nothing, out);
 }
 
@@ -934,7 +1073,7 @@ static void fa_after_warp(const fa_plan *plan, const double *row, int standardiz
     for (i = 0; i < plan->height; i++) fa_row_done(&sink, plan, i, 0, image);
     fa_finish(plan, row, standardize, &sink, image);
     if (plan->channels_first)
-        fa_to_channels_first(image, plan->height * plan->width, plan->channels, out);
+        fa_to_channels_first_f32(image, plan->height * plan->width, plan->channels, out);
 }
 
 #endif

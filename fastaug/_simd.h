@@ -50,6 +50,27 @@ FA_TARGET_AVX2 static int fa_extrema_avx2(const float *FA_RESTRICT x, ptrdiff_t 
     return _mm256_movemask_ps(odd) != 0;
 }
 
+/* Stores thirty-two bytes at a time; returns how many values that was. */
+FA_TARGET_AVX2 static ptrdiff_t fa_store_bytes_avx2(const float *FA_RESTRICT x, ptrdiff_t size,
+                                                    float half, uint8_t *FA_RESTRICT out)
+{
+    const __m256 zero = _mm256_setzero_ps(), most = _mm256_set1_ps(255);
+    const __m256 halves = _mm256_set1_ps(half);
+    const __m256i fours = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    ptrdiff_t i;
+#define FA_LEVELS(at) \
+    _mm256_cvttps_epi32(_mm256_min_ps( \
+        _mm256_add_ps(_mm256_max_ps(_mm256_loadu_ps(at), zero), halves), most))
+    for (i = 0; i + 32 <= size; i += 32) {
+        const __m256i a = _mm256_packs_epi32(FA_LEVELS(x + i), FA_LEVELS(x + i + 8));
+        const __m256i b = _mm256_packs_epi32(FA_LEVELS(x + i + 16), FA_LEVELS(x + i + 24));
+        const __m256i bytes = _mm256_permutevar8x32_epi32(_mm256_packus_epi16(a, b), fours);
+        _mm256_storeu_si256((__m256i *)(void *)(out + i), bytes);
+    }
+#undef FA_LEVELS
+    return i;
+}
+
 /* Four steps along an axis, from the kth on. */
 FA_INLINE FA_TARGET_AVX2 __m128 fa_steps(double step, double k)
 {

@@ -158,9 +158,9 @@ typedef struct {
     ptrdiff_t size;
 } fa_scratch;
 
-static int fa_has_scratch(fa_scratch *scratch, const fa_plan *plan)
+static int fa_has_scratch(fa_scratch *scratch, const fa_batch *batch)
 {
-    const ptrdiff_t size = fa_work_values(plan);
+    const ptrdiff_t size = fa_work_values(batch->plan, batch->to_bytes);
     if (size <= scratch->size) return 1;
     free(scratch->values);
     scratch->values = malloc((size_t)size * sizeof(float));
@@ -211,7 +211,7 @@ static fa_task *fa_work(fa_queue *queue, fa_sleeper *me, long long microseconds)
         task->claimed = stop;
         threads = queue->threads;
         PyThread_release_lock(queue->lock);
-        has_memory = fa_has_scratch(&scratch, task->batch->plan);
+        has_memory = fa_has_scratch(&scratch, task->batch);
         if (has_memory) fa_run(task->batch, start, stop, threads, scratch.values);
         PyThread_acquire_lock(queue->lock, WAIT_LOCK);
         if (!has_memory) task->out_of_memory = 1;

@@ -102,7 +102,7 @@ static void FA_NAME(fa_warp)(const fa_plan *plan, const FA_PIXEL *FA_RESTRICT im
     for (i = 0; i < height; i++) {
         const double row = (double)i;
         const double start[2] = {m[2] + m[0] * row, m[5] + m[3] * row};
-        float *line = out + (flip_vertical ? height - 1 - i : i) * width * channels;
+        float *line = fa_row_line(sink, plan, i, flip_vertical, out);
         ptrdiff_t from = 0, to = width, first = 0, last = width;
         const int near = fa_is_near(plan, start, m);
         if (too_large) {
@@ -150,7 +150,7 @@ FA_CLONES static void FA_NAME(fa_copy)(const fa_plan *plan, const FA_PIXEL *FA_R
     ptrdiff_t i, j, k;
     for (i = 0; i < height; i++) {
         const FA_PIXEL *source = image + i * row_size;
-        float *line = out + (flip_vertical ? height - 1 - i : i) * row_size;
+        float *line = fa_row_line(sink, plan, i, flip_vertical, out);
         if (flip_horizontal)
             for (j = 0; j < width; j++)
                 for (k = 0; k < channels; k++)
@@ -168,6 +168,15 @@ static void FA_NAME(fa_to_channels_last)(const FA_PIXEL *FA_RESTRICT image, ptrd
     ptrdiff_t i, k;
     for (k = 0; k < channels; k++)
         for (i = 0; i < pixels; i++) out[i * channels + k] = image[k * pixels + i];
+}
+
+/* (pixels, channels) to (channels, pixels) */
+static void FA_NAME(fa_to_channels_first)(const FA_PIXEL *FA_RESTRICT x, ptrdiff_t pixels,
+                                          ptrdiff_t channels, FA_PIXEL *FA_RESTRICT out)
+{
+    ptrdiff_t i, k;
+    for (k = 0; k < channels; k++)
+        for (i = 0; i < pixels; i++) out[k * pixels + i] = x[i * channels + k];
 }
 
 /* One source image as (height, width, channels), in its own type; turned only if need be. */

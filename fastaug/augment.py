@@ -6,6 +6,7 @@ believes what it is told. Knows nothing of order, seeds or prefetching.
 
 import itertools
 import math
+import numbers
 import operator
 
 import numpy as np
@@ -47,6 +48,16 @@ SETTINGS = (
 
 _values_of = operator.attrgetter(*SETTINGS)
 
+# Those that turn levels into other numbers, which no integer holds.
+_FOR_FLOATS = (
+    "rescale",
+    "samplewise_center",
+    "samplewise_std_normalization",
+    "featurewise_center",
+    "featurewise_std_normalization",
+    "zca_whitening",
+)
+
 # Values in a slice, at least: below it, handing a slice to a thread costs more than it saves.
 _SLICE_VALUES = 1 << 17
 
@@ -71,6 +82,51 @@ def sampler_of(generator) -> ParameterSampler:
         channel_shift_range=generator.channel_shift_range,
         brightness_range=generator.brightness_range,
     )
+
+
+def check_dtype(generator, dtype):
+    """Raises on a setting that has no meaning in batches of integers.
+
+    A `preprocessing_function` may make floats of the image, and a subclass may do anything.
+
+    Raises:
+        TypeError: If there is one.
+    """
+    if (
+        np.dtype(dtype).kind not in "biu"
+        or generator.preprocessing_function
+        or generator._overrides_methods()
+    ):
+        return
+    for name in _FOR_FLOATS:
+        value = getattr(generator, name)
+        if value and not (name == "rescale" and isinstance(value, numbers.Integral)):
+            raise TypeError(
+                f"`{name}` makes floats, which batches of {np.dtype(dtype)} cannot hold. "
+                f"Received: {name}={value!r}. Leave it to the model, such as a "
+                '`keras.layers.Rescaling` or `Normalization` layer, or use dtype="float32".'
+            )
+
+
+def makes_bytes(generator, source, default_float):
+    """Whether the core makes uint8 batches as a generator is set, of the images of a source.
+
+    Args:
+        generator: An `ImageDataGenerator`.
+        source: Where the images come from.
+        default_float: Keras's floatx.
+    """
+    if (
+        source.dtype != np.uint8
+        or generator.preprocessing_function
+        or generator.interpolation_order > 1
+        or generator.warp == "opencv"
+        or any(getattr(generator, name) for name in _FOR_FLOATS)
+    ):
+        return False
+    # what a byte makes of a float outside 0..255 is the processor's affair
+    inside = "constant" not in border_name(generator.fill_mode) or 0 <= generator.cval <= 255
+    return not source.in_floatx or (default_float == "float32" and inside)
 
 
 def _settings_of(generator) -> tuple:
@@ -115,12 +171,15 @@ class Augmentation:
         generator: An `ImageDataGenerator`.
         shape: Shape of one image, of rank 3.
         data_format: 'channels_last' or 'channels_first', the layout of images and batches.
+        dtype: Type of the batches, float32, or uint8 where `makes_bytes`.
+        in_floatx: Whether Keras has the images as floats until they go into the batch.
 
     Raises:
         RuntimeError: If `fill_mode` or `interpolation_order` is not one that SciPy has.
     """
 
-    def __init__(self, generator, shape, data_format):
+    def __init__(self, generator, shape, data_format, dtype=np.float32, in_floatx=False):
+        self._dtype = np.dtype(dtype)
         self._values = _values_of(generator)
         self._settings = _settings_of(generator)
         self._mutable = _mutable(generator, self._settings)
@@ -184,14 +243,17 @@ class Augmentation:
             "sample_std": bool(generator.samplewise_std_normalization),
             "feature_mean": core_mean,
             "feature_scale": None if core_std is None else 1 / (core_std + np.float32(1e-6)),
+            "truncates": in_floatx,
             "warp": choose(generator.warp, order, border, cval, size),
         }
         self.plan = _core.Plan(*size, **settings, **_map_settings(mapped))
         # for images of 8 bits
         self._affine_plan = affine and _core.Plan(*size, **settings, **_map_settings(affine))
 
-    def is_of(self, generator):
-        """Whether this is what a generator does as it is now set."""
+    def is_of(self, generator, dtype):
+        """Whether this is what a generator does as it is now set, in batches of a type."""
+        if self._dtype != dtype:
+            return False
         values = _values_of(generator)
         if not all(map(operator.is_, values, self._values)):
             if self._settings != _settings_of(generator):
@@ -217,7 +279,7 @@ class Augmentation:
             source: Where the images come from.
             index: int64 array, the position of each image in the source.
             table: Parameter table with a row for each image.
-            out: float32 array for the finished images.
+            out: Array for the finished images, of the type of the batches.
             workers: Number of threads that the slices are for.
             standardize: Whether to standardize; not, if a function comes before it.
 

@@ -21,7 +21,7 @@ import threading
 import numpy as np
 
 from fastaug import _core
-from fastaug.augment import Augmentation
+from fastaug.augment import Augmentation, makes_bytes
 from fastaug.keras_backend import floatx, image_data_format
 from fastaug.streams import (
     can_stand,
@@ -192,14 +192,14 @@ class _Buffers:
         self._arrays = []
         self._lock = threading.Lock()
 
-    def array(self, shape):
-        """Returns a float32 array of any content; if large, a view, which its owner is known by."""
+    def array(self, shape, dtype):
+        """Returns an array of any content; if large, a view, which its owner is known by."""
         with self._lock:
             for owner, references in _with_references(self._arrays):
                 # a view, or what was made of it, is one more
-                if references <= _UNUSED and owner.shape == shape:
+                if references <= _UNUSED and owner.shape == shape and owner.dtype == dtype:
                     return owner[:]
-            owner = np.empty(shape, dtype=np.float32)
+            owner = np.empty(shape, dtype)
             if owner.nbytes < _WORTH_KEEPING or not _COUNTS_REFERENCES:
                 return owner
             self._arrays = [*self._arrays, owner][-self._kept :]
@@ -364,7 +364,7 @@ class BatchMaker:
         if (
             overridden is None
             or overridden()
-            or self._dtype != np.float32
+            or self._dtype not in (np.float32, np.uint8)
             or generator.dtype != self._dtype
             or generator.data_format != self._data_format
             or (
@@ -376,13 +376,22 @@ class BatchMaker:
         ):
             self._drop_guesses()
             return None
-        if self._augmentation is None or not self._augmentation.is_of(generator):
-            try:
-                self._augmentation = Augmentation(generator, self._source.shape, self._data_format)
-            except (RuntimeError, TypeError, ValueError, OverflowError):
-                # the image that is in need of the setting will say what is wrong
+        try:
+            if self._dtype == np.uint8 and not makes_bytes(generator, self._source, floatx()):
                 self._drop_guesses()
                 return None
+            if self._augmentation is None or not self._augmentation.is_of(generator, self._dtype):
+                self._augmentation = Augmentation(
+                    generator,
+                    self._source.shape,
+                    self._data_format,
+                    self._dtype,
+                    self._source.in_floatx,
+                )
+        except (RuntimeError, TypeError, ValueError, OverflowError):
+            # the image that is in need of the setting will say what is wrong
+            self._drop_guesses()
+            return None
         return self._augmentation
 
     def _brightness_in_core(self):
@@ -441,7 +450,7 @@ class BatchMaker:
         if function:
             batch.stream_after = position(drawing)
             self._spare_streams.append(drawing)
-        batch.images = self._buffers.array((len(index), *self._source.shape))
+        batch.images = self._buffers.array((len(index), *self._source.shape), self._dtype)
         batch.job, batch.errors = augmentation.job(
             self._source,
             batch.index,
@@ -555,7 +564,9 @@ class BatchMaker:
         function = augmentation.function
         # A result takes the place of its image, which is at hand: but not if somebody has that.
         in_place = _COUNTS_REFERENCES and self._function_keeps is not function
-        images = batch.images if in_place else self._buffers.array(batch.images.shape)
+        images = batch.images
+        if not in_place:
+            images = self._buffers.array(images.shape, images.dtype)
         kept_memory = _core.KeptMemory()
         standardized = False
         for i, image in enumerate(batch.images):
@@ -576,7 +587,7 @@ class BatchMaker:
                 references += 1
             if images is batch.images and _references_to_memory(image) != references:
                 self._function_keeps = function
-                images = self._buffers.array(images.shape)
+                images = self._buffers.array(images.shape, images.dtype)
                 images[:i] = batch.images[:i]
             if not standardized and not (
                 type(result) is np.ndarray

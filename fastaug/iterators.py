@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 
+from fastaug.augment import check_dtype
 from fastaug.batches import NEXT, BatchMaker, Order
 from fastaug.dataframe import DataFrameIndex
 from fastaug.decode import CHANNELS, Target
@@ -149,6 +150,9 @@ class AugmentingIterator(Iterator):
         shuffle: Whether to take each epoch in a new random order.
         seed: Seed, or None.
         hash_limit: Bound of the numbers in the names of saved files.
+
+    Raises:
+        TypeError: If the batches are of integers, and a setting of the generator makes floats.
     """
 
     _maker = None
@@ -156,6 +160,8 @@ class AugmentingIterator(Iterator):
     def __init__(self, source, batch_size, shuffle, seed, hash_limit):
         super().__init__(len(source), batch_size, shuffle, seed)
         generator = self.image_data_generator
+        if hasattr(generator, "_overrides_methods"):  # one of ours
+            check_dtype(generator, self.dtype)
         self._hash_limit = hash_limit
         self._maker = BatchMaker(
             source,
