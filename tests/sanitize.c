@@ -102,7 +102,7 @@ static void fill(void *block, ptrdiff_t count, int is_float, int wild)
 static struct {
     const char *what;
     fa_plan plan;
-    int is_float, standardize, place, wild;
+    int is_float, standardize, to_bytes, place, wild;
     ptrdiff_t behind;
     double row[FA_COLUMNS], m[6];
 } the;
@@ -113,10 +113,11 @@ static void describe(void)
 {
     const fa_plan *p = &the.plan;
     int k;
-    fprintf(stderr, "case %ld, %s, %s: %td x %td x %td %s, order %d, %s, cval %g, channels_first %d, "
-            "behind %td, memory %d\n",
+    fprintf(stderr, "case %ld, %s, %s: %td x %td x %td %s to %s%s, order %d, %s, cval %g, "
+            "channels_first %d, behind %td, memory %d\n",
             cases, the.what, VARIANTS[fa_simd], p->height, p->width, p->channels,
-            the.is_float ? "float32" : "uint8", p->order, BORDERS[p->border], (double)p->cval,
+            the.is_float ? "float32" : "uint8", the.to_bytes ? "uint8" : "float32",
+            p->truncates ? ", truncated" : "", p->order, BORDERS[p->border], (double)p->cval,
             p->channels_first, the.behind, the.place);
     fprintf(stderr, "  rescales %d by %g, center %d, std %d, mean %d, scale %d, standardize %d\n  row",
             p->rescales, (double)p->rescale, p->sample_center, p->sample_std, p->feature_mean != NULL,
@@ -133,6 +134,18 @@ static ptrdiff_t size_of_image(void)
 }
 
 static size_t size_of_value(void) { return the.is_float ? sizeof(float) : 1; }
+static size_t size_of_result(void) { return the.to_bytes ? 1 : sizeof(float); }
+
+static void compare_bytes(const uint8_t *out, const uint8_t *expected, ptrdiff_t count)
+{
+    ptrdiff_t i;
+    for (i = 0; i < count; i++) {
+        if (out[i] == expected[i]) continue;
+        fprintf(stderr, "byte %td: %d where the plain variant has %d\n", i, out[i], expected[i]);
+        describe();
+        exit(1);
+    }
+}
 
 /* NaN equals NaN. What no variant writes differs too, since each finds other bytes there. */
 static void compare(const float *out, const float *expected, ptrdiff_t count)
@@ -153,11 +166,11 @@ static void compare(const float *out, const float *expected, ptrdiff_t count)
 static int runs(void) { return fa_best_simd() > 0 ? fa_best_simd() + 1 : 2; }
 
 /* Selects a variant and fills blocks with what belongs to this run alone. */
-static float *begin(int run, ptrdiff_t count, float **work, ptrdiff_t work_count)
+static void *begin(int run, ptrdiff_t count, float **work, ptrdiff_t work_count)
 {
     const int byte = 0x5a + run;
-    float *out = take(run ? OUT : EXPECTED, (size_t)count * sizeof(float), the.place);
-    memset(out, byte, (size_t)count * sizeof(float));
+    void *out = take(run ? OUT : EXPECTED, (size_t)count * size_of_result(), the.place);
+    memset(out, byte, (size_t)count * size_of_result());
     *work = NULL;
     if (work_count) {
         *work = take(WORK, (size_t)work_count * sizeof(float), the.place);
@@ -173,16 +186,22 @@ static void process(void)
     const size_t value = size_of_value();
     char *source = take(SOURCE, (size_t)(size + the.behind) * value, the.place);
     const uintptr_t next = draw(2) ? (uintptr_t)source : 0;
-    float *expected = NULL, *out, *work;
+    void *expected = NULL, *out;
+    float *work;
     int run;
     cases++;
     fill(source, size, the.is_float, the.wild);
     for (run = 0; run < runs(); run++) {
-        out = begin(run, size, &work, fa_work_values(&the.plan));
+        out = begin(run, size, &work, fa_work_values(&the.plan, the.to_bytes));
         memset(source + (size_t)size * value, run, (size_t)the.behind * value);
-        fa_process(&the.plan, source, the.is_float, the.behind, next, the.row, the.m,
-                   the.standardize, work, out);
+        if (the.to_bytes)
+            fa_process_bytes(&the.plan, (uint8_t *)source, the.behind, next, the.row, the.m, work,
+                             out);
+        else
+            fa_process(&the.plan, source, the.is_float, the.behind, next, the.row, the.m,
+                       the.standardize, work, out);
         if (run == 0) expected = out;
+        else if (the.to_bytes) compare_bytes(out, expected, size);
         else compare(out, expected, size);
     }
 }
@@ -236,6 +255,8 @@ static void draw_the_rest(void)
     the.wild = draw(3);
     the.behind = draw(3) == 0 ? draw(24) : draw(2) == 0 ? size_of_image() : 0;
     the.standardize = draw(2);
+    the.to_bytes = !the.is_float && draw(2);
+    the.plan.truncates = draw(2);
     the.plan.cval = ONE_OF(cvals);
     the.plan.channels_first = draw(4) == 0;
     the.plan.rescales = draw(2);
@@ -361,6 +382,10 @@ static void sweep_switches(void)
         the.plan.channels_first = (bits & 2048) != 0;
         the.standardize = 1;
         process();
+        if (the.is_float) continue;
+        the.to_bytes = 1;
+        the.plan.truncates = draw(2);
+        process();
     }
 }
 
@@ -445,8 +470,7 @@ static void sweep_batches(int count)
         fa_batch batch;
         int64_t *index;
         double *table, *matrices;
-        float *expected = NULL;
-        char *block;
+        char *block, *out, *expected = NULL;
         int i, run;
         reset("a batch, its last row", 1 + draw(20), 1 + draw(20), 1 + draw(5), draw(2), draw(2),
               draw(7));
@@ -481,13 +505,19 @@ static void sweep_batches(int count)
         batch.matrices = draw(2) ? matrices : NULL;
         batch.places = places;
         batch.standardize = the.standardize;
+        batch.to_bytes = the.to_bytes;
         cases++;
         for (run = 0; run < runs(); run++) {
             float *work;
-            batch.out = begin(run, places * size, &work, fa_work_values(&the.plan));
+            const ptrdiff_t skipped = start * size * (ptrdiff_t)size_of_result();
+            const ptrdiff_t done = (stop - start) * size;
+            batch.out = out = begin(run, places * size, &work,
+                                    fa_work_values(&the.plan, the.to_bytes));
             fa_run(&batch, start, stop, threads, work);
-            if (run == 0) expected = batch.out;
-            else compare(batch.out + start * size, expected + start * size, (stop - start) * size);
+            if (run == 0) expected = out;
+            else if (the.to_bytes)
+                compare_bytes((uint8_t *)out + skipped, (uint8_t *)expected + skipped, done);
+            else compare((float *)(void *)(out + skipped), (float *)(void *)(expected + skipped), done);
         }
     }
 }
@@ -504,6 +534,7 @@ static void sweep_parts(int count)
         int run;
         reset("around a warp", ONE_OF(SIDES), 1 + draw(20), 1 + draw(5), draw(2), 1, 0);
         draw_the_rest();
+        the.to_bytes = 0;
         size = size_of_image();
         bytes = (size_t)size * sizeof(float);
         image = take(SOURCE, (size_t)size * size_of_value(), the.place);
