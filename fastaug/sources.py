@@ -1,10 +1,10 @@
 """Where images come from: arrays and files, as an index. No pixels of its own.
 
 A source has `shape` and `dtype` of one image, `len`, `array`, an array of all images that the core
-can read where it lies, or None, `in_floatx`, whether Keras works on the images in its floatx whatever
-the type of the batches, `slice_length`, how many images to ask for at a time (None: any number),
-`open(index)`, which begins to read some images, and `image(position, dtype)`, which reads one. What
-`open` returns has
+can read where it lies, or None, `in_floatx`, whether Keras works on the images in its floatx,
+whatever the type of the batches, `slice_length`, how many images to ask for at a time (None: any
+number), `open(index)`, which begins to read some images, and `image(position, dtype)`, which reads
+one. What `open` returns has
 
     read()     waits; any thread may call it. Returns (images, positions, errors): the images of the
                index are images[positions]; errors is {place in the index: exception}
