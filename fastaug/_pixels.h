@@ -644,7 +644,8 @@ static void fa_apply_function(const fa_plan *plan, float *x, ptrdiff_t size)
 
 /* ---- values, as bytes ------------------------------------------------------------------------ */
 
-/* Clipped and truncated; half: 0.5 to round as scipy.ndimage does, or 0. NaN becomes 0. */
+/* Clipped and truncated; half: 0.5 to round as scipy.ndimage does, or 0. NaN becomes 0, and so does
+ * -1 to 0 in either case. */
 static void fa_store_bytes(const float *FA_RESTRICT x, ptrdiff_t size, float half,
                            uint8_t *FA_RESTRICT out)
 {
@@ -653,8 +654,8 @@ static void fa_store_bytes(const float *FA_RESTRICT x, ptrdiff_t size, float hal
     if (fa_simd >= FA_SIMD_AVX2) i = fa_store_bytes_avx2(x, size, half, out);
 #endif
     for (; i < size; i++) {
-        const float v = (x[i] > 0 ? x[i] : 0) + half;
-        out[i] = (uint8_t)(int)(v < 255 ? v : 255);
+        const float v = x[i] + half;
+        out[i] = (uint8_t)(v > 0 ? v < 255 ? (int)v : 255 : 0);
     }
 }
 
@@ -671,18 +672,21 @@ FA_CLONES static void fa_extrema_of_bytes(const uint8_t *FA_RESTRICT x, ptrdiff_
     *high = hi;
 }
 
-/* fa_channel_shift, and what is left over truncated: the levels are whole, so it is left out. */
+/* fa_channel_shift of levels within low and high, truncated: as they are whole, by whole levels. */
 FA_CLONES static void fa_shift_bytes(uint8_t *FA_RESTRICT x, ptrdiff_t size, double intensity,
                                      uint8_t low, uint8_t high)
 {
-    const double most = intensity < 256 ? intensity > -256 ? intensity : -256 : 256;
-    /* with the rounding of the sum */
-    const int16_t levels = (int16_t)(floor(255 + most) - 255);
+    const double range = high - low;
+    /* rounded as the sum is; clipped before, so that no byte overflows */
+    const double levels =
+        floor(255 + (intensity < range ? intensity > -range ? intensity : -range : range)) - 255;
     ptrdiff_t i;
-    for (i = 0; i < size; i++) {
-        int16_t v = (int16_t)(x[i] + levels);
-        v = v < low ? low : v;
-        x[i] = (uint8_t)(v > high ? high : v);
+    if (levels >= 0) {
+        const uint8_t up = (uint8_t)levels, last = (uint8_t)(high - up);
+        for (i = 0; i < size; i++) x[i] = (uint8_t)((x[i] < last ? x[i] : last) + up);
+    } else {
+        const uint8_t down = (uint8_t)-levels, first = (uint8_t)(low + down);
+        for (i = 0; i < size; i++) x[i] = (uint8_t)((x[i] > first ? x[i] : first) - down);
     }
 }
 
@@ -703,7 +707,11 @@ FA_CLONES static void fa_brighten_bytes(uint8_t *FA_RESTRICT x, ptrdiff_t size, 
         shifted[k] = (uint8_t)(float)v;
         table[k] = (uint8_t)fa_brightened(factor, shifted[k]);
     }
-    for (i = 0; i < size; i++) x[i] = channels == 4 && i % 4 == 3 ? shifted[x[i]] : table[x[i]];
+    if (channels != 4) {
+        for (i = 0; i < size; i++) x[i] = table[x[i]];
+        return;
+    }
+    for (i = 0; i < size; i++) x[i] = i % 4 == 3 ? shifted[x[i]] : table[x[i]];
 }
 
 /* ---- resizing by picking pixels ---------------------------------------------------------------- */

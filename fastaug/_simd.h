@@ -54,13 +54,12 @@ FA_TARGET_AVX2 static int fa_extrema_avx2(const float *FA_RESTRICT x, ptrdiff_t 
 FA_TARGET_AVX2 static ptrdiff_t fa_store_bytes_avx2(const float *FA_RESTRICT x, ptrdiff_t size,
                                                     float half, uint8_t *FA_RESTRICT out)
 {
-    const __m256 zero = _mm256_setzero_ps(), most = _mm256_set1_ps(255);
-    const __m256 halves = _mm256_set1_ps(half);
+    const __m256 most = _mm256_set1_ps(255), halves = _mm256_set1_ps(half);
     const __m256i fours = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
     ptrdiff_t i;
+/* The minimum of NaN is NaN; that and what is far below 0 become the smallest of integers. */
 #define FA_LEVELS(at) \
-    _mm256_cvttps_epi32(_mm256_min_ps( \
-        _mm256_add_ps(_mm256_max_ps(_mm256_loadu_ps(at), zero), halves), most))
+    _mm256_cvttps_epi32(_mm256_min_ps(most, _mm256_add_ps(_mm256_loadu_ps(at), halves)))
     for (i = 0; i + 32 <= size; i += 32) {
         const __m256i a = _mm256_packs_epi32(FA_LEVELS(x + i), FA_LEVELS(x + i + 8));
         const __m256i b = _mm256_packs_epi32(FA_LEVELS(x + i + 16), FA_LEVELS(x + i + 24));
