@@ -114,6 +114,19 @@ CASES = {
             rounds=3,
         ),
         Case(
+            name="299-uint8",
+            title="299x299, common settings without rescaling, as bytes",
+            size=299,
+            images=128,
+            settings={
+                **{name: DEFAULT_SETTINGS[name] for name in DEFAULT_SETTINGS if name != "rescale"},
+                "dtype": "uint8",
+            },
+            scale=1.0,
+            rounds=3,
+            by_default=False,
+        ),
+        Case(
             name="article",
             title="32x32, the article's settings",
             size=32,

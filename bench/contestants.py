@@ -71,6 +71,7 @@ class Contestant:
         label: Name in tables and figures.
         notes: What it does otherwise than the reference.
         ours: Whether it is fastaug.
+        any_dtype: Whether its batches have the `dtype` that the settings name.
         floor: Whether it does only part of the work, as a lower bound of the time.
         share: Heading of the column that gives fastaug's throughput as a share of this one's, or
             None for no such column.
@@ -80,6 +81,7 @@ class Contestant:
     label: str
     notes: tuple[str, ...] = ()
     ours = False
+    any_dtype = False
     floor = False
     share: str | None = None
 
@@ -141,6 +143,7 @@ class Keras(Contestant):
 
     key = "keras"
     label = "Keras ImageDataGenerator"
+    any_dtype = True
 
     def __init__(self, job):
         super().__init__(job)
@@ -168,6 +171,7 @@ class Multiprocessing(Keras):
     key = "multiprocessing"
     label = "Keras + multiprocessing.Pool"
     notes = ("the article's method: pool.map over the images of each batch",)
+    any_dtype = False
     work = staticmethod(article.augment)
 
     def __init__(self, job):
@@ -410,6 +414,7 @@ class Fastaug(Contestant):
     key = "fastaug_1"
     label = "fastaug, workers=1"
     ours = True
+    any_dtype = True
     workers = 1
 
     def __init__(self, job):
@@ -609,4 +614,9 @@ def contestants_of(case):
     """Returns the classes of all that take part in a case, in the order of the tables."""
     kinds = WITH_FILES if case.from_files else WITH_ARRAYS
     has_function = FUNCTION in case.settings
-    return [kind for kind in kinds if has_function or not issubclass(kind, FastaugElementwise)]
+    return [
+        kind
+        for kind in kinds
+        if (has_function or not issubclass(kind, FastaugElementwise))
+        and ("dtype" not in case.settings or kind.any_dtype or kind.floor)
+    ]

@@ -295,7 +295,8 @@ def test_the_list_has_cases_and_studies(bench, capsys):
 
     assert main(["--list"]) == 0
     output = capsys.readouterr().out
-    for name in ("generate", "train", "directory", "engines", "224", "directory-rescale"):
+    names = ("generate", "train", "directory", "engines", "224", "299-uint8", "directory-rescale")
+    for name in names:
         assert f"\n  {name} " in output
 
 
