@@ -71,8 +71,9 @@ class ImageDataGenerator:
         data_format: 'channels_last' or 'channels_first'. None: Keras's default.
         validation_split: Fraction of the data, in (0, 1), for `subset="validation"`.
         interpolation_order: Order of the spline that interpolates, 0 to 5.
-        dtype: Type of the batches. None: Keras's floatx. float32 is the fast one; others are made
-            image by image, as Keras does.
+        dtype: Type of the batches. None: Keras's floatx. float32 is fast, and so is uint8 for uint8
+            images, without `preprocessing_function`; others are made image by image, as Keras
+            does. Batches of integers cannot be rescaled or standardized: `flow` raises a TypeError.
         workers: Number of threads. None: one for each core that this process may use. 0: all work
             in the calling thread. It changes the speed, never the images.
         prefetch: Number of batches to prepare ahead.

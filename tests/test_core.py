@@ -383,6 +383,89 @@ def test_read_only_images_are_read_and_a_read_only_batch_is_refused():
 
 
 @pytest.mark.parametrize(
+    ("change", "error", "text"),
+    [
+        ({"images": np.float32}, TypeError, "uint8 images for a uint8 batch.*float32"),
+        ({"warp": print}, ValueError, "warp in Python"),
+        ({"rescale": 0.5}, ValueError, "cannot be standardized"),
+        ({"sample_center": True}, ValueError, "cannot be standardized"),
+        ({"sample_std": True}, ValueError, "cannot be standardized"),
+        ({"feature_mean": [1, 2, 3]}, ValueError, "cannot be standardized"),
+        ({"feature_scale": [1, 2, 3]}, ValueError, "cannot be standardized"),
+        (
+            {"function_scale": [1, 2, 3], "function_offset": [0, 0, 0]},
+            ValueError,
+            "cannot be standardized",
+        ),
+        ({"slice": 2}, ValueError, "contiguous uint8 batch"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("whole", [False, True], ids=["a slice", "a batch"])
+def test_batches_of_bytes_that_are_refused(change, error, text, whole):
+    arguments = batch_arguments()
+    step = change.get("slice", 1)
+    plan = {name: value for name, value in change.items() if name not in ("images", "slice")}
+    arguments[0] = _core.Plan(5, 6, 3, **plan)
+    arguments[1] = arguments[1].astype(change.get("images", np.uint8))
+    arguments[5] = np.zeros((3 * step, 5, 6, 3), dtype=np.uint8)[::step]
+    with pytest.raises(error, match=text):
+        if whole:
+            _core.Batch(*arguments[:4], arguments[5])
+        else:
+            _core.augment(*arguments, 0, 3)
+
+
+def run_to_bytes(image, table, **plan):
+    height, width, channels = image.shape
+    out = np.full((1, *image.shape), 99, dtype=np.uint8)
+    _core.augment(
+        _core.Plan(height, width, channels, **plan), image[np.newaxis],
+        np.zeros(1, dtype=np.int64), table, None, out, 0, 1,
+    )  # fmt: skip
+    return out[0]
+
+
+@pytest.mark.parametrize("truncates", [False, True])
+@pytest.mark.parametrize("simd", _core.simd_variants())
+def test_bytes_are_made_of_the_floats(truncates, simd):
+    """Rounded as SciPy rounds, or truncated; with a border whose value no byte holds."""
+    rng = np.random.default_rng(3)
+    image = rng.integers(0, 256, (19, 53, 3), dtype=np.uint8)
+    best = _core.simd_variants()[-1]
+    try:
+        _core.select_simd(simd)
+        for cval in (0, -300, 254.4, 254.5, 1e30, np.nan, np.inf):
+            table = table_of(theta=rng.uniform(-40, 40), tx=3.3, flip_vertical=1)
+            plan = {"border": "grid-constant", "cval": cval}
+            floats = run(image, table, **plan)
+            expected = np.nan_to_num(floats, nan=0) + np.float32(0 if truncates else 0.5)
+            expected = expected.clip(0, 255).astype(np.uint8)
+            found = run_to_bytes(image, table, truncates=truncates, **plan)
+            np.testing.assert_array_equal(found, expected)
+    finally:
+        _core.select_simd(best)
+
+
+NEARLY = [12.0 - 1e-9, -1e-18, 1e-18, -12.0 + 1e-9, 0.0, 254.5, 255.0, 300, -300, np.inf, -np.inf]
+
+
+@pytest.mark.parametrize("intensity", NEARLY)
+@pytest.mark.parametrize("brightness", [None, 1.0, 1.7])
+def test_shifted_bytes_are_shifted_in_double(intensity, brightness):
+    """And Pillow gets them by way of float32."""
+    image = np.arange(30, 246, dtype=np.uint8).reshape(6, 9, 4)
+    shifted = np.clip(image + np.float64(intensity), 30, 245)
+    expected = shifted.astype(np.uint8)
+    if brightness is not None:
+        levels = shifted.astype(np.float32).astype(np.uint8)
+        expected = (np.float32(brightness) * levels).clip(0, 255).astype(np.uint8)
+        expected[..., 3] = levels[..., 3]
+    table = table_of(channel_shift_intensity=intensity, brightness=brightness or np.nan)
+    np.testing.assert_array_equal(run_to_bytes(image, table), expected)
+
+
+@pytest.mark.parametrize(
     ("change", "text"),
     [
         ({"height": 0}, "0 x 6 x 3"),

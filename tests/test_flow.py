@@ -334,10 +334,10 @@ def test_a_dtype_need_not_be_a_string(dtype):
     compare_flow(images(), settings=FLIPS | {"dtype": dtype}, tolerance=EXACT, seed=0)
 
 
-@pytest.mark.parametrize("dtype", ["float16", "uint8", "int32", "int64", "longdouble"])
+@pytest.mark.parametrize("dtype", ["float16", "int32", "int64", "longdouble"])
 @pytest.mark.parametrize(
     "transform",
-    [FLIPS, {"rotation_range": 20}, {"rescale": 0.5}, {"channel_shift_range": 20}],
+    [FLIPS, {"rotation_range": 20}, {"rescale": 2}, {"channel_shift_range": 20}],
     ids=lambda transform: next(iter(transform)),
 )
 def test_unusual_dtypes_of_the_generator(dtype, transform):
