@@ -2,6 +2,7 @@
 
 import inspect
 
+import keras
 import numpy as np
 import pytest
 import trees
@@ -210,6 +211,18 @@ def test_saved_files(tmp_path):
     actual, expected = run_both(scenario, stream=None)
     assert len(expected.value) == 10
     assert_same(actual.value, expected.value)
+
+
+def test_keras_trains_on_them():
+    layers = keras.layers
+    model = keras.Sequential(
+        [layers.Input((9, 13, 3)), layers.Rescaling(1 / 255), layers.Flatten(), layers.Dense(1)]
+    )
+    model.compile("sgd", "mse")
+    generator = fastaug.ImageDataGenerator(**BYTES | GEOMETRY, workers=2)
+    with generator.flow(images(), LABELS / 100, batch_size=4, seed=1) as iterator:
+        history = model.fit(iterator, epochs=2, shuffle=False, verbose=0)
+    assert np.isfinite(history.history["loss"]).all()
 
 
 # ---------------------------------------------------------------------------- files
