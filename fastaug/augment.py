@@ -19,7 +19,17 @@ from fastaug.threads import Job
 from fastaug.warn import warn
 from fastaug.warp import border_name, check_order, choose
 
-# The attributes of a generator that decide what becomes of an image.
+# The attributes of a generator that turn levels into other numbers, which no integer holds.
+_FOR_FLOATS = (
+    "rescale",
+    "samplewise_center",
+    "samplewise_std_normalization",
+    "featurewise_center",
+    "featurewise_std_normalization",
+    "zca_whitening",
+)
+
+# All those that decide what becomes of an image.
 SETTINGS = (
     "rotation_range",
     "width_shift_range",
@@ -35,28 +45,13 @@ SETTINGS = (
     "interpolation_order",
     "warp",
     "preprocessing_function",
-    "rescale",
-    "samplewise_center",
-    "samplewise_std_normalization",
-    "featurewise_center",
-    "featurewise_std_normalization",
-    "zca_whitening",
+    *_FOR_FLOATS,
     "mean",
     "std",
     "zca_whitening_matrix",
 )
 
 _values_of = operator.attrgetter(*SETTINGS)
-
-# Those that turn levels into other numbers, which no integer holds.
-_FOR_FLOATS = (
-    "rescale",
-    "samplewise_center",
-    "samplewise_std_normalization",
-    "featurewise_center",
-    "featurewise_std_normalization",
-    "zca_whitening",
-)
 
 # Values in a slice, at least: below it, handing a slice to a thread costs more than it saves.
 _SLICE_VALUES = 1 << 17
@@ -223,15 +218,7 @@ class Augmentation:
         self._whitening = generator.zca_whitening_matrix if generator.zca_whitening else None
         # whether there is work for NumPy after the core's
         self._rest = any(values is not None for values in (self._mean, self._std, self._whitening))
-        self._standardizes = bool(generator.rescale) or any(
-            (
-                generator.samplewise_center,
-                generator.samplewise_std_normalization,
-                generator.featurewise_center,
-                generator.featurewise_std_normalization,
-                generator.zca_whitening,
-            )
-        )
+        self._standardizes = any(getattr(generator, name) for name in _FOR_FLOATS)
         size = self.height, self.width, channels
         settings = {
             "channels_first": channels_first,

@@ -22,6 +22,18 @@ with warnings.catch_warnings():
 
 # ---------------------------------------------------------------------------- images
 
+# Every geometric setting at once.
+GEOMETRY = {
+    "rotation_range": 40,
+    "width_shift_range": 0.2,
+    "height_shift_range": 0.2,
+    "shear_range": 15,
+    "zoom_range": 0.25,
+    "horizontal_flip": True,
+    "vertical_flip": True,
+}
+FLIPS = {"horizontal_flip": True, "vertical_flip": True}
+
 
 def images(
     n=10, height=9, width=13, channels=3, dtype="uint8", data_format="channels_last", seed=7

@@ -15,6 +15,8 @@ from PIL import Image, ImageFile
 from reference import (
     BRIGHTNESS,
     EXACT,
+    FLIPS,
+    GEOMETRY,
     STANDARD,
     TRANSFORM,
     Tolerance,
@@ -31,16 +33,6 @@ from reference import (
     take,
 )
 
-GEOMETRY = {
-    "rotation_range": 40,
-    "width_shift_range": 0.2,
-    "height_shift_range": 0.2,
-    "shear_range": 15,
-    "zoom_range": 0.25,
-    "horizontal_flip": True,
-    "vertical_flip": True,
-}
-FLIPS = {"horizontal_flip": True, "vertical_flip": True}
 TWO = {"workers": 2, "prefetch": 2}
 TARGET = (17, 23)
 N = 13  # of the plain tree

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from reference import (
     BRIGHTNESS,
     EXACT,
+    FLIPS,
+    GEOMETRY,
     STANDARD,
     TRANSFORM,
     Tolerance,
@@ -28,16 +30,6 @@ from reference import (
     take,
 )
 
-GEOMETRY = {
-    "rotation_range": 40,
-    "width_shift_range": 0.2,
-    "height_shift_range": 0.2,
-    "shear_range": 15,
-    "zoom_range": 0.25,
-    "horizontal_flip": True,
-    "vertical_flip": True,
-}
-FLIPS = {"horizontal_flip": True, "vertical_flip": True}
 LABELS = np.arange(10) * 11
 BOTH_FORMATS = pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
 

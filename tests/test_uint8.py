@@ -9,6 +9,8 @@ import trees
 from execution import EXECUTIONS, open_execution
 from reference import (
     EXACT,
+    FLIPS,
+    GEOMETRY,
     Tolerance,
     assert_batches_equal,
     assert_same,
@@ -28,16 +30,6 @@ from reference import (
 import fastaug
 from fastaug import batches
 
-GEOMETRY = {
-    "rotation_range": 40,
-    "width_shift_range": 0.2,
-    "height_shift_range": 0.2,
-    "shear_range": 15,
-    "zoom_range": 0.25,
-    "horizontal_flip": True,
-    "vertical_flip": True,
-}
-FLIPS = {"horizontal_flip": True, "vertical_flip": True}
 SHIFT = {"channel_shift_range": 60.0}
 BRIGHTNESS = {"brightness_range": (0.4, 1.6)}
 BYTES = {"dtype": "uint8"}

@@ -1,0 +1,243 @@
+/* Shifts, brightness, normalization: what happens to values wherever they lie. Part of _pixels.h. */
+
+/* ---- values, in place on float32 ------------------------------------------------------------- */
+
+/* NaN goes into both, as in NumPy. */
+static void fa_add_extrema(const float *FA_RESTRICT x, ptrdiff_t size, float *FA_RESTRICT low,
+                           float *FA_RESTRICT high)
+{
+    int odd = 0;
+    ptrdiff_t i = 0;
+#ifdef FA_AVX2
+    if (fa_simd >= FA_SIMD_AVX2) {
+        odd = fa_extrema_avx2(x, size, low, high);
+        i = size - size % FA_LANES;
+    }
+#endif
+    for (; i < size; i++) {
+        float *lo = low + i % FA_LANES, *hi = high + i % FA_LANES;
+        *lo = x[i] < *lo ? x[i] : *lo;
+        *hi = x[i] > *hi ? x[i] : *hi;
+        odd |= x[i] != x[i];
+    }
+    if (odd) low[0] = high[0] = NAN; /* and stays: nothing compares with it */
+}
+
+static void fa_extrema_of(const fa_row_sink *sink, float *low, float *high)
+{
+    int k;
+    *low = sink->low[0];
+    *high = sink->high[0];
+    for (k = 1; k < FA_LANES; k++) {
+        *low = sink->low[k] < *low ? sink->low[k] : *low;
+        *high = sink->high[k] > *high ? sink->high[k] : *high;
+    }
+}
+
+/* One intensity for all channels, clipped to the image's own range; then a factor. */
+FA_CLONES static void fa_channel_shift(float *FA_RESTRICT x, ptrdiff_t size, float intensity,
+                                       float low, float high, float factor)
+{
+    ptrdiff_t i;
+    for (i = 0; i < size; i++) {
+        float v = x[i] + intensity;
+        v = v < low ? low : v;
+        v = v > high ? high : v;
+        x[i] = v * factor;
+    }
+    if (isnan(low))
+        for (i = 0; i < size; i++) x[i] = low;
+}
+
+/* What becomes of a level: a blend with black in float32, truncated and clipped. */
+FA_INLINE int fa_brightened(double factor, int level)
+{
+    const float blend = (float)factor * (float)level;
+    /* an infinite factor times 0 is NaN */
+    return blend > 0 ? (blend < 255 ? (int)blend : 255) : 0;
+}
+
+/* Pillow's ImageEnhance.Brightness on the truncated image; an alpha channel keeps its value. An image
+ * outside 0..255 is stretched to 0..255 before and back afterwards, as Keras does. */
+FA_CLONES static void fa_brightness(float *FA_RESTRICT x, ptrdiff_t size, ptrdiff_t channels,
+                                    double factor, float low, float high)
+{
+    float table[256];
+    ptrdiff_t i;
+    int v, stretch;
+    for (v = 0; v < 256; v++) table[v] = (float)fa_brightened(factor, v);
+    stretch = low < 0 || high > 255;
+    if (stretch) {
+        const float range = high - low;
+        for (i = 0; i < size; i++) {
+            float u = x[i] - low;
+            if (range != 0) u /= range;
+            x[i] = u * 255;
+        }
+    }
+    for (i = 0; i < size; i++) {
+        /* NaN and anything else outside cannot index the table */
+        const int level = x[i] > 0 ? (x[i] < 255 ? (int)x[i] : 255) : 0;
+        x[i] = channels == 4 && i % 4 == 3 ? (float)level : table[level];
+    }
+    if (stretch)
+        for (i = 0; i < size; i++) x[i] = x[i] / 255 * (high - low) + low;
+}
+
+FA_CLONES static double fa_sum(const float *FA_RESTRICT x, ptrdiff_t size)
+{
+    double lane[FA_LANES] = {0}, total = 0;
+    ptrdiff_t i = 0;
+    int k;
+    for (; i + FA_LANES <= size; i += FA_LANES)
+        for (k = 0; k < FA_LANES; k++) lane[k] += (double)x[i + k];
+    for (; i < size; i++) total += (double)x[i];
+    for (k = 0; k < FA_LANES; k++) total += lane[k];
+    return total;
+}
+
+FA_CLONES static double fa_sum_squares(const float *FA_RESTRICT x, ptrdiff_t size, float mean)
+{
+    double lane[FA_LANES] = {0}, total = 0;
+    ptrdiff_t i = 0;
+    int k;
+    for (; i + FA_LANES <= size; i += FA_LANES)
+        for (k = 0; k < FA_LANES; k++) {
+            const double d = (double)(x[i + k] - mean);
+            lane[k] += d * d;
+        }
+    for (; i < size; i++) {
+        const double d = (double)(x[i] - mean);
+        total += d * d;
+    }
+    for (k = 0; k < FA_LANES; k++) total += lane[k];
+    return total;
+}
+
+/* x = (x - offset) * scale */
+FA_CLONES static void fa_normalize(float *FA_RESTRICT x, ptrdiff_t size, float offset, float scale)
+{
+    ptrdiff_t i;
+    for (i = 0; i < size; i++) x[i] = (x[i] - offset) * scale;
+}
+
+/* The same with a value for each channel of (pixels, channels). */
+FA_CLONES static void fa_normalize_channels(float *FA_RESTRICT x, ptrdiff_t pixels,
+                                            ptrdiff_t channels, const float *mean,
+                                            const float *scale)
+{
+    ptrdiff_t i, k;
+    for (i = 0; i < pixels; i++)
+        for (k = 0; k < channels; k++) {
+            float v = x[i * channels + k];
+            if (mean) v -= mean[k];
+            if (scale) v *= scale[k];
+            x[i * channels + k] = v;
+        }
+}
+
+/* x = x * scale + offset with values for each channel of (pixels, channels). */
+FA_CLONES static void fa_map_channels(float *FA_RESTRICT x, ptrdiff_t size, ptrdiff_t channels,
+                                      const float *scale, const float *offset)
+{
+    enum { FA_PATTERN = 48 }; /* vectors of any length begin with the same channel */
+    float scales[FA_PATTERN], offsets[FA_PATTERN];
+    ptrdiff_t i = 0;
+    int k;
+    if (FA_PATTERN % channels == 0) {
+        for (k = 0; k < FA_PATTERN; k++) {
+            scales[k] = scale[k % channels];
+            offsets[k] = offset[k % channels];
+        }
+        for (; i + FA_PATTERN <= size; i += FA_PATTERN)
+            for (k = 0; k < FA_PATTERN; k++) x[i + k] = x[i + k] * scales[k] + offsets[k];
+    }
+    for (; i < size; i++) x[i] = x[i] * scale[i % channels] + offset[i % channels];
+}
+
+/* The function that comes before standardization, on whole pixels. */
+static void fa_apply_function(const fa_plan *plan, float *x, ptrdiff_t size)
+{
+    const ptrdiff_t channels = plan->channels;
+    ptrdiff_t i, k;
+    if (plan->function_reverses)
+        for (i = 0; i < size; i += channels)
+            for (k = 0; k < channels / 2; k++) {
+                const float first = x[i + k];
+                x[i + k] = x[i + channels - 1 - k];
+                x[i + channels - 1 - k] = first;
+            }
+    fa_map_channels(x, size, channels, plan->function_scale, plan->function_offset);
+}
+
+/* ---- values, as bytes ------------------------------------------------------------------------ */
+
+/* Clipped and truncated; half: 0.5 to round as scipy.ndimage does, or 0. NaN becomes 0, and so does
+ * -1 to 0 in either case. */
+static void fa_store_bytes(const float *FA_RESTRICT x, ptrdiff_t size, float half,
+                           uint8_t *FA_RESTRICT out)
+{
+    ptrdiff_t i = 0;
+#ifdef FA_AVX2
+    if (fa_simd >= FA_SIMD_AVX2) i = fa_store_bytes_avx2(x, size, half, out);
+#endif
+    for (; i < size; i++) {
+        const float v = x[i] + half;
+        out[i] = (uint8_t)(v > 0 ? v < 255 ? (int)v : 255 : 0);
+    }
+}
+
+FA_CLONES static void fa_extrema_of_bytes(const uint8_t *FA_RESTRICT x, ptrdiff_t size, uint8_t *low,
+                                          uint8_t *high)
+{
+    uint8_t lo = 255, hi = 0;
+    ptrdiff_t i;
+    for (i = 0; i < size; i++) {
+        lo = x[i] < lo ? x[i] : lo;
+        hi = x[i] > hi ? x[i] : hi;
+    }
+    *low = lo;
+    *high = hi;
+}
+
+/* fa_channel_shift of levels within low and high, truncated: as they are whole, by whole levels. */
+FA_CLONES static void fa_shift_bytes(uint8_t *FA_RESTRICT x, ptrdiff_t size, double intensity,
+                                     uint8_t low, uint8_t high)
+{
+    const double range = high - low;
+    /* rounded as the sum is; clipped before, so that no byte overflows */
+    const double levels =
+        floor(255 + (intensity < range ? intensity > -range ? intensity : -range : range)) - 255;
+    ptrdiff_t i;
+    if (levels >= 0) {
+        const uint8_t up = (uint8_t)levels, last = (uint8_t)(high - up);
+        for (i = 0; i < size; i++) x[i] = (uint8_t)((x[i] < last ? x[i] : last) + up);
+    } else {
+        const uint8_t down = (uint8_t)-levels, first = (uint8_t)(low + down);
+        for (i = 0; i < size; i++) x[i] = (uint8_t)((x[i] > first ? x[i] : first) - down);
+    }
+}
+
+/* The same, unless the intensity is NaN, and then fa_brightness: Pillow is given float32. */
+FA_CLONES static void fa_brighten_bytes(uint8_t *FA_RESTRICT x, ptrdiff_t size, ptrdiff_t channels,
+                                        double factor, double intensity, uint8_t low, uint8_t high)
+{
+    uint8_t shifted[256], table[256];
+    ptrdiff_t i;
+    int k;
+    for (k = 0; k < 256; k++) {
+        double v = k;
+        if (!isnan(intensity)) {
+            v += intensity;
+            v = v < low ? low : v;
+            v = v > high ? high : v;
+        }
+        shifted[k] = (uint8_t)(float)v;
+        table[k] = (uint8_t)fa_brightened(factor, shifted[k]);
+    }
+    if (channels != 4) {
+        for (i = 0; i < size; i++) x[i] = table[x[i]];
+        return;
+    }
+    for (i = 0; i < size; i++) x[i] = i % 4 == 3 ? shifted[x[i]] : table[x[i]];
+}
