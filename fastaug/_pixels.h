@@ -13,8 +13,8 @@
  *     constant       k k k k | a b c d | k k k k    a sample outside [0, n - 1] is k whole
  *     grid-constant  k k k k | a b c d | k k k k    samples blend into k over one pixel
  *
- * An image's way: _locate.h, _warp.h for either pixel type, a row sink here, _values.h. Compiled without contraction of a * b + c, so that every
- * instruction set gives the same bits.
+ * An image's way: _locate.h, _warp.h for either pixel type, a row sink here, _values.h. Compiled
+ * without contraction of a * b + c, so that every instruction set gives the same bits.
  */
 #ifndef FASTAUG_PIXELS_H
 #define FASTAUG_PIXELS_H
@@ -346,7 +346,7 @@ typedef struct {
     void *out;
 } fa_batch;
 
-/* Some places of a batch. threads: how many work on it, each on as many places. work: fa_work_values. */
+/* Some places of a batch. threads: how many may work on it, each on as many places. work: fa_work_values. */
 static void fa_run(const fa_batch *batch, ptrdiff_t start, ptrdiff_t stop, ptrdiff_t threads,
                    float *work)
 {

@@ -1,4 +1,4 @@
-/* The blend of _warp.h with AVX2 and AVX-512, chosen when the program starts. Part of _pixels.h.
+/* Loops of the other files with AVX2 and AVX-512, chosen when the program starts. Part of _pixels.h.
  *
  * The same operations on the same floats as the plain one, so the same bits. A load takes up to
  * fa_reach values from an offset on, which may be more than the 2 x 2 pixels hold: the caller checks

@@ -29,6 +29,13 @@ _FOR_FLOATS = (
     "zca_whitening",
 )
 
+# What `fit` has to find out for some of them.
+_STATISTICS = {
+    "featurewise_center": "mean",
+    "featurewise_std_normalization": "std",
+    "zca_whitening": "zca_whitening_matrix",
+}
+
 # All those that decide what becomes of an image.
 SETTINGS = (
     "rotation_range",
@@ -79,13 +86,20 @@ def sampler_of(generator) -> ParameterSampler:
     )
 
 
-def check_dtype(generator, dtype):
-    """Raises on a setting that has no meaning in batches of integers.
+def check_dtype(generator, dtype, in_floatx):
+    """Says which setting makes floats for batches of integers.
 
-    A `preprocessing_function` may make floats of the image, and a subclass may do anything.
+    Keras cannot change an integer image in place by a float. If it has made floats of the image
+    before, the batch gets their whole part. A `preprocessing_function` may do anything, and so may
+    a subclass.
+
+    Args:
+        generator: An `ImageDataGenerator`.
+        dtype: Type of the batches.
+        in_floatx: Whether Keras has the images as floats until they go into the batch.
 
     Raises:
-        TypeError: If there is one.
+        TypeError: If no batch could be made.
     """
     if (
         np.dtype(dtype).kind not in "biu"
@@ -95,12 +109,20 @@ def check_dtype(generator, dtype):
         return
     for name in _FOR_FLOATS:
         value = getattr(generator, name)
-        if value and not (name == "rescale" and isinstance(value, numbers.Integral)):
-            raise TypeError(
-                f"`{name}` makes floats, which batches of {np.dtype(dtype)} cannot hold. "
-                f"Received: {name}={value!r}. Leave it to the model, such as a "
-                '`keras.layers.Rescaling` or `Normalization` layer, or use dtype="float32".'
-            )
+        statistic = getattr(generator, _STATISTICS.get(name, name))
+        # one that is missing is warned of at every batch
+        whole = name == "rescale" and isinstance(value, numbers.Integral)
+        if not value or whole or statistic is None:
+            continue
+        advice = (
+            f"Received: {name}={value!r}. Leave it to the model, such as a "
+            '`keras.layers.Rescaling` or `Normalization` layer, or use dtype="float32".'
+        )
+        makes = f"`{name}` makes floats, "
+        if in_floatx or generator.channel_shift_range != 0 or generator.brightness_range:
+            warn(f"{makes}of which batches of {np.dtype(dtype)} keep the whole part. {advice}")
+        else:
+            raise TypeError(f"{makes}which batches of {np.dtype(dtype)} cannot hold. {advice}")
 
 
 def makes_bytes(generator, source, default_float):

@@ -168,10 +168,12 @@ def _with_references(arrays):
 _UNUSED = next(_with_references([np.empty(1)]))[1]
 
 
-def _references_to_memory(array):
-    """Returns the references to a view and to the array that has its memory."""
-    owner = array.base
-    return sys.getrefcount(array) + sys.getrefcount(owner)
+def _shown(image):
+    """Returns a view that a function may be given: whatever is made of it holds on to it.
+
+    NumPy refers a view of a view to the array that both are of, but to nothing that is no array.
+    """
+    return np.asarray(memoryview(image))
 
 
 def _put(result, images, i, there):
@@ -569,7 +571,8 @@ class BatchMaker:
             images = self._buffers.array(images.shape, images.dtype)
         kept_memory = _core.KeptMemory()
         standardized = False
-        for i, image in enumerate(batch.images):
+        for i in range(len(images)):
+            image = _shown(batch.images[i])
             drawn_anew = self._draw_again(batch, i)
             if drawn_anew is not None:
                 self._function_draws = function
@@ -580,12 +583,12 @@ class BatchMaker:
             if i in batch.errors:
                 images[i] = 0
                 continue
-            references = _references_to_memory(image)
+            references = sys.getrefcount(image)
             with kept_memory:
                 result = function(image)
             if result is image:
                 references += 1
-            if images is batch.images and _references_to_memory(image) != references:
+            if images is batch.images and sys.getrefcount(image) != references:
                 self._function_keeps = function
                 images = self._buffers.array(images.shape, images.dtype)
                 images[:i] = batch.images[:i]

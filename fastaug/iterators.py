@@ -152,7 +152,7 @@ class AugmentingIterator(Iterator):
         hash_limit: Bound of the numbers in the names of saved files.
 
     Raises:
-        TypeError: If the batches are of integers, and a setting of the generator makes floats.
+        TypeError: If the batches are of integers, and a setting of the generator needs floats.
     """
 
     _maker = None
@@ -161,7 +161,7 @@ class AugmentingIterator(Iterator):
         super().__init__(len(source), batch_size, shuffle, seed)
         generator = self.image_data_generator
         if hasattr(generator, "_overrides_methods"):  # one of ours
-            check_dtype(generator, self.dtype)
+            check_dtype(generator, self.dtype, source.in_floatx)
         self._hash_limit = hash_limit
         self._maker = BatchMaker(
             source,

@@ -90,11 +90,18 @@ class PillowSettings(NamedTuple):
         """Returns those of this process."""
         return cls(os.getpid(), Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES)
 
+    def is_changed(self):
+        """Whether they are not those that Pillow came with."""
+        return self[1:] != _PILLOW_CAME_WITH[1:]
+
     def apply(self):
         """Makes them this process's too."""
         if self.process != os.getpid():  # a user's pool may be one of threads
             Image.MAX_IMAGE_PIXELS = self.limit
             ImageFile.LOAD_TRUNCATED_IMAGES = self.load_truncated
+
+
+_PILLOW_CAME_WITH = PillowSettings.current()
 
 
 def _silence_libraries():
@@ -115,12 +122,13 @@ def decode_into_slot(address, slot, first, paths, target, settings):
         first: Position of the first file in the slot.
         paths: Files.
         target: What to decode them into.
-        settings: `PillowSettings` of the parent.
+        settings: `PillowSettings` of the parent, or None to leave those of the process.
 
     Returns:
         `{position: exception}` of the files that could not be read.
     """
-    settings.apply()
+    if settings is not None:
+        settings.apply()
     view = attach(address)
     errors = {}
     for position, path in enumerate(paths, first):
@@ -167,6 +175,15 @@ class UserPool:
 
     def __init__(self, pool):
         self._pool = pool
+        self._follows = False
+
+    def follows(self, settings):
+        """Whether the pool's processes have the settings of this one.
+
+        They may have been made with others: these are theirs until somebody changes those here.
+        """
+        self._follows = self._follows or settings.is_changed()
+        return self._follows
 
     def submit(self, function, *arguments, **_):
         """Does what `ProcessPool.submit` does, without looking after the process."""
@@ -403,6 +420,8 @@ class Reading:
 
     def release(self):
         """Gives the slot back, once no process writes to it."""
+        if self._reader.is_copy():
+            return
         with self._lock:
             if self._freed:
                 return
@@ -439,9 +458,11 @@ class Reading:
 
     def _send(self, start, stop, again=False):
         self._progress = None
-        paths = self._paths[start:stop]
+        paths, settings = self._paths[start:stop], PillowSettings.current()
         if isinstance(self._reader.pool, UserPool):
             paths = _whole_paths(paths)
+            if not self._reader.pool.follows(settings):
+                settings = None
         self._future = self._reader.pool.submit(
             decode_into_slot,
             self._reader.ring.address,
@@ -449,7 +470,7 @@ class Reading:
             start,
             paths,
             self._reader.target,
-            PillowSettings.current(),
+            settings,
             is_stuck=self._is_stuck,
             first=again,  # somebody waits for it
             fresh=any(self._crashes[position] for position in range(start, stop)),

@@ -30,6 +30,8 @@ from reference import (
     take,
 )
 
+import fastaug
+
 LABELS = np.arange(10) * 11
 BOTH_FORMATS = pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
 
@@ -985,6 +987,43 @@ def test_preprocessing_may_keep_the_images_it_was_given(returns_its_argument, ke
     assert_batches_equal(actual.value[0], expected.value[0], EXACT)
     assert len(expected.value[1]) >= 5
     assert_same(actual.value[1], expected.value[1])
+
+
+@pytest.mark.parametrize("size", [8, 300], ids=["small", "large"])
+def test_preprocessing_may_keep_an_image_after_one_changed_in_place(size):
+    def scenario(library):
+        kept, calls = [], itertools.count()
+
+        def function(image):
+            if next(calls) % 2:
+                return image
+            kept.append(image)
+            return image * 2
+
+        iterator = library.generator(preprocessing_function=function).flow(
+            images(6, size, size), batch_size=6, seed=1
+        )
+        try:
+            batches = take(iterator, 2)
+        finally:
+            library.close(iterator)
+        return batches, [np.array(image) for image in kept[:6]]
+
+    actual, expected = run_both(scenario, stream="untouched")
+    assert_batches_equal(actual.value[0], expected.value[0], EXACT)
+    assert_same(actual.value[1], expected.value[1])
+
+
+def change_in_place(image):
+    image *= 2
+    return image
+
+
+@pytest.mark.parametrize("function", [change_in_place, np.negative], ids=["in place", "anew"])
+def test_a_function_that_keeps_nothing_needs_no_second_batch(function):
+    with fastaug.ImageDataGenerator(preprocessing_function=function).flow(images()) as iterator:
+        take(iterator, 3)
+        assert iterator._maker._function_keeps is None
 
 
 @pytest.mark.parametrize("size", [8, 300], ids=["small", "large"])

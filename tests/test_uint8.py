@@ -1,5 +1,6 @@
 """Batches of ``dtype="uint8"`` beside Keras's, and which settings they cannot have."""
 
+import contextlib
 import inspect
 
 import keras
@@ -363,6 +364,8 @@ def float_setting(library, name):
     """A generator that makes floats, with one such setting alone."""
     generator = library.generator(dtype="uint8", channel_shift_range=0.0)
     setattr(generator, name, FOR_FLOATS[name])
+    generator.mean, generator.std = np.zeros((1, 1, 3)), np.full((1, 1, 3), 2.5)
+    generator.zca_whitening_matrix = np.eye(9 * 13 * 3)
     return generator
 
 
@@ -387,10 +390,45 @@ def test_keras_refuses_it_later(name):
     assert isinstance(expected.error, type(actual.error)) and type(actual.error) is TypeError
 
 
-def test_it_is_refused_for_files(tree):
-    generator = fastaug.ImageDataGenerator(**BYTES, rescale=1 / 255)
-    with pytest.raises(TypeError, match=r"`rescale`.*Received: rescale=0"):
-        generator.flow_from_directory(tree)
+FLOATS_BEFORE = {"channel shift": SHIFT, "brightness": BRIGHTNESS, "files": {}}
+
+
+@pytest.mark.parametrize("before", FLOATS_BEFORE)
+@pytest.mark.parametrize("setting", [{"rescale": 0.5}, {"samplewise_center": True}], ids=str)
+def test_where_floats_were_made_before_the_whole_part_is_kept(tree, setting, before, made):
+    settings = {**BYTES, **FLIPS, **FLOATS_BEFORE[before], **setting}
+    name, value = next(iter(setting.items()))
+    says = pytest.warns(UserWarning, match=rf"`{name}`.*whole part.*Received: {name}={value}")
+
+    def scenario(library):
+        generator = library.generator(**settings)
+        with says if library.name == "fastaug" else contextlib.nullcontext():
+            if before == "files":
+                iterator = generator.flow_from_directory(
+                    str(tree), target_size=(21, 27), batch_size=4, seed=3
+                )
+            else:
+                iterator = generator.flow(images(), LABELS[:10], batch_size=4, seed=3)
+        try:
+            return take(iterator, 3)
+        finally:
+            library.close(iterator)
+
+    actual, expected = run_both(scenario, stream="untouched")
+    assert expected.error is None
+    assert_batches_equal(actual.value, expected.value, Tolerance(level=1.0, fraction=0.02))
+    assert made["by the core"] == 0
+
+
+def test_a_statistic_that_is_missing_is_warned_of_as_in_keras(made):
+    def scenario(library):
+        generator = library.generator(**BYTES, featurewise_center=True)
+        with pytest.warns(UserWarning, match="hasn't been fit"):
+            return next(generator.flow(images(), seed=1))
+
+    actual, expected = run_both(scenario, stream="untouched")
+    assert_batches_equal([actual.value], [expected.value], EXACT)
+    assert made["by the core"] == 0
 
 
 def test_a_subclass_may_do_as_it_likes(made):
