@@ -91,8 +91,8 @@ class PillowSettings(NamedTuple):
         return cls(os.getpid(), Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES)
 
     def is_changed(self):
-        """Whether they are not those that Pillow came with."""
-        return self[1:] != _PILLOW_CAME_WITH[1:]
+        """Whether they are not those that Pillow comes with."""
+        return (self.limit, self.load_truncated) != _PILLOW_COMES_WITH
 
     def apply(self):
         """Makes them this process's too."""
@@ -101,7 +101,8 @@ class PillowSettings(NamedTuple):
             ImageFile.LOAD_TRUNCATED_IMAGES = self.load_truncated
 
 
-_PILLOW_CAME_WITH = PillowSettings.current()
+# Not as this module finds them: a user may have changed them before.
+_PILLOW_COMES_WITH = (1024**3 // 4 // 3, False)
 
 
 def _silence_libraries():

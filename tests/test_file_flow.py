@@ -2,6 +2,8 @@
 
 import concurrent.futures
 import multiprocessing.pool
+import subprocess
+import sys
 import warnings
 
 import keras
@@ -32,6 +34,8 @@ from reference import (
     run_both,
     take,
 )
+
+from fastaug import workers
 
 TWO = {"workers": 2, "prefetch": 2}
 TARGET = (17, 23)
@@ -1192,6 +1196,16 @@ def test_pillow_s_settings_hold_from_the_next_batch_on(tmp_path, pools, executio
                 iterator[0]
             monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
             assert len(iterator[0][0]) == 4
+
+
+def test_pillow_s_own_settings_are_known():
+    """Asked for where nobody has changed them."""
+    code = (
+        "from PIL import Image, ImageFile; "
+        "print(Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(value) for value in workers._PILLOW_COMES_WITH]
 
 
 @pytest.mark.parametrize("execution", ["processes 2 2", "pool=spawned Pool"])
