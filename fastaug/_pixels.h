@@ -201,6 +201,7 @@ static void fa_place(const fa_plan *plan, const void *image, int is_float, ptrdi
                      const double *row, const double *m, void *work, fa_row_sink *sink, float *out)
 {
     const int flip_h = row[FA_FLIP_HORIZONTAL] != 0, flip_v = row[FA_FLIP_VERTICAL] != 0;
+    sink->next_row = plan->width * plan->channels * (ptrdiff_t)(is_float ? sizeof(float) : 1);
 #define FA_PLACE(type) \
     const void *source = fa_channels_last_##type(plan, image, work); \
     if (m) \
@@ -274,7 +275,6 @@ static void fa_process(const fa_plan *plan, const void *image, int is_float, ptr
     fa_row_sink sink;
     fa_open_sink(plan, row, standardize, &sink);
     sink.next = next;
-    sink.next_row = plan->width * plan->channels * (ptrdiff_t)(is_float ? sizeof(float) : 1);
     fa_place(plan, image, is_float, behind, row, fa_has_geometry(row) ? m : NULL, turned, &sink,
              target);
     fa_finish(plan, row, standardize, &sink, target);
@@ -303,7 +303,6 @@ static void fa_process_bytes(const fa_plan *plan, const uint8_t *image, ptrdiff_
     fa_row_sink sink;
     fa_open_sink(plan, row, 0, &sink);
     sink.next = next;
-    sink.next_row = plan->width * plan->channels;
     if (!shifts || !plan->truncates) {
         sink.extrema = 0; /* of bytes, later */
         sink.lines = work;

@@ -30,7 +30,7 @@ _FOR_FLOATS = (
 )
 
 # What `fit` has to find out for some of them.
-_STATISTICS = {
+STATISTICS = {
     "featurewise_center": "mean",
     "featurewise_std_normalization": "std",
     "zca_whitening": "zca_whitening_matrix",
@@ -53,9 +53,7 @@ SETTINGS = (
     "warp",
     "preprocessing_function",
     *_FOR_FLOATS,
-    "mean",
-    "std",
-    "zca_whitening_matrix",
+    *STATISTICS.values(),
 )
 
 _values_of = operator.attrgetter(*SETTINGS)
@@ -109,7 +107,7 @@ def check_dtype(generator, dtype, in_floatx):
         return
     for name in _FOR_FLOATS:
         value = getattr(generator, name)
-        statistic = getattr(generator, _STATISTICS.get(name, name))
+        statistic = getattr(generator, STATISTICS.get(name, name))
         # one that is missing is warned of at every batch
         whole = name == "rescale" and isinstance(value, numbers.Integral)
         if not value or whole or statistic is None:
@@ -142,8 +140,13 @@ def makes_bytes(generator, source, default_float):
     ):
         return False
     # what a byte makes of a float outside 0..255 is the processor's affair
-    inside = "constant" not in border_name(generator.fill_mode) or 0 <= generator.cval <= 255
-    return not source.in_floatx or (default_float == "float32" and inside)
+    return not source.in_floatx or (default_float == "float32" and _stays_in_levels(generator))
+
+
+def _stays_in_levels(generator):
+    """Whether a warp of values from 0 to 255 gives no others."""
+    border, order = border_name(generator.fill_mode), generator.interpolation_order
+    return order <= 1 and ("constant" not in border or 0 <= generator.cval <= 255)
 
 
 def _settings_of(generator) -> tuple:
@@ -218,7 +221,7 @@ class Augmentation:
             self.function = None
         elif is_elementwise(self.function):
             self._elementwise, self.function = self.function, None
-            if order <= 1 and (border not in ("constant", "grid-constant") or 0 <= cval <= 255):
+            if _stays_in_levels(generator):
                 affine = affine_map(self._elementwise, channels)
 
         # Statistics with one value for each channel go into the core; whatever else a user may

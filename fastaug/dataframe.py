@@ -14,7 +14,6 @@ from fastaug.directory import (
     Progress,
     check_class_mode,
     join_all,
-    labels_of,
     map_waiting,
 )
 from fastaug.keras_backend import print_message
@@ -144,10 +143,6 @@ class DataFrameIndex:
     def labels(self):
         """The labels of all images: `classes`, or the values of the columns."""
         return self._targets if self.class_mode in ("multi_output", "raw") else self.classes
-
-    def labels_of(self, index_array, dtype):
-        """Returns the labels of a batch; see `labels_of`."""
-        return labels_of(self, index_array, dtype)
 
 
 def _values(frame, column):

@@ -116,10 +116,6 @@ class DirectoryIndex:
         """The labels of all images."""
         return self.classes
 
-    def labels_of(self, index_array, dtype):
-        """Returns the labels of a batch; see `labels_of`."""
-        return labels_of(self, index_array, dtype)
-
 
 def _folders(directory):
     """Returns the names of the folders in a folder, sorted; links to folders count."""

@@ -10,7 +10,7 @@ import operator
 import numpy as np
 
 from fastaug import transforms
-from fastaug.augment import Augmentation, sampler_of
+from fastaug.augment import STATISTICS, Augmentation, sampler_of
 from fastaug.keras_backend import floatx, image_data_format
 from fastaug.params import check_range
 from fastaug.sources import ArraySource
@@ -73,7 +73,8 @@ class ImageDataGenerator:
         interpolation_order: Order of the spline that interpolates, 0 to 5.
         dtype: Type of the batches. None: Keras's floatx. float32 is fast, and so is uint8 for uint8
             images, without `preprocessing_function`; others are made image by image, as Keras
-            does. Batches of integers cannot be rescaled or standardized: `flow` raises a TypeError.
+            does. Batches of integers cannot be rescaled or standardized: `flow` raises a TypeError,
+            or warns where Keras keeps the whole part.
         workers: Number of threads. None: one for each core that this process may use. 0: all work
             in the calling thread. It changes the speed, never the images.
         prefetch: Number of batches to prepare ahead.
@@ -464,12 +465,8 @@ class ImageDataGenerator:
         return [
             f"This ImageDataGenerator specifies `{setting}`, but it hasn't been fit on any "
             "training data. Fit it first by calling `.fit(numpy_data)`."
-            for setting, value in (
-                ("featurewise_center", self.mean),
-                ("featurewise_std_normalization", self.std),
-                ("zca_whitening", self.zca_whitening_matrix),
-            )
-            if getattr(self, setting) and value is None
+            for setting, statistic in STATISTICS.items()
+            if getattr(self, setting) and getattr(self, statistic) is None
         ]
 
     def get_random_transform(self, img_shape, seed=None):
