@@ -275,6 +275,18 @@ def standardize(plan: Plan, out: npt.NDArray[np.float32], start: int, stop: int)
         ValueError: If the batch does not have the layout above.
     """
 
+def read_jpeg(data: bytes, most_pixels: int) -> tuple[int, int, bool] | None:
+    """Tells whether OpenCV decodes a JPEG as Pillow does, from its segments.
+
+    Args:
+        data: The bytes of a file.
+        most_pixels: Above how many it is left to Pillow; negative: never for that.
+
+    Returns:
+        `(height, width, has_metadata)`, the last whether there are such as Pillow reads in Python,
+        where it can stumble; or None if Pillow has to decode these bytes.
+    """
+
 def pick_pixels(
     image: npt.NDArray[np.uint8],
     rows: npt.NDArray[np.int32],

@@ -81,6 +81,13 @@ cdef extern from "_pixels.h" nogil:
                         const int32_t *rows, ptrdiff_t row_count, const int32_t *columns,
                         ptrdiff_t column_count, uint8_t *out)
 
+cdef extern from "_jpeg.h" nogil:
+    ctypedef struct fa_jpeg:
+        int height, width
+        int has_metadata
+
+    int fa_read_jpeg(const uint8_t *data, size_t size, int64_t most_pixels, fa_jpeg *jpeg)
+
 cdef extern from "pythread.h" nogil:
     enum PyLockStatus:
         PY_LOCK_ACQUIRED
@@ -362,6 +369,15 @@ def pick_pixels(const uint8_t[:, :, ::1] image, const int32_t[::1] rows,
         with nogil:
             fa_pick_pixels(&image[0, 0, 0], 3 * image.shape[1], image.shape[1], &rows[0],
                            rows.shape[0], &columns[0], columns.shape[0], &out[0, 0, 0])
+
+
+def read_jpeg(bytes data not None, int64_t most_pixels):
+    """Height, width and more of a JPEG that OpenCV decodes as Pillow does; see ``_core.pyi``."""
+    cdef fa_jpeg jpeg
+    if not fa_read_jpeg(<const uint8_t *><const char *>data, <size_t>len(data), most_pixels,
+                        &jpeg):
+        return None
+    return jpeg.height, jpeg.width, jpeg.has_metadata != 0
 
 
 @cython.final

@@ -18,9 +18,6 @@ What was measured (OpenCV 5.0, Pillow 13), and so decides here:
 import dataclasses
 import functools
 import io
-import re
-import struct
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -35,16 +32,6 @@ _FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 # Pillow's weights of "L" over 2**16, and its half for rounding. float32 holds every one of these
 # products and sums exactly, so the floor of this product is Pillow's integer arithmetic.
 _TO_GRAY = np.array([[19595, 38470, 7471, 0x8000]], np.float32) / 2**16
-
-# Second bytes of the JPEG markers that matter below.
-_EOI, _SOS, _DQT, _APP1, _APP2, _APP13, _APP14 = 0xD9, 0xDA, 0xDB, 0xE1, 0xE2, 0xED, 0xEE
-_FRAMES = frozenset((0xC0, 0xC1, 0xC2))  # baseline, extended and progressive, Huffman-coded
-_APPS = frozenset(range(0xE0, 0xF0))
-_OTHERS = frozenset((0xC4, 0xDD, 0xFE))  # DHT, DRI, COM
-_FRAME = struct.Struct(">BHHB")
-
-# What ends a scan: any marker but a stuffed zero or a restart.
-_AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7]")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,24 +125,25 @@ def _decode_with_pillow(data, target, out):
 
 def _decode_with_opencv(data, target, out):
     """Decodes the bytes of a file if OpenCV is known to do it as Pillow does; returns whether."""
-    frame = _jpeg_frame(data)
-    if frame is None:
+    jpeg = _core.read_jpeg(data, _most_pixels())
+    if jpeg is None:
         return False
+    height, width, has_metadata = jpeg
     # Keras looks at the filter and the aspect ratio only if the size differs.
-    resize = frame[:2] != (target.height, target.width)
+    resize = (height, width) != (target.height, target.width)
     if resize and target.interpolation != "nearest":
         return False
-    if frame.has_metadata:
+    if has_metadata:
         Image.open(io.BytesIO(data))  # metadata that Pillow chokes on are an error in Keras
     rgb = target.color_mode == "rgb"
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS)
-        if pixels is None or pixels.shape != (*frame[:2], 3):
+        if pixels is None or pixels.shape != (height, width, 3):
             return False
         if resize:
             # Resizing first is the same as last for this filter, and leaves less to convert.
             small = out if rgb else np.empty((target.height, target.width, 3), np.uint8)
-            _core.pick_pixels(pixels, *_nearest_pixels(frame[:2], target), small)
+            _core.pick_pixels(pixels, *_nearest_pixels((height, width), target), small)
             pixels = small
     except cv2.error:  # Pillow may read it; if not, the error has to be Pillow's
         return False
@@ -191,82 +179,15 @@ def _nearest_along(length, start, stop, target):
     return np.asarray(line.resize((target, 1), Image.Resampling.NEAREST, box=box))[0].copy()
 
 
-class _Frame(NamedTuple):
-    """What matters of the head of a JPEG."""
-
-    height: int
-    width: int
-    has_metadata: bool  # such as Pillow reads in Python, where it can stumble
-
-
 def _opencv_can(data):
     """Tells whether OpenCV gives Pillow's pixels for these bytes of a file."""
-    return _jpeg_frame(data) is not None
+    return _core.read_jpeg(data, _most_pixels()) is not None
 
 
-def _jpeg_frame(data):
-    """Reads the segments of a JPEG that OpenCV decodes as Pillow does.
-
-    Whatever could make Pillow refuse a file, or libjpeg understand it in another way, is left to
-    Pillow: this takes only plain segments and scans, one after the other, from the first byte of
-    the file to the last.
-
-    Args:
-        data: The bytes of a file.
-
-    Returns:
-        A `_Frame`, or None if Pillow has to decode these bytes.
-    """
-    if not data.startswith(b"\xff\xd8"):
-        return None
-    size = None
-    progressive = has_metadata = False
-    at = 2
-    while True:
-        head = data[at : at + 4]
-        if len(head) < 2 or head[0] != 0xFF:
-            return None
-        marker = head[1]
-        if marker == _EOI:
-            # A file that does not end here may be cut short, or have something else behind it.
-            if size is None or at + 2 != len(data):
-                return None
-            return _Frame(*size, has_metadata)
-        if len(head) < 4:
-            return None
-        length = head[2] << 8 | head[3]
-        end = at + 2 + length
-        if marker in _APPS:
-            # Several pictures in one file: Pillow has its own reader for those.
-            if marker == _APP2 and data.startswith(b"MPF\0", at + 4):
-                return None
-            # The short ones are cut off before fields that Pillow takes for granted.
-            if marker in (_APP1, _APP13) or length < (14 if marker == _APP14 else 16):
-                has_metadata = True
-        elif marker == _DQT:
-            if (length - 2) % 65:  # whole tables of 8-bit values only
-                return None
-        elif marker in _FRAMES:
-            if end > len(data):
-                return None
-            bits, height, width, components = _FRAME.unpack_from(data, at + 4)
-            if bits != 8 or components not in (1, 3) or length != 8 + 3 * components:
-                return None
-            limit = Image.MAX_IMAGE_PIXELS  # above it Pillow warns or raises
-            if limit is not None and height * width > limit:
-                return None
-            size = height, width
-            progressive = marker == 0xC2
-        elif marker == _SOS:
-            # On to the marker after the scan. Unless the JPEG is progressive, that is its end: a
-            # second scan makes Pillow raise or not, by what is in it.
-            found = _AFTER_SCAN.search(data, end)
-            if found is None or (not progressive and data[found.start() + 1] != _EOI):
-                return None
-            end = found.start()
-        elif marker not in _OTHERS:
-            return None
-        at = end
+def _most_pixels():
+    """Returns above how many Pillow warns or raises; negative: never."""
+    limit = Image.MAX_IMAGE_PIXELS
+    return -1 if limit is None else int(max(0, min(limit, 2**62)))
 
 
 def _put_path(error, path):

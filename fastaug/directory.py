@@ -303,17 +303,17 @@ def labels_of(labelled, index_array, dtype):
     if class_mode == "raw":
         return labelled.labels[index_array]
     classes = labelled.classes
-    labels = [classes[i] for i in index_array.tolist()]
+    many = not isinstance(classes, np.ndarray)  # an image may have several: then it is a list
+    labels = [classes[i] for i in index_array.tolist()] if many else classes[index_array]
     if class_mode != "categorical":
         return np.array(labels, dtype=dtype)
-    rows, columns = [], []
-    for row, label in enumerate(labels):
-        if isinstance(label, list):
-            rows += [row] * len(label)
-            columns += label
-        else:
-            rows.append(row)
-            columns.append(label)
+    rows, columns = np.arange(len(labels)), labels
+    if many:
+        rows, columns = [], []
+        for row, label in enumerate(labels):
+            several = label if isinstance(label, list) else [label]
+            rows += [row] * len(several)
+            columns += several
     return one_hot(rows, columns, (len(labels), len(labelled.class_indices)), dtype)
 
 

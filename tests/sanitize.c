@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <sys/mman.h>
 
+#include "../fastaug/_jpeg.h"
 #include "../fastaug/_pixels.h"
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
@@ -612,6 +613,46 @@ static void sweep_picks(void)
         pick(1 + draw(4), 1 + draw(1500), draw(9), 1 + draw(5), count, draw(4));
 }
 
+/* ---- segments of JPEG files -------------------------------------------------------------------- */
+
+/* A JPEG of one pixel's segments, each of them at a random place cut, doubled or with another byte. */
+static void sweep_jpegs(int count)
+{
+    static const uint8_t whole[] = {
+        0xFF, 0xD8, 0xFF, 0xE0, 0, 16, 'J', 'F', 'I', 'F', 0, 1, 1, 0, 0, 1, 0, 1, 0, 0,
+        0xFF, 0xE2, 0, 6, 'M', 'P', 'X', 0, 0xFF, 0xFE, 0, 2,
+        0xFF, 0xC0, 0, 11, 8, 0, 7, 0, 9, 1, 1, 0x11, 0, 0xFF, 0xDA, 0, 8, 1, 1, 0, 0, 63, 0,
+        1, 2, 0xFF, 0, 3, 0xFF, 0xD0, 4, 5, 0xFF, 0xD9};
+    static const uint8_t bytes[] = {
+        0, 1, 2, 3, 7, 16, 255, 0xC0, 0xC2, 0xC4, 0xD0, 0xD7, 0xD8, 0xD9, 0xDA, 0xDB, 0xE0, 0xE1, 0xED};
+    fa_jpeg jpeg;
+    int i, changes, plain = 0;
+    if (!fa_read_jpeg(whole, sizeof whole, -1, &jpeg) || jpeg.height != 7 || jpeg.width != 9
+        || !jpeg.has_metadata || fa_read_jpeg(whole, sizeof whole, 62, &jpeg)
+        || !fa_read_jpeg(whole, sizeof whole, 63, &jpeg)) {
+        fprintf(stderr, "a plain JPEG is not understood\n");
+        exit(1);
+    }
+    for (i = 0; i < count; i++) {
+        const size_t size = draw(3) ? sizeof whole : (size_t)draw(sizeof whole + 1);
+        uint8_t *data = take(SOURCE, size, draw(2) ? HEAP : TO_THE_END);
+        cases++;
+        memcpy(data, whole, size);
+        for (changes = draw(4); changes > 0 && size; changes--)
+            data[draw((int)size)] = draw(2) ? ONE_OF(bytes) : (uint8_t)draw(256);
+        if (!fa_read_jpeg(data, size, draw(100) - 1, &jpeg)) continue;
+        plain++;
+        if (data[0] != 0xFF || data[1] != 0xD8 || data[size - 2] != 0xFF || data[size - 1] != 0xD9) {
+            fprintf(stderr, "a JPEG without its ends is understood\n");
+            exit(1);
+        }
+    }
+    if (!plain || plain == count) {
+        fprintf(stderr, "%d of %d JPEGs are understood\n", plain, count);
+        exit(1);
+    }
+}
+
 static void on_abort(int number)
 {
     (void)number;
@@ -631,6 +672,7 @@ int main(void)
     sweep_batches(4000);
     sweep_parts(4000);
     sweep_picks();
+    sweep_jpegs(100000);
     printf("%ld cases, best variant %s\n", cases, VARIANTS[fa_best_simd()]);
     return 0;
 }

@@ -501,6 +501,7 @@ def unreadable():
         "jpeg start": b"\xff\xd8\xff",
         "jpeg ends": b"\xff\xd8\xff\xd9",
         "jpeg without a frame": before + after,
+        "jpeg that ends in its frame": before + b"\xff\xc0\0\2",
         "jpeg of 12 bits": before + frame[:4] + b"\x0c" + frame[5:] + after,
         "jpeg without height": before + frame[:5] + b"\0\0" + frame[7:] + after,
         "jpeg of two components": before + frame[:9] + b"\2" + frame[10:-3] + after,
