@@ -197,20 +197,39 @@ FA_INLINE FA_TARGET_AVX2 __m256 fa_difference_f32(__m256 a, __m256 b)
 typedef __m256i fa_pair_of_u8;
 typedef __m256 fa_pair_of_f32;
 
-/* Three or four channels: the channels of a pixel side by side, one pixel at a time. */
+/* A pixel and its right neighbour, one in each half, between two rows. */
+#define FA_MIX_ROWS(type, channels, i, mixed) \
+    const fa_pair_of_##type upper_##mixed = fa_pair_##type(image + s->offset[i], channels); \
+    const fa_pair_of_##type lower_##mixed = \
+        fa_pair_##type(image + s->offset[i] + below, channels); \
+    const __m256 mixed = _mm256_add_ps( \
+        fa_float_##type(upper_##mixed), \
+        _mm256_mul_ps(_mm256_broadcast_ss(&s->row_weight[i]), \
+                      fa_difference_##type(lower_##mixed, upper_##mixed)));
+
+/* Three or four channels: those of a pixel side by side, two pixels at a time. Of three, the fourth
+ * value is overwritten by the next pixel. */
 #define FA_BLEND_PAIRS(type, channels) \
-    for (i = 0; i < count; i++) { \
-        const fa_pair_of_##type upper = fa_pair_##type(image + s->offset[i], channels); \
-        const fa_pair_of_##type lower = fa_pair_##type(image + s->offset[i] + below, channels); \
-        const __m256 fr = _mm256_broadcast_ss(&s->row_weight[i]); \
+    for (i = 0; i + 2 < count; i += 2) { \
+        FA_MIX_ROWS(type, channels, i, first) \
+        FA_MIX_ROWS(type, channels, i + 1, second) \
+        const __m256 fc = _mm256_insertf128_ps( \
+            _mm256_castps128_ps256(_mm_broadcast_ss(&s->column_weight[i])), \
+            _mm_broadcast_ss(&s->column_weight[i + 1]), 1); \
+        const __m256 left = _mm256_permute2f128_ps(first, second, 0x20); \
+        const __m256 right = _mm256_permute2f128_ps(first, second, 0x31); \
+        const __m256 v = _mm256_add_ps(left, _mm256_mul_ps(fc, _mm256_sub_ps(right, left))); \
+        _mm_storeu_ps(out + i * channels, _mm256_castps256_ps128(v)); \
+        _mm_storeu_ps(out + (i + 1) * channels, _mm256_extractf128_ps(v, 1)); \
+    } \
+    for (; i < count; i++) { \
+        FA_MIX_ROWS(type, channels, i, mixed) \
         const __m128 fc = _mm_broadcast_ss(&s->column_weight[i]); \
-        const __m256 mixed = _mm256_add_ps( \
-            fa_float_##type(upper), _mm256_mul_ps(fr, fa_difference_##type(lower, upper))); \
         const __m128 left = _mm256_castps256_ps128(mixed); \
         const __m128 right = _mm256_extractf128_ps(mixed, 1); \
         const __m128 v = _mm_add_ps(left, _mm_mul_ps(fc, _mm_sub_ps(right, left))); \
         if (channels == 4 || i + 1 < count) \
-            _mm_storeu_ps(out + i * channels, v); /* the fourth value is overwritten next */ \
+            _mm_storeu_ps(out + i * channels, v); \
         else { \
             _mm_storel_pi((__m64 *)(void *)(out + i * channels), v); \
             _mm_store_ss(out + i * channels + 2, _mm_movehl_ps(v, v)); \
