@@ -28,6 +28,7 @@ class Case:
         batch_size: Images in a batch.
         quick_batch_size: Images in a batch of a quick run; None: as many as in any run.
         rounds: Rounds at most, unless the user asks for more; None: no limit.
+        seconds: Least length of a round: large batches take some until their memory is in use.
         by_default: Whether it is run when no case is named.
         fastaug_settings: Further arguments, which only fastaug takes.
         fastaug_pool: Whether fastaug is given a process pool, as the article's code does.
@@ -44,6 +45,7 @@ class Case:
     batch_size: int = 32
     quick_batch_size: int | None = None
     rounds: int | None = None
+    seconds: float = 0.4
     by_default: bool = True
     fastaug_settings: dict = field(default_factory=dict)
     fastaug_pool: bool = False
@@ -81,6 +83,7 @@ DIRECTORY = Case(
     batch_size=64,
     quick_batch_size=16,
     rounds=2,
+    seconds=1.6,
 )
 
 CASES = {
@@ -102,6 +105,7 @@ CASES = {
             settings=DEFAULT_SETTINGS,
             scale=1 / 255,
             rounds=3,
+            seconds=0.8,
             by_default=False,
         ),
         Case(
@@ -112,6 +116,7 @@ CASES = {
             settings=DEFAULT_SETTINGS,
             scale=1 / 255,
             rounds=3,
+            seconds=0.8,
         ),
         Case(
             name="299-uint8",
@@ -124,6 +129,7 @@ CASES = {
             },
             scale=1.0,
             rounds=3,
+            seconds=0.8,
             by_default=False,
         ),
         Case(

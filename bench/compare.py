@@ -31,7 +31,7 @@ class Plan:
 
     Attributes:
         rounds: Rounds for each contestant.
-        seconds: Least length of a round.
+        seconds: Part of each case's least length of a round.
         share: Part of each case's photographs that is made.
         quick: Whether cases take the batch size that they have for a quick run.
     """
@@ -42,8 +42,8 @@ class Plan:
     quick: bool
 
 
-FULL = Plan(rounds=5, seconds=0.4, share=1.0, quick=False)
-QUICK = Plan(rounds=2, seconds=0.05, share=0.25, quick=True)
+FULL = Plan(rounds=5, seconds=1.0, share=1.0, quick=False)
+QUICK = Plan(rounds=2, seconds=0.125, share=0.25, quick=True)
 
 
 def main(arguments=None):
@@ -246,7 +246,6 @@ class Comparison:
         self.options = {
             "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
             "rounds": self.plan.rounds,
-            "seconds_per_round": self.plan.seconds,
             "workers": self.cores,
         }
         complete = False
@@ -314,13 +313,14 @@ class Comparison:
                 self.parser.error(f"cannot write {path}: {error}")
 
     def _planned(self, case):
-        """Returns a case as this run has it: with its number of rounds, images and a batch."""
+        """Returns a case as this run has it: with its rounds, images and a batch."""
         plan = self.plan
         batch_size = (plan.quick and case.quick_batch_size) or case.batch_size
         return replace(
             case,
             batch_size=batch_size,
             images=max(3 * batch_size, int(case.images * plan.share)),
+            seconds=case.seconds * plan.seconds,
             rounds=plan.rounds
             if self.args.rounds
             else min(plan.rounds, case.rounds or plan.rounds),
@@ -434,7 +434,7 @@ class Comparison:
         for number in range(1, case.rounds + 1):
             for contestant, row in running:
                 self.progress.doing(f"{name}: round {number}", contestant.label)
-                row.timing.rounds.append(time_round(contestant, self.plan.seconds))
+                row.timing.rounds.append(time_round(contestant, case.seconds))
                 self.progress.done()
 
     def _write(self, complete):

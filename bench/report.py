@@ -188,7 +188,7 @@ def write_json(path, results, machine, options, complete, studies=()):
         path: The file.
         results: A CaseResult for each case that was begun.
         machine: What `machine.describe` returned.
-        options: How the comparison was run: date, rounds, seconds and the like.
+        options: How the comparison was run: date, rounds and the like.
         complete: Whether it ran to its end.
         studies: What each study that was begun measured, as dicts.
     """
@@ -211,6 +211,7 @@ def _case_record(result):
         "images": result.source,
         "size": case.size,
         "batch_size": case.batch_size,
+        "seconds_per_round": case.seconds,
         "settings": describe_settings(case.settings),
         "check": check
         and {
