@@ -9,15 +9,11 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fastaug.file_iterators import DataFrameIterator, DirectoryIterator
     from fastaug.functions import elementwise
     from fastaug.generator import ImageDataGenerator
     from fastaug.images import array_to_img, img_to_array, load_img, save_img
-    from fastaug.iterators import (
-        DataFrameIterator,
-        DirectoryIterator,
-        Iterator,
-        NumpyArrayIterator,
-    )
+    from fastaug.iterators import Iterator, NumpyArrayIterator
     from fastaug.monitor import SysMonitor
     from fastaug.plotting import plot_images
     from fastaug.transforms import (
@@ -35,8 +31,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "DataFrameIterator": "iterators",
-    "DirectoryIterator": "iterators",
+    "DataFrameIterator": "file_iterators",
+    "DirectoryIterator": "file_iterators",
     "ImageDataGenerator": "generator",
     "Iterator": "iterators",
     "NumpyArrayIterator": "iterators",

@@ -13,7 +13,7 @@ import numpy as np
 
 from fastaug import _core
 from fastaug.functions import affine_map, apply_elementwise, channel_map, is_elementwise
-from fastaug.keras_backend import image_data_format
+from fastaug.keras_backend import floatx, image_data_format
 from fastaug.params import ParameterSampler
 from fastaug.threads import Job
 from fastaug.warn import warn
@@ -215,7 +215,7 @@ class Augmentation:
         # What has to be called for each image, with pieces of a batch, or not at all.
         self.function = generator.preprocessing_function or None
         self._elementwise = affine = None
-        self._default_layout = image_data_format()
+        self._defaults = image_data_format(), floatx()
         mapped = channel_map(self.function, channels, data_format)
         if mapped is not None:
             self.function = None
@@ -272,7 +272,7 @@ class Augmentation:
                 return False
             self._values = values
             self._mutable = _mutable(generator, self._settings)
-        return self._default_layout == image_data_format() and all(
+        return self._defaults == (image_data_format(), floatx()) and all(
             _frozen(value) == settings for value, settings in self._mutable
         )
 

@@ -16,12 +16,12 @@ import collections
 import dataclasses
 import operator
 import sys
-import threading
 
 import numpy as np
 
 from fastaug import _core
 from fastaug.augment import Augmentation, makes_bytes
+from fastaug.buffers import COUNTS_REFERENCES, Buffers
 from fastaug.keras_backend import floatx, image_data_format
 from fastaug.streams import (
     can_stand,
@@ -40,12 +40,6 @@ NEXT = object()
 # After this many wrong guesses in a row, no more guessing for a while.
 _WRONG_GUESSES = 3
 _PAUSE = 32
-
-# Bytes of a batch that comes from the system anew each time.
-_WORTH_KEEPING = 1 << 20
-
-# Without a global lock, reference counts are not the whole truth.
-_COUNTS_REFERENCES = getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
 @dataclasses.dataclass(eq=False, slots=True)
@@ -158,16 +152,6 @@ class _Batch:
     doubles: np.ndarray | None  # first number of each row, as long as the function does not draw
 
 
-def _with_references(arrays):
-    """Yields each array with the number of references to it."""
-    for array in arrays:
-        yield array, sys.getrefcount(array)
-
-
-# Those of an array that only its list has. Versions of Python differ in what they count.
-_UNUSED = next(_with_references([np.empty(1)]))[1]
-
-
 def _shown(image):
     """Returns a view that a function may be given: whatever is made of it holds on to it.
 
@@ -180,36 +164,6 @@ def _put(result, images, i, there):
     """Puts an image into a batch, unless it is the array that is there."""
     if result is not there:
         images[i] = result
-
-
-class _Buffers:
-    """Memory for batches, used again when nobody has the batch any more.
-
-    A new array of many megabytes comes from the system page by page, each of them cleared first,
-    which takes a fifth of the time of augmenting into it.
-    """
-
-    def __init__(self, kept):
-        self._kept = kept
-        self._arrays = []
-        self._lock = threading.Lock()
-
-    def array(self, shape, dtype):
-        """Returns an array of any content; if large, a view, which its owner is known by."""
-        with self._lock:
-            for owner, references in _with_references(self._arrays):
-                # a view, or what was made of it, is one more
-                if references <= _UNUSED and owner.shape == shape and owner.dtype == dtype:
-                    return owner[:]
-            owner = np.empty(shape, dtype)
-            if owner.nbytes < _WORTH_KEEPING or not _COUNTS_REFERENCES:
-                return owner
-            self._arrays = [*self._arrays, owner][-self._kept :]
-            return owner[:]
-
-    def clear(self):
-        """Forgets all of them."""
-        self._arrays = []
 
 
 class BatchMaker:
@@ -233,7 +187,7 @@ class BatchMaker:
         self._prefetch = prefetch if workers else 0
         self._hash_limit = None
         # those ahead, the one in the making, twice if a function keeps its images, the user's
-        self._buffers = _Buffers(self._prefetch + 4)
+        self._buffers = Buffers(self._prefetch + 4)
         self._pool = None
         self._augmentation = None
         self._ahead = collections.deque()
@@ -379,10 +333,10 @@ class BatchMaker:
             self._drop_guesses()
             return None
         try:
-            if self._dtype == np.uint8 and not makes_bytes(generator, self._source, floatx()):
-                self._drop_guesses()
-                return None
             if self._augmentation is None or not self._augmentation.is_of(generator, self._dtype):
+                if self._dtype == np.uint8 and not makes_bytes(generator, self._source, floatx()):
+                    self._drop_guesses()
+                    return None
                 self._augmentation = Augmentation(
                     generator,
                     self._source.shape,
@@ -565,7 +519,7 @@ class BatchMaker:
         augmentation = batch.augmentation
         function = augmentation.function
         # A result takes the place of its image, which is at hand: but not if somebody has that.
-        in_place = _COUNTS_REFERENCES and self._function_keeps is not function
+        in_place = COUNTS_REFERENCES and self._function_keeps is not function
         images = batch.images
         if not in_place:
             images = self._buffers.array(images.shape, images.dtype)

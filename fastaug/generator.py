@@ -333,7 +333,7 @@ class ImageDataGenerator:
         Returns:
             A `DirectoryIterator` over images, or `(images, labels)`.
         """
-        from fastaug.iterators import DirectoryIterator  # imports Keras, for its base class
+        from fastaug.file_iterators import DirectoryIterator  # imports Keras, for its base class
 
         return DirectoryIterator(
             directory,
@@ -393,7 +393,7 @@ class ImageDataGenerator:
         Returns:
             A `DataFrameIterator` over images, `(images, labels)` or `(images, labels, weights)`.
         """
-        from fastaug.iterators import DataFrameIterator  # imports Keras, for its base class
+        from fastaug.file_iterators import DataFrameIterator  # imports Keras, for its base class
 
         for name, text in _DEPRECATED.items():
             if name == "class_mode" and class_mode == "other":

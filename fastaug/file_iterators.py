@@ -1,0 +1,332 @@
+"""Iterators over image files: their arguments, and labels from an index."""
+
+import numbers
+
+from fastaug.dataframe import DataFrameIndex
+from fastaug.decode import CHANNELS, Target
+from fastaug.directory import DirectoryIndex, labels_of
+from fastaug.iterators import AugmentingIterator
+from fastaug.keras_backend import floatx, image_data_format
+from fastaug.sources import FileSource
+from fastaug.warn import warn
+from fastaug.workers import decode_pool
+
+
+class _FileIterator(AugmentingIterator):
+    """What the iterators over files share: the arguments about files, and labels from an index."""
+
+    def __init__(
+        self,
+        index,
+        batch_size,
+        shuffle,
+        seed,
+        *,
+        decoder,
+        on_error,
+        timeout,
+    ):
+        self._index = index
+        for name in ("directory", "class_mode", "filenames", "samples", "class_indices",
+                     "num_classes"):  # fmt: skip
+            if hasattr(index, name):
+                setattr(self, name, getattr(index, name))
+        if on_error not in ("raise", "skip"):
+            raise ValueError(f'Invalid on_error: {on_error!r}; expected "raise" or "skip"')
+        if not (isinstance(timeout, numbers.Real) and timeout > 0):
+            raise ValueError(f"Invalid timeout: {timeout!r}; expected seconds, more than 0")
+        self.on_error = on_error
+        self.bad_files = []
+        generator = self.image_data_generator
+        workers = getattr(generator, "_threads", 0)
+        self._reading = {
+            "pool": decode_pool(decoder, workers, getattr(generator, "pool", None)),
+            "workers": workers,
+            "batch_size": batch_size,
+            "timeout": timeout,
+        }
+        source = self._new_source(index.filepaths)
+        super().__init__(source, batch_size, shuffle, seed, hash_limit=1e7)
+
+    def _target(self):
+        return Target(
+            *self.target_size, self.color_mode, self.interpolation, self.keep_aspect_ratio
+        )
+
+    def _new_source(self, filepaths):
+        return FileSource(filepaths, self._target(), self.data_format, **self._reading)
+
+    def _follow(self):
+        super()._follow()
+        source, paths = self._maker.source, self.filepaths
+        same_paths = source.filepaths is paths or source.filepaths == paths
+        if not same_paths or source.target != self._target():
+            with self.lock:
+                self._maker.source = self._new_source(paths)
+
+    @property
+    def filepaths(self):
+        """Paths of the images, in the order of `filenames`."""
+        return self._index.filepaths
+
+    @property
+    def labels(self):
+        """Labels of all images."""
+        return self._index.labels
+
+    @property
+    def sample_weight(self):
+        """Weights of all images, or None."""
+        return self._index.sample_weight
+
+    @property
+    def classes(self):
+        """Labels as numbers; may be replaced."""
+        return self._index.classes
+
+    @classes.setter
+    def classes(self, classes):
+        self._index.classes = classes
+
+    def _set_file_arguments(
+        self,
+        image_data_generator,
+        target_size,
+        color_mode,
+        data_format,
+        save_to_dir,
+        save_prefix,
+        save_format,
+        subset,
+        interpolation,
+        keep_aspect_ratio,
+        dtype,
+    ):
+        self.image_data_generator = image_data_generator
+        self.target_size = tuple(target_size)
+        self.keep_aspect_ratio = keep_aspect_ratio
+        if color_mode not in CHANNELS:
+            raise ValueError(
+                f'Invalid color mode: {color_mode}; expected "rgb", "rgba", or "grayscale".'
+            )
+        self.color_mode = color_mode
+        self.data_format = image_data_format() if data_format is None else data_format
+        self.dtype = floatx() if dtype is None else dtype
+        channels = (CHANNELS[color_mode],)
+        self.image_shape = (
+            self.target_size + channels
+            if self.data_format == "channels_last"
+            else channels + self.target_size
+        )
+        self.save_to_dir = save_to_dir
+        self.save_prefix = save_prefix
+        self.save_format = save_format
+        self.interpolation = interpolation
+        self.subset = subset
+        self.split = None
+        if subset is not None:
+            validation_split = image_data_generator._validation_split
+            if subset not in ("training", "validation"):
+                raise ValueError(
+                    f'Invalid subset name: {subset};expected "training" or "validation"'
+                )
+            self.split = (0, validation_split) if subset == "validation" else (validation_split, 1)
+
+    def _with_labels(self, images, index):
+        if self.class_mode is None:
+            return images
+        labels = images.copy() if self.class_mode == "input" else labels_of(self, index, self.dtype)
+        if self.sample_weight is None:
+            return images, labels
+        return images, labels, self.sample_weight[index]
+
+    def _bad_image(self, position, error):
+        if self.on_error == "raise":
+            raise error
+        path = self.filepaths[position]
+        if path not in self.bad_files:
+            self.bad_files.append(path)
+            warn(f"Left out a file that cannot be read: {error}")
+
+
+class DirectoryIterator(_FileIterator):
+    """Iterates over images in folders, one for each class, decoded and augmented on all cores.
+
+    Args:
+        directory: The folder that has the folders.
+        image_data_generator: An `ImageDataGenerator`.
+        target_size: `(height, width)` of the images.
+        color_mode: 'rgb', 'rgba' or 'grayscale'.
+        classes: Names of the folders to use, in the order of their labels. None: all, sorted.
+        class_mode: 'categorical' (one-hot labels), 'binary' or 'sparse' (numbers), 'input' (the
+            images themselves) or None (no labels).
+        batch_size: Samples in a batch.
+        shuffle: Whether to take each epoch in a new random order.
+        seed: Seed of the order and the parameters. None: both come from the global `np.random`.
+        data_format: 'channels_last' or 'channels_first'. None: Keras's default.
+        save_to_dir: Folder to write each augmented image to, or None.
+        save_prefix: Prefix of the names of these files.
+        save_format: Format of these files.
+        follow_links: Whether to enter linked folders.
+        subset: 'training' or 'validation', if the generator has a `validation_split`.
+        interpolation: 'nearest', 'bilinear', 'bicubic', 'lanczos', 'box' or 'hamming'.
+        keep_aspect_ratio: Whether to cut images to the shape of the target before resizing.
+        dtype: Type of the batches. None: Keras's floatx.
+        decoder: 'processes' or 'threads': what decodes the files.
+        on_error: 'raise', or 'skip' to leave out files that cannot be read; `bad_files` lists them.
+        timeout: Seconds without any progress after which reading a file is given up.
+
+    Raises:
+        ValueError: If an argument is not one of the above.
+        OSError: If the directory cannot be listed.
+    """
+
+    allowed_class_modes = DirectoryIndex.allowed_class_modes
+
+    def __init__(
+        self,
+        directory,
+        image_data_generator,
+        target_size=(256, 256),
+        color_mode="rgb",
+        classes=None,
+        class_mode="categorical",
+        batch_size=32,
+        shuffle=True,
+        seed=None,
+        data_format=None,
+        save_to_dir=None,
+        save_prefix="",
+        save_format="png",
+        follow_links=False,
+        subset=None,
+        interpolation="nearest",
+        keep_aspect_ratio=False,
+        dtype=None,
+        *,
+        decoder="processes",
+        on_error="raise",
+        timeout=60,
+    ):
+        self._set_file_arguments(
+            image_data_generator,
+            target_size,
+            color_mode,
+            data_format,
+            save_to_dir,
+            save_prefix,
+            save_format,
+            subset,
+            interpolation,
+            keep_aspect_ratio,
+            dtype,
+        )
+        index = DirectoryIndex(
+            directory,
+            classes=classes,
+            class_mode=class_mode,
+            split=self.split,
+            follow_links=follow_links,
+            formats=self.white_list_formats,
+        )
+        super().__init__(
+            index, batch_size, shuffle, seed, decoder=decoder, on_error=on_error, timeout=timeout
+        )
+
+
+class DataFrameIterator(_FileIterator):
+    """Iterates over images that a dataframe names, decoded and augmented on all cores.
+
+    Args:
+        dataframe: A pandas dataframe with a row for each image.
+        directory: Folder that the paths start from. None: they are whole paths.
+        image_data_generator: An `ImageDataGenerator`.
+        x_col: Column of the paths.
+        y_col: Column of the labels, or a list of columns.
+        weight_col: Column of the sample weights, or None.
+        target_size: `(height, width)` of the images.
+        color_mode: 'rgb', 'rgba' or 'grayscale'.
+        classes: The classes to use, in the order of their labels. None: all, sorted.
+        class_mode: 'categorical' (one-hot labels; rows with lists have several), 'binary' or
+            'sparse' (numbers), 'raw' (the column's values), 'multi_output' (a list of them),
+            'input' (the images themselves) or None (no labels).
+        batch_size: Samples in a batch.
+        shuffle: Whether to take each epoch in a new random order.
+        seed: Seed of the order and the parameters. None: both come from the global `np.random`.
+        data_format: 'channels_last' or 'channels_first'.
+        save_to_dir: Folder to write each augmented image to, or None.
+        save_prefix: Prefix of the names of these files.
+        save_format: Format of these files.
+        subset: 'training' or 'validation', if the generator has a `validation_split`.
+        interpolation: 'nearest', 'bilinear', 'bicubic', 'lanczos', 'box' or 'hamming'.
+        keep_aspect_ratio: Whether to cut images to the shape of the target before resizing.
+        dtype: Type of the batches.
+        validate_filenames: Whether to leave out, with a warning, rows whose path is no image file.
+        decoder: 'processes' or 'threads': what decodes the files.
+        on_error: 'raise', or 'skip' to leave out files that cannot be read; `bad_files` lists them.
+        timeout: Seconds without any progress after which reading a file is given up.
+
+    Raises:
+        ValueError: If an argument is not one of the above.
+        TypeError: If a column holds values of a wrong type.
+    """
+
+    allowed_class_modes = DataFrameIndex.allowed_class_modes
+
+    def __init__(
+        self,
+        dataframe,
+        directory=None,
+        image_data_generator=None,
+        x_col="filename",
+        y_col="class",
+        weight_col=None,
+        target_size=(256, 256),
+        color_mode="rgb",
+        classes=None,
+        class_mode="categorical",
+        batch_size=32,
+        shuffle=True,
+        seed=None,
+        data_format="channels_last",
+        save_to_dir=None,
+        save_prefix="",
+        save_format="png",
+        subset=None,
+        interpolation="nearest",
+        keep_aspect_ratio=False,
+        dtype="float32",
+        validate_filenames=True,
+        *,
+        decoder="processes",
+        on_error="raise",
+        timeout=60,
+    ):
+        self._set_file_arguments(
+            image_data_generator,
+            target_size,
+            color_mode,
+            data_format,
+            save_to_dir,
+            save_prefix,
+            save_format,
+            subset,
+            interpolation,
+            keep_aspect_ratio,
+            dtype,
+        )
+        index = DataFrameIndex(
+            dataframe,
+            directory=directory,
+            x_col=x_col,
+            y_col=y_col,
+            weight_col=weight_col,
+            classes=classes,
+            class_mode=class_mode,
+            split=self.split,
+            validate_filenames=validate_filenames,
+            formats=self.white_list_formats,
+        )
+        super().__init__(
+            index, batch_size, shuffle, seed, decoder=decoder, on_error=on_error, timeout=timeout
+        )
