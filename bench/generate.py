@@ -22,8 +22,8 @@ ARTICLE = "the article's best: 2.01 times as fast as Keras, with 7 processes"
 class Generate(Study):
     """Times a fixed number of batches from Keras, from the article's pool and from fastaug.
 
-    The three take turns at each number of workers, Keras once for each, so that a slow spell of the
-    machine meets them all.
+    Keras and fastaug with each number of workers take turns, so that a slow spell of the machine
+    meets them all. The pool comes after them: one of each size, each with its own processes.
     """
 
     def prepare(self):
@@ -39,7 +39,7 @@ class Generate(Study):
         self.seconds = {}  # the rounds by key and number of workers
 
     def steps(self):
-        return len(self.counts) * (2 + 2 * self.rounds)
+        return 2 * len(self.counts) * self.rounds  # Keras, fastaug, and the pool but for none
 
     def heading(self):
         size = self.case.batch_size
@@ -57,36 +57,35 @@ class Generate(Study):
         return compare_batches(Keras(job), kinds)
 
     def measure(self):
-        keras = Keras(self._job(self.images))
-        first_batch(keras)
-        for workers in self.counts:
-            with ExitStack() as stack:
-                self.progress.doing(f"study generate: workers={workers}", "preparing")
-                pool = stack.enter_context(closing(WorkerPool(workers))) if workers else None
-                job = self._job(self.images, pool)
-                running = [fastaug_with(workers)(job)]
-                if pool:
-                    running.insert(0, Multiprocessing(job))
-                for contestant in running:
-                    stack.callback(contestant.close)
+        with ExitStack() as stack:
+            self.progress.doing("study generate", "preparing")
+            running = [(None, Keras(self._job(self.images)))]
+            running += [(n, fastaug_with(n)(self._job(self.images))) for n in self.counts]
+            for _, contestant in running:
+                stack.callback(contestant.close)
+                first_batch(contestant)
+            settle_memory()
+            for _ in range(self.rounds):
+                for workers, contestant in running:
+                    self._time(contestant, workers)
+        for workers in self.counts[1:]:
+            with closing(WorkerPool(workers)) as pool:
+                contestant = Multiprocessing(self._job(self.images, pool))
+                with closing(contestant):
                     first_batch(contestant)
-                settle_memory()
-                self.progress.done()
-                self._round(workers, running, keras)
+                    settle_memory()
+                    for _ in range(self.rounds):
+                        self._time(contestant, workers)
 
-    def _round(self, workers, running, keras):
-        step = f"study generate: workers={workers}"
-        self.progress.doing(step, keras.label)
-        self.keras.append(time_batches(keras, self.batches))
+    def _time(self, contestant, workers):
+        self.progress.doing("study generate", contestant.label)
+        seconds = time_batches(contestant, self.batches)
+        if workers is None:
+            self.keras.append(seconds)
+        else:
+            key = "fastaug" if contestant.ours else contestant.key
+            self.seconds.setdefault((key, workers), []).append(seconds)
         self.progress.done()
-        for _ in range(self.rounds):
-            for contestant in running:
-                key = "fastaug" if contestant.ours else contestant.key
-                self.progress.doing(step, contestant.label)
-                rounds = self.seconds.setdefault((key, workers), [])
-                rounds.append(time_batches(contestant, self.batches))
-                self.progress.done()
-            self.progress.done(2 - len(running))
 
     # ---- what was found ----
 
