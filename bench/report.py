@@ -245,7 +245,7 @@ COLOURS = {"ours": "#e4572e", "peer": "#9aa5b1", "floor": "#ffffff"}
 INK, FAINT, LINE = "#1f2933", "#616e7c", "#e4e7eb"
 INCHES = 16  # the figure's width, at 100 pixels to the inch
 LEFT, RIGHT = 0.012, 0.988
-SHARE_INCHES = 3.1  # of a ratio and a share beside a bar
+RATIO_INCHES, SHARE_INCHES = 0.75, 3.1  # beside a bar: a ratio, and a share after it
 
 
 def write_png(path, results, pictures, machine):
@@ -353,9 +353,9 @@ def _draw_bars(axes, result, labels, first):
                     va="center",
                     color=FAINT,
                 )
-    limit = 1.2 * largest
+    width = INCHES * axes.get_position().width
+    limit = largest * width / (width - RATIO_INCHES)
     if result.bound:  # the longest bar that has a share beside it needs more room
-        width = INCHES * axes.get_position().width
         ours = max((row.timing.images_per_second for row in result.timed if row.ours), default=0)
         limit = max(limit, ours * width / (width - SHARE_INCHES))
     axes.set_xlim(0, limit)
