@@ -58,7 +58,7 @@ class Generate(Study):
 
     def measure(self):
         with ExitStack() as stack:
-            self.progress.doing("study generate", "preparing")
+            self.progress.doing("study generate: preparing")
             running = [(None, Keras(self._job(self.images)))]
             running += [(n, fastaug_with(n)(self._job(self.images))) for n in self.counts]
             for _, contestant in running:
@@ -69,6 +69,7 @@ class Generate(Study):
                 for workers, contestant in running:
                     self._time(contestant, workers)
         for workers in self.counts[1:]:
+            self.progress.doing(f"study generate: a pool of {workers}")
             with closing(WorkerPool(workers)) as pool:
                 contestant = Multiprocessing(self._job(self.images, pool))
                 with closing(contestant):
@@ -78,7 +79,7 @@ class Generate(Study):
                         self._time(contestant, workers)
 
     def _time(self, contestant, workers):
-        self.progress.doing("study generate", contestant.label)
+        self.progress.doing(f"study generate: {contestant.label}")
         seconds = time_batches(contestant, self.batches)
         if workers is None:
             self.keras.append(seconds)

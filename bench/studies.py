@@ -14,7 +14,7 @@ STUDIES = {
     "generate": (
         "generate",
         "Generate",
-        "1,000 batches of 32x32 images: time and speed-up against the number of workers",
+        "batches of 32x32 images: time and speed-up against the number of workers",
     ),
     "train": (
         "train",

@@ -302,25 +302,19 @@ def labels_of(labelled, index_array, dtype):
         return [target[index_array] for target in labelled.labels]
     if class_mode == "raw":
         return labelled.labels[index_array]
-    classes = labelled.classes
-    many = not isinstance(classes, np.ndarray)  # an image may have several: then it is a list
-    labels = [classes[i] for i in index_array.tolist()] if many else classes[index_array]
-    if class_mode != "categorical":
-        return np.array(labels, dtype=dtype)
-    rows, columns = np.arange(len(labels)), labels
-    if many:
-        rows, columns = [], []
-        for row, label in enumerate(labels):
-            several = label if isinstance(label, list) else [label]
-            rows += [row] * len(several)
-            columns += several
-    return one_hot(rows, columns, (len(labels), len(labelled.class_indices)), dtype)
-
-
-def one_hot(rows, columns, shape, dtype):
-    """Returns zeros, with a one at each of the given rows and columns."""
+    classes, count = labelled.classes, len(index_array)
+    one_hot = class_mode == "categorical"
+    shape = (count, len(labelled.class_indices)) if one_hot else count
     batch = np.zeros(shape, dtype=dtype)
-    batch[rows, columns] = 1.0
+    if type(classes) is np.ndarray and classes.ndim == 1 and classes.dtype.kind in "iu":
+        rows, labels = [np.arange(count)], [classes[index_array]]
+    else:  # one by one, as Keras does: an image may have several, and a user's may be anything
+        rows, labels = range(count), [classes[i] for i in index_array.tolist()]
+    for row, label in zip(rows, labels, strict=True):
+        if one_hot:
+            batch[row, label] = 1.0
+        else:
+            batch[row] = label
     return batch
 
 

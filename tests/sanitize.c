@@ -615,7 +615,7 @@ static void sweep_picks(void)
 
 /* ---- segments of JPEG files -------------------------------------------------------------------- */
 
-/* A JPEG of one pixel's segments, each of them at a random place cut, doubled or with another byte. */
+/* A small JPEG's segments, some of them cut off at a random place, or with other bytes. */
 static void sweep_jpegs(int count)
 {
     static const uint8_t whole[] = {
@@ -632,6 +632,14 @@ static void sweep_jpegs(int count)
         || !fa_read_jpeg(whole, sizeof whole, 63, &jpeg)) {
         fprintf(stderr, "a plain JPEG is not understood\n");
         exit(1);
+    }
+    for (i = 0; i < 12; i++) { /* a segment that ends before what is looked for in it */
+        static const uint8_t begun[] = {0xFF, 0xD8, 0xFF, 0xE2, 0, 0, 'M', 'P', 'F', 0, 0, 0};
+        uint8_t *data = take(SOURCE, (size_t)i, TO_THE_END);
+        memcpy(data, begun, (size_t)i);
+        if (i > 5) data[5] = (uint8_t)(i - 4);
+        cases++;
+        if (fa_read_jpeg(data, (size_t)i, -1, &jpeg)) exit(1);
     }
     for (i = 0; i < count; i++) {
         const size_t size = draw(3) ? sizeof whole : (size_t)draw(sizeof whole + 1);

@@ -456,6 +456,15 @@ def test_opencv_leaves(kind, tmp_path, monkeypatch):
     decoded(write(tmp_path, data), Target(20, 30, "rgb"))
 
 
+@pytest.mark.parametrize("length", [0, 1])
+def test_opencv_leaves_a_segment_without_its_length(length):
+    data = jpeg()
+    assert module._opencv_can(data[:2] + b"\xff\xfe\0\2" + data[2:])
+    assert not module._opencv_can(data[:2] + b"\xff\xfe\0" + bytes([length]) + data[2:])
+    # even where what is taken for a length leads on to the next segment
+    assert not module._opencv_can(data[:2] + b"\xff\xfe\0\0" + data[2:])
+
+
 def test_opencv_leaves_12_bits():
     assert not module._opencv_can(unreadable()["jpeg of 12 bits"])
 

@@ -204,6 +204,42 @@ def test_labels_of_a_batch(tree, class_mode, dtype, no_pixels):
         assert_same(labels_of(ours, np.arange(5), dtype), expected[1])
 
 
+def lists(*values):
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
+
+
+@pytest.mark.parametrize("class_mode", ["categorical", "sparse"])
+@pytest.mark.parametrize(
+    "classes",
+    [
+        np.arange(12) % 3,
+        np.arange(12, dtype="uint8") % 3,
+        np.arange(12, dtype=object) % 3,
+        (np.arange(12) % 3).tolist(),
+        (np.arange(12) % 3)[:, np.newaxis],
+        lists(*([[0, 2], [1], [], [2]] * 3)),
+        np.array([True, False] * 6),
+        np.array([0.0, np.nan] * 6),
+    ],
+    ids=["int64", "uint8", "object", "list", "column", "lists", "bool", "NaN"],
+)
+def test_classes_of_any_kind(tree, class_mode, classes, no_pixels):
+    """Somebody may have replaced them by anything: labels and errors are Keras's."""
+    for dtype in ("float32", "int32"):
+        ours, theirs = compare(tree, class_mode=class_mode, dtype=dtype)
+        ours.classes = theirs.classes = classes
+        for index in (np.arange(4), np.array([7, 1, 3])):
+            try:
+                expected = theirs._get_batches_of_transformed_samples(index)[1]
+            except (IndexError, TypeError, ValueError) as error:
+                with pytest.raises(type(error)):
+                    labels_of(ours, index, dtype)
+            else:
+                assert_same(labels_of(ours, index, dtype), expected)
+
+
 def test_odd_names(tmp_path):
     touch(tmp_path, *(f"c/{name}.jpg" for name in (" ", "a b", "é", "e\u0301", "日本", "a\nb")))
     touch(
