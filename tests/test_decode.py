@@ -457,12 +457,11 @@ def test_opencv_leaves(kind, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("length", [0, 1])
-def test_opencv_leaves_a_segment_without_its_length(length):
+def test_opencv_leaves_a_scan_without_its_length(length):
     data = jpeg()
-    assert module._opencv_can(data[:2] + b"\xff\xfe\0\2" + data[2:])
-    assert not module._opencv_can(data[:2] + b"\xff\xfe\0" + bytes([length]) + data[2:])
-    # even where what is taken for a length leads on to the next segment
-    assert not module._opencv_can(data[:2] + b"\xff\xfe\0\0" + data[2:])
+    before, scan, after = cut(data, 0xDA)
+    assert module._opencv_can(before + scan + after)
+    assert not module._opencv_can(before + scan[:2] + bytes([0, length]) + scan[4:] + after)
 
 
 def test_opencv_leaves_12_bits():
