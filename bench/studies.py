@@ -72,6 +72,7 @@ class Study:
     """Base class.
 
     Attributes:
+        prepared: Whether `prepare` has come to its end: before, there is nothing to show.
         check: The comparison with Keras, or None before it was made.
         complete: Whether everything was measured.
     """
@@ -79,7 +80,7 @@ class Study:
     def __init__(self, name, title, options):
         self.name, self.title, self.options = name, title, options
         self.check = None
-        self.complete = False
+        self.prepared = self.complete = False
 
     # ---- what a study has ----
 
@@ -132,6 +133,7 @@ class Study:
         try:
             progress.doing(f"study {self.name}: images")
             self.prepare()
+            self.prepared = True
             progress.begin(1 + self.steps())
             for line in self.heading():
                 progress.say("\n".join(wrapped(f"  {line}", 12)))
@@ -151,7 +153,8 @@ class Study:
     def _show(self):
         from report import caption
 
-        if lines := self.tables():
+        lines = self.tables() if self.prepared else []
+        if lines:
             print("\n" + "\n".join(lines), flush=True)
         out, machine = self.options.out, self.options.machine()
         path = out / f"{self.name}.json"
@@ -185,5 +188,5 @@ class Study:
                 "largest_difference_of_255": check.difference,
                 "problem": check.problem,
             },
-            **self.record(),
+            **(self.record() if self.prepared else {}),
         }

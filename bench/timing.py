@@ -6,6 +6,8 @@ import sys
 import time
 from dataclasses import dataclass, field
 
+from interrupts import raise_if_seen
+
 WARM_UP_SHARE = 0.25  # of a round's seconds, before the clock starts
 
 
@@ -99,6 +101,8 @@ def _consume(iterator, seconds, least_batches, clock=time.perf_counter):
 class Progress:
     """A bar on a terminal, else a line for each step; both on stderr.
 
+    A Ctrl-C that something has swallowed is raised at the next step.
+
     Args:
         total: Number of steps.
     """
@@ -123,6 +127,7 @@ class Progress:
 
     def doing(self, step, detail=""):
         """Says what is being done: a step of the comparison, and which part of it."""
+        raise_if_seen()
         self._bar.set_description(f"{step} {detail}".rstrip())
         if self._lines and step != self._said:
             print(step, file=sys.stderr, flush=True)
@@ -130,6 +135,7 @@ class Progress:
 
     def done(self, steps=1):
         """Counts steps as done."""
+        raise_if_seen()
         self._bar.update(steps)
 
     def say(self, text):

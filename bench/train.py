@@ -120,6 +120,7 @@ class Train(TrainingStudy):
         return [
             *self.runs_table(),
             f"  the article, with its pool, in times Keras by batch size: {article}",
+            *(["  a quick run is too short to judge"] if self.options.quick else []),
         ]
 
     def record(self):

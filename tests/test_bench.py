@@ -259,7 +259,9 @@ def test_ctrl_c_keeps_what_was_measured(study, begun, key, without_tensorflow, t
 
 def test_a_ctrl_c_that_something_swallows_is_not_lost(bench):
     from interrupts import raise_if_seen, remembered
+    from timing import Progress
 
+    progress = Progress(1)
     before = signal.getsignal(signal.SIGINT)
     with remembered():
         raise_if_seen()
@@ -268,9 +270,32 @@ def test_a_ctrl_c_that_something_swallows_is_not_lost(bench):
             pytest.fail("Ctrl-C did nothing")
         with pytest.raises(KeyboardInterrupt):
             raise_if_seen()
+        for step in (progress.done, lambda: progress.doing("more")):
+            with pytest.raises(KeyboardInterrupt):
+                step()
     assert signal.getsignal(signal.SIGINT) is before
     with remembered():
         raise_if_seen()
+
+
+@pytest.mark.parametrize("name", ["generate", "train", "directory", "engines"])
+def test_ctrl_c_while_a_study_is_prepared(name, bench, tmp_path, monkeypatch):
+    from studies import Options, make_study
+
+    options = Options(
+        quick=True, rounds=1, cores=1, cifar10=None, dogs_vs_cats=None, scratch=tmp_path,
+        out=tmp_path, machine=lambda: {"cpu": "any"}, date="today",
+    )  # fmt: skip
+    study = make_study(name, options)
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(study, "prepare", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        study.run()
+    assert read(tmp_path / f"{name}.json")["complete"] is False
+    assert study.full_record()["check"] is None
 
 
 # --------------------------------------------------------------------- the parts
