@@ -31,19 +31,19 @@ class Plan:
 
     Attributes:
         rounds: Rounds for each contestant.
-        seconds: Part of each case's least length of a round.
+        length: Part of each case's least length of a round.
         share: Part of each case's photographs that is made.
         quick: Whether cases take the batch size that they have for a quick run.
     """
 
     rounds: int
-    seconds: float
+    length: float
     share: float
     quick: bool
 
 
-FULL = Plan(rounds=5, seconds=1.0, share=1.0, quick=False)
-QUICK = Plan(rounds=2, seconds=0.125, share=0.25, quick=True)
+FULL = Plan(rounds=5, length=1.0, share=1.0, quick=False)
+QUICK = Plan(rounds=2, length=0.125, share=0.25, quick=True)
 
 
 def main(arguments=None):
@@ -320,7 +320,7 @@ class Comparison:
             case,
             batch_size=batch_size,
             images=max(3 * batch_size, int(case.images * plan.share)),
-            seconds=case.seconds * plan.seconds,
+            seconds=case.seconds * plan.length,
             rounds=plan.rounds
             if self.args.rounds
             else min(plan.rounds, case.rounds or plan.rounds),

@@ -70,13 +70,14 @@ class Generate(Study):
                     self._time(contestant, workers)
         for workers in self.counts[1:]:
             self.progress.doing(f"study generate: a pool of {workers}")
-            with closing(WorkerPool(workers)) as pool:
-                contestant = Multiprocessing(self._job(self.images, pool))
-                with closing(contestant):
-                    first_batch(contestant)
-                    settle_memory()
-                    for _ in range(self.rounds):
-                        self._time(contestant, workers)
+            with (
+                closing(WorkerPool(workers)) as pool,
+                closing(Multiprocessing(self._job(self.images, pool))) as contestant,
+            ):
+                first_batch(contestant)
+                settle_memory()
+                for _ in range(self.rounds):
+                    self._time(contestant, workers)
 
     def _time(self, contestant, workers):
         self.progress.doing(f"study generate: {contestant.label}")

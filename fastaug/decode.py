@@ -125,7 +125,7 @@ def _decode_with_pillow(data, target, out):
 
 def _decode_with_opencv(data, target, out):
     """Decodes the bytes of a file if OpenCV is known to do it as Pillow does; returns whether."""
-    jpeg = _core.read_jpeg(data, _most_pixels())
+    jpeg = _opencv_can(data)
     if jpeg is None:
         return False
     height, width, has_metadata = jpeg
@@ -180,14 +180,9 @@ def _nearest_along(length, start, stop, target):
 
 
 def _opencv_can(data):
-    """Tells whether OpenCV gives Pillow's pixels for these bytes of a file."""
-    return _core.read_jpeg(data, _most_pixels()) is not None
-
-
-def _most_pixels():
-    """Returns above how many Pillow warns or raises; negative: never."""
-    limit = Image.MAX_IMAGE_PIXELS
-    return -1 if limit is None else int(max(0, min(limit, 2**62)))
+    """Returns what `read_jpeg` knows of a file that OpenCV decodes as Pillow does, or None."""
+    limit = Image.MAX_IMAGE_PIXELS  # above it Pillow warns or raises
+    return _core.read_jpeg(data, -1 if limit is None else int(max(0, min(limit, 2**62))))
 
 
 def _put_path(error, path):

@@ -307,7 +307,7 @@ def labels_of(labelled, index_array, dtype):
     shape = (count, len(labelled.class_indices)) if one_hot else count
     batch = np.zeros(shape, dtype=dtype)
     if type(classes) is np.ndarray and classes.ndim == 1 and classes.dtype.kind in "iu":
-        rows, labels = [np.arange(count)], [classes[index_array]]
+        rows, labels = [np.arange(count)], [classes[index_array]]  # all in one step
     else:  # one by one, as Keras does: an image may have several, and a user's may be anything
         rows, labels = range(count), [classes[i] for i in index_array.tolist()]
     for row, label in zip(rows, labels, strict=True):
