@@ -1,6 +1,6 @@
 """Types of the extension module; the code is in ``_core.pyx``, the loops in ``_pixels.h``."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, final
 
 import numpy as np
@@ -85,33 +85,64 @@ class Plan:
     @property
     def warp(self) -> _Warp | None: ...
 
-def parameter_table(
-    values: npt.NDArray[np.float64],
-    low: npt.NDArray[np.float64],
-    spread: npt.NDArray[np.float64],
-    columns: npt.NDArray[np.int64],
-    flips: npt.NDArray[np.float64],
-    scale: npt.NDArray[np.float64],
-    base: npt.NDArray[np.float64],
-) -> npt.NDArray[np.float64]:
-    """Makes a parameter table of numbers that were drawn for it.
+class Draws:
+    """The form of the numbers that an image draws, and the table that becomes of them.
 
     Args:
-        values: float64 `(images, drawn)`.
-        low: float64 `(drawn,)`; a parameter is `low + spread * value`.
-        spread: float64 `(drawn,)`.
-        columns: int64 `(drawn,)`, the column of the table of each.
-        flips: float64 `(2,)`, what a horizontal and a vertical flip are if their parameter is
-            below 0.5; else 0.
-        scale: float64 `(len(COLUMNS),)`, a factor for each column of the table.
-        base: float64 `(len(COLUMNS),)`, the row that the other columns come from.
-
-    Returns:
-        float64 `(images, len(COLUMNS))`.
+        columns: The column of the table of each number, in the order of the draws.
+        low: As many lower bounds; a parameter is `low + spread * number`.
+        spread: As many ranges.
+        flips: What a horizontal and a vertical flip are if their parameter is below 0.5; else 0.
+        scale: A factor for each column of the table.
+        base: The row that the other columns come from.
 
     Raises:
         ValueError: If the lengths do not fit.
         IndexError: If a column is not one of the table.
+    """
+
+    def __init__(
+        self,
+        columns: Sequence[int],
+        low: Sequence[float],
+        spread: Sequence[float],
+        flips: Sequence[float],
+        scale: Sequence[float],
+        base: Sequence[float],
+    ) -> None: ...
+    def draw(self, stream: np.random.RandomState, count: int) -> npt.NDArray[np.float64]:
+        """Draws for some images, number by number as `stream.random_sample` does.
+
+        Args:
+            stream: The stream, over any bit generator.
+            count: Number of images.
+
+        Returns:
+            float64 `(count, len(COLUMNS))`.
+        """
+
+    def table(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Makes of numbers what `draw` makes of those that it draws.
+
+        Args:
+            values: float64 `(images, len(columns))`.
+
+        Returns:
+            float64 `(images, len(COLUMNS))`.
+
+        Raises:
+            ValueError: If there are not as many numbers for an image.
+        """
+
+def same_attributes(
+    attributes: dict[str, object], names: tuple[str, ...], values: tuple[object, ...]
+) -> bool:
+    """Whether an object's own attributes are these very objects.
+
+    Args:
+        attributes: `vars` of the object.
+        names: Names of attributes.
+        values: As many objects.
     """
 
 def affine_matrices(

@@ -8,8 +8,11 @@ without the GIL. Knows nothing of generators or random numbers, and starts no th
 a batch share only what both read, so an image does not depend on how its batch was cut.
 """
 
+from cpython.dict cimport PyDict_GetItemWithError
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
+from cpython.object cimport PyObject
+from cpython.pycapsule cimport PyCapsule_GetPointer
 from cpython.pythread cimport (
     NOWAIT_LOCK, WAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock,
     PyThread_release_lock, PyThread_type_lock,
@@ -24,6 +27,7 @@ import numpy as np
 
 cimport cython
 cimport numpy as cnp
+from numpy.random cimport bitgen_t
 
 cnp.import_array()
 
@@ -218,34 +222,92 @@ cdef class Plan:
         return (self.c.height, self.c.width, self.c.channels)
 
 
-def parameter_table(const double[:, ::1] values, const double[::1] low, const double[::1] spread,
-                    const int64_t[::1] columns, const double[::1] flips,
-                    const double[::1] scale, const double[::1] base):
-    """A table of parameters from numbers drawn for them; see ``_core.pyi``."""
-    cdef Py_ssize_t i, k, n = values.shape[0], count = columns.shape[0]
-    cdef int64_t column
-    cdef double v
-    if not count == values.shape[1] == low.shape[0] == spread.shape[0]:
-        raise ValueError(f"Expected {count} values for each image. Received: {values.shape[1]}, "
-                         f"with {low.shape[0]} and {spread.shape[0]} bounds")
-    if not scale.shape[0] == base.shape[0] == FA_COLUMNS or flips.shape[0] != 2:
-        raise ValueError(f"Expected {FA_COLUMNS} scales, as many columns of the base and 2 flips. "
-                         f"Received: {scale.shape[0]}, {base.shape[0]}, {flips.shape[0]}")
-    for k in range(count):
-        if not 0 <= columns[k] < FA_COLUMNS:
-            raise IndexError(f"column {columns[k]} is out of bounds for {FA_COLUMNS} columns")
-    result = np.empty((n, FA_COLUMNS), dtype=np.float64)
-    cdef double[:, ::1] table = result
-    for i in range(n):
+@cython.final
+cdef class Draws:
+    """The form of the numbers that an image draws; see ``_core.pyi``."""
+
+    cdef double _low[FA_COLUMNS]
+    cdef double _spread[FA_COLUMNS]
+    cdef double _scale[FA_COLUMNS]
+    cdef double _base[FA_COLUMNS]
+    cdef double _flips[2]
+    cdef int64_t _columns[FA_COLUMNS]
+    cdef Py_ssize_t _count
+
+    def __init__(self, columns, low, spread, flips, scale, base):
+        cdef Py_ssize_t k
+        self._count = len(columns)
+        if self._count > FA_COLUMNS or not self._count == len(low) == len(spread):
+            raise ValueError(f"Expected bounds for at most {FA_COLUMNS} columns. Received: "
+                             f"{len(columns)} columns, {len(low)} and {len(spread)} bounds")
+        if not len(scale) == len(base) == FA_COLUMNS or len(flips) != 2:
+            raise ValueError(f"Expected {FA_COLUMNS} scales, as many columns of the base and 2 "
+                             f"flips. Received: {len(scale)}, {len(base)}, {len(flips)}")
+        for k in range(self._count):
+            if not 0 <= columns[k] < FA_COLUMNS:
+                raise IndexError(f"column {columns[k]} is out of bounds for {FA_COLUMNS} columns")
+            self._columns[k] = columns[k]
+            self._low[k] = low[k]
+            self._spread[k] = spread[k]
         for k in range(FA_COLUMNS):
-            table[i, k] = base[k]
-        for k in range(count):
-            column = columns[k]
-            v = low[k] + spread[k] * values[i, k]
+            self._scale[k] = scale[k]
+            self._base[k] = base[k]
+        for k in range(2):
+            self._flips[k] = flips[k]
+
+    def draw(self, stream, Py_ssize_t count):
+        """The table of some images, from the next numbers of a stream."""
+        cdef Py_ssize_t i, k
+        cdef double values[FA_COLUMNS]
+        generator = stream._bit_generator
+        cdef bitgen_t *bits = <bitgen_t *>PyCapsule_GetPointer(generator.capsule, "BitGenerator")
+        cdef cnp.npy_intp shape[2]
+        shape[0] = count
+        shape[1] = FA_COLUMNS
+        result = cnp.PyArray_EMPTY(2, shape, cnp.NPY_DOUBLE, 0)
+        cdef double *row = <double *>cnp.PyArray_DATA(<cnp.ndarray>result)
+        with generator.lock:
+            for i in range(count):
+                for k in range(self._count):
+                    values[k] = bits.next_double(bits.state)
+                self._fill(values, row + i * FA_COLUMNS)
+        return result
+
+    def table(self, const double[:, ::1] values):
+        """The table of images that drew these numbers."""
+        cdef Py_ssize_t i
+        if values.shape[1] != self._count:
+            raise ValueError(f"Expected {self._count} values for each image. Received: "
+                             f"{values.shape[1]}")
+        result = np.empty((values.shape[0], FA_COLUMNS), dtype=np.float64)
+        cdef double[:, ::1] table = result
+        for i in range(values.shape[0]):
+            self._fill(&values[i, 0], &table[i, 0])
+        return result
+
+    cdef void _fill(self, const double *values, double *row) noexcept:
+        cdef Py_ssize_t k
+        cdef int64_t column
+        cdef double v
+        for k in range(FA_COLUMNS):
+            row[k] = self._base[k]
+        for k in range(self._count):
+            column = self._columns[k]
+            v = self._low[k] + self._spread[k] * values[k]
             if column == FA_FLIP_HORIZONTAL or column == FA_FLIP_VERTICAL:
-                v = flips[column - FA_FLIP_HORIZONTAL] if v < 0.5 else 0
-            table[i, column] = v * scale[column]
-    return result
+                v = self._flips[column - FA_FLIP_HORIZONTAL] if v < 0.5 else 0
+            row[column] = v * self._scale[column]
+
+
+def same_attributes(dict attributes not None, tuple names not None, tuple values not None):
+    """Whether an object has these very values; see ``_core.pyi``."""
+    cdef Py_ssize_t k
+    cdef PyObject *value
+    for k in range(len(names)):
+        value = PyDict_GetItemWithError(attributes, names[k])
+        if value != <PyObject *>values[k]:
+            return False
+    return True
 
 
 def affine_matrices(const double[:, ::1] table, Py_ssize_t height, Py_ssize_t width):

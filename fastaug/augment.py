@@ -38,6 +38,8 @@ STATISTICS = {
 
 # All those that decide what becomes of an image.
 SETTINGS = (
+    "dtype",
+    "data_format",
     "rotation_range",
     "width_shift_range",
     "height_shift_range",
@@ -264,17 +266,14 @@ class Augmentation:
 
     def is_of(self, generator, dtype):
         """Whether this is what a generator does as it is now set, in batches of a type."""
-        if self._dtype != dtype:
+        if self._dtype != dtype or self._defaults != (image_data_format(), floatx()):
             return False
-        values = _values_of(generator)
-        if not all(map(operator.is_, values, self._values)):
+        if not _core.same_attributes(vars(generator), SETTINGS, self._values):
             if self._settings != _settings_of(generator):
                 return False
-            self._values = values
+            self._values = _values_of(generator)
             self._mutable = _mutable(generator, self._settings)
-        return self._defaults == (image_data_format(), floatx()) and all(
-            _frozen(value) == settings for value, settings in self._mutable
-        )
+        return all(_frozen(value) == setting for value, setting in self._mutable)
 
     def draw(self, rng, count):
         """Returns a parameter table for `count` images, drawn from a stream."""

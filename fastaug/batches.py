@@ -16,6 +16,8 @@ import collections
 import dataclasses
 import operator
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -133,23 +135,23 @@ _compared = operator.attrgetter(*(name for name in _FIELDS if name != "index_arr
 class _Batch:
     """A batch under way, and what has to hold for it to be the one that is asked for."""
 
-    augmentation: Augmentation
+    augmentation: Augmentation | None
     item: object  # what `it[item]` asked for, or NEXT
     before: Order
     order: Order  # after it
     index: np.ndarray
     place: np.ndarray  # where the index was read, in the order
-    table: np.ndarray
     hash_limit: float | None
-    hashes: list[int]
-    images: np.ndarray
-    job: object
-    errors: dict[int, Exception]  # of images that could not be read, once the job is done
     rng: np.random.RandomState  # the stream, after it
-    stream_before: bytes | None  # where the global stream had to be, if it was guessed
-    stream_start: bytes | None  # where the parameters begin, if a function may draw between them
-    stream_after: bytes | None
-    doubles: np.ndarray | None  # first number of each row, as long as the function does not draw
+    table: np.ndarray | None = None
+    hashes: Sequence[int] = ()
+    images: np.ndarray | None = None
+    job: Any = None
+    errors: dict[int, Exception] | None = None  # of images that could not be read, after the job
+    stream_before: bytes | None = None  # where the global stream had to be, if it was guessed
+    stream_start: bytes | None = None  # where the parameters begin, if a function may draw
+    stream_after: bytes | None = None
+    doubles: np.ndarray | None = None  # first number of each row, if the function does not draw
 
 
 def _shown(image):
@@ -320,35 +322,41 @@ class BatchMaker:
         if (
             overridden is None
             or overridden()
-            or self._dtype not in (np.float32, np.uint8)
-            or generator.dtype != self._dtype
-            or generator.data_format != self._data_format
+            or not can_stand(global_stream())
             or (
                 self._function_draws is not None
                 and self._function_draws is generator.preprocessing_function
             )
-            or (generator.brightness_range is not None and not self._brightness_in_core())
-            or not can_stand(global_stream())
         ):
             self._drop_guesses()
             return None
+        if self._augmentation is None or not self._augmentation.is_of(generator, self._dtype):
+            self._augmentation = self._new_augmentation(generator)
+            if self._augmentation is None:
+                self._drop_guesses()
+        return self._augmentation
+
+    def _new_augmentation(self, generator):
+        if (
+            self._dtype not in (np.float32, np.uint8)
+            or generator.dtype != self._dtype
+            or generator.data_format != self._data_format
+            or (generator.brightness_range is not None and not self._brightness_in_core())
+        ):
+            return None
         try:
-            if self._augmentation is None or not self._augmentation.is_of(generator, self._dtype):
-                if self._dtype == np.uint8 and not makes_bytes(generator, self._source, floatx()):
-                    self._drop_guesses()
-                    return None
-                self._augmentation = Augmentation(
-                    generator,
-                    self._source.shape,
-                    self._data_format,
-                    self._dtype,
-                    self._source.in_floatx,
-                )
+            if self._dtype == np.uint8 and not makes_bytes(generator, self._source, floatx()):
+                return None
+            return Augmentation(
+                generator,
+                self._source.shape,
+                self._data_format,
+                self._dtype,
+                self._source.in_floatx,
+            )
         except (RuntimeError, TypeError, ValueError, OverflowError):
             # the image that is in need of the setting will say what is wrong
-            self._drop_guesses()
             return None
-        return self._augmentation
 
     def _brightness_in_core(self):
         """Keras reads images in its defaults here, and Pillow knows 1, 3 or 4 channels."""
@@ -368,26 +376,12 @@ class BatchMaker:
         return self._prepare(augmentation, order.copy(), after, item, index, stream)
 
     def _prepare(self, augmentation, before, after, item, index, stream):
+        own_index = np.array(index, dtype=np.int64)
         batch = _Batch(
-            augmentation=augmentation,
-            item=item,
-            before=before,
-            order=after,
-            index=np.array(index, dtype=np.int64),
-            place=index,
-            table=None,
-            hash_limit=self._hash_limit,
-            hashes=[],
-            images=None,
-            job=None,
-            errors={},
-            rng=stream,
-            stream_before=None,
-            stream_start=None,
-            stream_after=None,
-            doubles=None,
+            augmentation, item, before, after, own_index, index, self._hash_limit, stream
         )
         if augmentation is None:
+            batch.errors = {}
             return batch
         function = augmentation.function is not None
         drawing = stream

@@ -1,5 +1,6 @@
 """Memory of batches, used again. Knows of no batch: a reference count tells who has it."""
 
+import math
 import sys
 import threading
 
@@ -39,14 +40,14 @@ class Buffers:
 
     def array(self, shape, dtype):
         """Returns an array of any content; if large, a view, which its owner is known by."""
+        if math.prod(shape) * dtype.itemsize < _WORTH_KEEPING or not COUNTS_REFERENCES:
+            return np.empty(shape, dtype)
         with self._lock:
             for owner, references in _with_references(self._arrays):
                 # a view, or what was made of it, is one more
                 if references <= _UNUSED and owner.shape == shape and owner.dtype == dtype:
                     return owner[:]
             owner = np.empty(shape, dtype)
-            if owner.nbytes < _WORTH_KEEPING or not COUNTS_REFERENCES:
-                return owner
             self._arrays = [*self._arrays, owner][-self._kept :]
             return owner[:]
 

@@ -100,17 +100,13 @@ class ParameterSampler:
             raise OverflowError(
                 f"Range exceeds valid bounds. Received: {COLUMNS[column]} from {low} to {high}"
             )
-        # what `_core.parameter_table` needs to know
-        self._places = np.array(self._columns, dtype=np.int64)
-        self._zeros, self._ones = np.zeros(len(uniform)), np.ones(len(uniform))
-        self._scales: dict[tuple[int, int], np.ndarray] = {}
-        self._on = np.array([float(bool(on)) for on in self._flips.values()])
+        self._draws: dict[tuple[int, int], _core.Draws] = {}
 
     def draw(self, rng: np.random.RandomState, count: int, height: int, width: int) -> np.ndarray:
         """Draws the parameters of some images, in Keras's order.
 
-        ``random_sample`` fills the rows from the stream just as one call of ``uniform`` for each
-        number would: ``uniform(a, b)`` is ``a + (b - a) * random_sample()``.
+        The rows are filled from the stream just as one call of ``uniform`` for each number would
+        do it: ``uniform(a, b)`` is ``a + (b - a) * random_sample()``.
 
         Args:
             rng: The stream; it is left where Keras would leave it.
@@ -121,13 +117,13 @@ class ParameterSampler:
         Returns:
             A parameter table of shape ``(count, len(COLUMNS))``.
         """
-        shape = (count, len(self._columns))
+        draws = self._draws_of(height, width)
         if not self._choices:
-            return self.from_doubles(rng.random_sample(shape), height, width)
-        values = np.empty(shape, dtype=np.float64)
+            return draws.draw(rng, count)
+        values = np.empty((count, len(self._columns)), dtype=np.float64)
         for row in values:
             self._draw_row(rng, row)
-        return self._table(values, self._zeros, self._ones, height, width)
+        return draws.table(values)
 
     @property
     def uses_size(self) -> bool:
@@ -147,16 +143,22 @@ class ParameterSampler:
             height: As for `draw`.
             width: As for `draw`.
         """
-        return self._table(doubles, self._low, self._spread, height, width)
+        return self._draws_of(height, width).table(doubles)
 
-    def _table(self, values, low, spread, height, width):
-        scale = self._scales.get((height, width))
-        if scale is None:
+    def _draws_of(self, height, width):
+        """The draws for a size; where a shift is chosen, `_draw_row` draws, and these scale."""
+        draws = self._draws.get((height, width))
+        if draws is None:
+            low, spread = self._low, self._spread
+            if self._choices:
+                low, spread = np.zeros_like(low), np.ones_like(spread)
             scale = np.ones(len(COLUMNS))
             for column in self._fractions:
                 scale[column] = height if column == _TX else width
-            self._scales[height, width] = scale
-        return _core.parameter_table(values, low, spread, self._places, self._on, scale, _IDENTITY)
+            flips = [float(bool(on)) for on in self._flips.values()]
+            draws = _core.Draws(self._columns, low, spread, flips, scale, _IDENTITY)
+            self._draws[height, width] = draws
+        return draws
 
     def _draw_row(self, rng, row):
         """One image where a shift is an int or a list: a value and a sign, chosen in turn."""
