@@ -85,6 +85,7 @@ class Plan:
     @property
     def warp(self) -> _Warp | None: ...
 
+@final
 class Draws:
     """The form of the numbers that an image draws, and the table that becomes of them.
 

@@ -148,16 +148,43 @@ FA_INLINE void fa_fetch_line(uintptr_t address)
 /* ---- where the samples of a stretch of a row lie -------------------------------------------- */
 
 #define FA_CHUNK 320
+#define FA_BLOCK 16 /* of which there is a whole number in a chunk */
 
-/* Pixels to read for some pixels of an output row. */
+/* Pixels to read for some pixels of an output row. Where they are located in blocks, up to a block of
+ * them too many is written: behind those that count or, turned left to right, before them. */
 typedef struct {
-    int32_t offset[FA_CHUNK];       /* of the upper left of 2 x 2 pixels, or of the nearest one */
-    float row_weight[FA_CHUNK];     /* of the lower row, 0 to 1 */
-    float column_weight[FA_CHUNK];  /* of the right column, 0 to 1 */
-    ptrdiff_t below, right;         /* values from a pixel to the one below, to its right */
-    ptrdiff_t furthest;             /* largest of the offsets */
-    ptrdiff_t size;                 /* values that may be read: the image, and what lies behind it */
+    int32_t *offset;          /* of the upper left of 2 x 2 pixels, or of the nearest one */
+    float *row_weight;        /* of the lower row, 0 to 1 */
+    float *column_weight;     /* of the right column, 0 to 1 */
+    ptrdiff_t below, right;   /* values from a pixel to the one below, to its right */
+    ptrdiff_t furthest;       /* largest of the offsets */
+    ptrdiff_t size;           /* values that may be read: the image, and what lies behind it */
+    int32_t offsets[FA_BLOCK + FA_CHUNK];
+    float row_weights[FA_BLOCK + FA_CHUNK], column_weights[FA_BLOCK + FA_CHUNK];
 } fa_samples;
+
+FA_INLINE void fa_open_samples(fa_samples *s)
+{
+    s->offset = s->offsets + FA_BLOCK;
+    s->row_weight = s->row_weights + FA_BLOCK;
+    s->column_weight = s->column_weights + FA_BLOCK;
+}
+
+/* Turns samples left to right. */
+static void fa_reverse(fa_samples *s, ptrdiff_t count)
+{
+    ptrdiff_t i, k;
+    for (i = 0, k = count - 1; i < k; i++, k--) {
+        const int32_t offset = s->offset[i];
+        const float row_weight = s->row_weight[i], column_weight = s->column_weight[i];
+        s->offset[i] = s->offset[k];
+        s->row_weight[i] = s->row_weight[k];
+        s->column_weight[i] = s->column_weight[k];
+        s->offset[k] = offset;
+        s->row_weight[k] = row_weight;
+        s->column_weight[k] = column_weight;
+    }
+}
 
 /* Brings coordinates into [0, n - 1], as far as it is not the clamping that follows. */
 FA_CLONES static void fa_fold_all(double *FA_RESTRICT v, ptrdiff_t count, ptrdiff_t n, int border)
@@ -224,40 +251,46 @@ FA_INLINE int fa_is_near(const fa_plan *plan, const double *start, const double 
         && plan->height < far && plan->width < far;
 }
 
-#define FA_BLOCK 16
-
 /* Along one axis, the coordinate of each pixel of a block is a whole number, the same for all, and a
  * rest below 32 that float32 holds to 2**-20, as it does the way along the block: they move a value of
- * 0..255 by less than 0.001. */
+ * 0..255 by less than 0.001. Here is what all blocks of an image share, of its rows and columns. */
 typedef struct {
-    double start, step;
-    double back, on;  /* from the first pixel of a block to the smallest and the largest coordinate */
-    double last;      /* n - 1 */
-    double top;       /* the upper or left of two pixels is at most this one */
-} fa_axis;
+    double step[2];
+    double back[2], on[2];     /* from the first pixel of a block to the smallest and the largest */
+    double last[2];            /* n - 1 */
+    double top[2];             /* the upper or left of two pixels is at most this one */
+    float along[2][FA_BLOCK];  /* from the first pixel of a block */
+} fa_axes;
 
-FA_INLINE void fa_set_axis(fa_axis *axis, double start, double step, ptrdiff_t n)
+FA_INLINE void fa_set_axis(fa_axes *axes, int axis, double step, ptrdiff_t n)
 {
     const double end = step * (FA_BLOCK - 1);
-    axis->start = start;
-    axis->step = step;
-    axis->back = end < 0 ? end : 0;
-    axis->on = end < 0 ? 0 : end;
-    axis->last = (double)(n - 1);
-    axis->top = n == 1 ? 0 : (double)(n - 2);
+    int k;
+    axes->step[axis] = step;
+    axes->back[axis] = end < 0 ? end : 0;
+    axes->on[axis] = end < 0 ? 0 : end;
+    axes->last[axis] = (double)(n - 1);
+    axes->top[axis] = n == 1 ? 0 : (double)(n - 2);
+    for (k = 0; k < FA_BLOCK; k++) axes->along[axis][k] = (float)(step * (double)k);
+}
+
+FA_INLINE void fa_set_axes(fa_axes *axes, const fa_plan *plan, const double *m)
+{
+    fa_set_axis(axes, 0, m[1], plan->height);
+    fa_set_axis(axes, 1, m[4], plan->width);
 }
 
 /* Splits the coordinates of a block; returns the whole number that the positions count from. */
-FA_INLINE int32_t fa_split_block(const fa_axis *axis, double column, int32_t *FA_RESTRICT position,
-                                 float *FA_RESTRICT weight)
+FA_INLINE int32_t fa_split_block(const fa_axes *axes, int axis, double first,
+                                 int32_t *FA_RESTRICT position, float *FA_RESTRICT weight)
 {
-    const double first = axis->start + axis->step * column, whole = floor(first + axis->back);
+    const double whole = floor(first + axes->back[axis]);
     const float rest = (float)(first - whole);
-    const float low = (float)-whole, high = (float)(axis->last - whole);
-    const int32_t top = (int32_t)(axis->top - whole);
+    const float low = (float)-whole, high = (float)(axes->last[axis] - whole);
+    const int32_t top = (int32_t)(axes->top[axis] - whole);
     int k;
     for (k = 0; k < FA_BLOCK; k++) {
-        float v = rest + (float)(axis->step * (double)k);
+        float v = rest + axes->along[axis][k];
         int32_t i;
         v = v > low ? v : low;
         v = v < high ? v : high;
@@ -273,28 +306,29 @@ FA_INLINE int32_t fa_split_block(const fa_axis *axis, double column, int32_t *FA
 
 /* fa_locate for order 1 where fa_is_near, with anything outside taken to the edge: a block at a time in
  * float32. */
-static void fa_locate_near(const fa_plan *plan, const double *start, const double *m,
-                           ptrdiff_t first, ptrdiff_t count, fa_samples *s)
+static void fa_locate_near(const fa_plan *plan, const fa_axes *axes, const double *start,
+                           ptrdiff_t first, ptrdiff_t count, int reversed, fa_samples *s)
 {
-    const double origin = (double)first;
+    const double r_start = start[0] + axes->step[0] * (double)first;
+    const double c_start = start[1] + axes->step[1] * (double)first;
     const uint32_t stride = (uint32_t)(plan->width * plan->channels);
     const uint32_t step = (uint32_t)plan->channels;
     int32_t furthest[FA_BLOCK] = {0};
-    fa_axis row, column;
     ptrdiff_t i;
     int k;
-    fa_set_axis(&row, start[0] + m[1] * origin, m[1], plan->height);
-    fa_set_axis(&column, start[1] + m[4] * origin, m[4], plan->width);
 #ifdef FA_AVX2
     if (fa_simd >= FA_SIMD_AVX2) {
-        fa_locate_near_avx2(&row, &column, (int32_t)stride, (int32_t)step, count, s);
+        fa_locate_near_avx2(axes, r_start, c_start, (int32_t)stride, (int32_t)step, count, reversed,
+                            s);
         return;
     }
 #endif
-    for (i = 0; i < count; i += FA_BLOCK) { /* the samples have room for whole blocks */
+    for (i = 0; i < count; i += FA_BLOCK) {
+        const double r_first = r_start + axes->step[0] * (double)i;
+        const double c_first = c_start + axes->step[1] * (double)i;
         int32_t r[FA_BLOCK], c[FA_BLOCK];
-        const int32_t r0 = fa_split_block(&row, (double)i, r, s->row_weight + i);
-        const int32_t c0 = fa_split_block(&column, (double)i, c, s->column_weight + i);
+        const int32_t r0 = fa_split_block(axes, 0, r_first, r, s->row_weight + i);
+        const int32_t c0 = fa_split_block(axes, 1, c_first, c, s->column_weight + i);
         /* unsigned: what overflows on the way comes back */
         const uint32_t base = (uint32_t)r0 * stride + (uint32_t)c0 * step;
         for (k = 0; k < FA_BLOCK; k++) {
@@ -307,20 +341,23 @@ static void fa_locate_near(const fa_plan *plan, const double *start, const doubl
     for (k = 1; k < FA_BLOCK; k++)
         furthest[0] = furthest[k] > furthest[0] ? furthest[k] : furthest[0];
     s->furthest = furthest[0];
+    if (reversed) fa_reverse(s, count);
 }
 
 /* Columns [first, first + count) of the output row that begins at the source coordinates start.
- * near: what fa_is_near says of the row. */
-FA_CLONES static void fa_locate(const fa_plan *plan, const double *start, const double *m, int near,
-                                int all_inside, ptrdiff_t first, ptrdiff_t count, fa_samples *s)
+ * near: what fa_is_near says of the row. reversed: from right to left, with the bits of left to right. */
+FA_CLONES static void fa_locate(const fa_plan *plan, const fa_axes *axes, const double *start,
+                                int near, int all_inside, ptrdiff_t first, ptrdiff_t count,
+                                int reversed, fa_samples *s)
 {
     double r[FA_CHUNK], c[FA_CHUNK];
-    const double r_start = start[0], r_step = m[1], c_start = start[1], c_step = m[4];
+    const double r_start = start[0], r_step = axes->step[0];
+    const double c_start = start[1], c_step = axes->step[1];
     const int folds = plan->border == FA_REFLECT || plan->border == FA_MIRROR
         || plan->border == FA_WRAP;
     ptrdiff_t i;
     if (near && (all_inside || !folds)) {
-        fa_locate_near(plan, start, m, first, count, s);
+        fa_locate_near(plan, axes, start, first, count, reversed, s);
         return;
     }
     for (i = 0; i < count; i++) {
@@ -333,20 +370,5 @@ FA_CLONES static void fa_locate(const fa_plan *plan, const double *start, const 
         fa_fold_all(c, count, plan->width, plan->border);
     }
     fa_split(r, c, count, plan->height, plan->width, plan->channels, plan->order, s);
-}
-
-/* Turns samples left to right: a flipped image has the bits of the upright one. */
-FA_CLONES static void fa_reverse(fa_samples *s, ptrdiff_t count)
-{
-    int32_t offset[FA_CHUNK];
-    float row_weight[FA_CHUNK], column_weight[FA_CHUNK];
-    ptrdiff_t i;
-    for (i = 0; i < count; i++) {
-        offset[i] = s->offset[count - 1 - i];
-        row_weight[i] = s->row_weight[count - 1 - i];
-        column_weight[i] = s->column_weight[count - 1 - i];
-    }
-    memcpy(s->offset, offset, (size_t)count * sizeof(int32_t));
-    memcpy(s->row_weight, row_weight, (size_t)count * sizeof(float));
-    memcpy(s->column_weight, column_weight, (size_t)count * sizeof(float));
+    if (reversed) fa_reverse(s, count);
 }

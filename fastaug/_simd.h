@@ -8,7 +8,7 @@
 #define FA_AVX2 1
 #include <immintrin.h>
 #define FA_TARGET_AVX2 __attribute__((target("avx2")))
-#define FA_TARGET_AVX512 __attribute__((target("avx2,avx512f")))
+#define FA_TARGET_AVX512 __attribute__((target("avx2,avx512f,avx512bw")))
 #endif
 
 enum { FA_SIMD_PLAIN, FA_SIMD_AVX2, FA_SIMD_AVX512 };
@@ -19,8 +19,9 @@ static int fa_best_simd(void)
 {
 #ifdef FA_AVX2
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx2")) return FA_SIMD_AVX512;
-    if (__builtin_cpu_supports("avx2")) return FA_SIMD_AVX2;
+    if (__builtin_cpu_supports("avx2"))
+        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
+            ? FA_SIMD_AVX512 : FA_SIMD_AVX2;
 #endif
     return FA_SIMD_PLAIN;
 }
@@ -70,36 +71,25 @@ FA_TARGET_AVX2 static ptrdiff_t fa_store_bytes_avx2(const float *FA_RESTRICT x, 
     return i;
 }
 
-/* Four steps along an axis, from the kth on. */
-FA_INLINE FA_TARGET_AVX2 __m128 fa_steps(double step, double k)
-{
-    const __m256d columns = _mm256_setr_pd(k, k + 1, k + 2, k + 3);
-    return _mm256_cvtpd_ps(_mm256_mul_pd(_mm256_set1_pd(step), columns));
-}
-
-FA_INLINE FA_TARGET_AVX2 __m256 fa_eight_steps(double step, double k)
-{
-    return _mm256_insertf128_ps(_mm256_castps128_ps256(fa_steps(step, k)), fa_steps(step, k + 4), 1);
-}
-
 /* What fa_locate_near does with each block. */
-FA_TARGET_AVX2 static void fa_locate_near_avx2(const fa_axis *row, const fa_axis *column,
+FA_INLINE FA_TARGET_AVX2 void fa_locate_blocks(const fa_axes *axes, double r_start, double c_start,
                                                int32_t stride, int32_t step, ptrdiff_t count,
-                                               fa_samples *s)
+                                               const int reversed, fa_samples *s)
 {
     /* both axes side by side, as far as a block has one value for each */
-    const __m128d start = _mm_setr_pd(row->start, column->start);
-    const __m128d along = _mm_setr_pd(row->step, column->step);
-    const __m128d back = _mm_setr_pd(row->back, column->back);
-    const __m128d on = _mm_setr_pd(row->on, column->on);
-    const __m128d last = _mm_setr_pd(row->last, column->last);
-    const __m128d top = _mm_setr_pd(row->top, column->top);
+    const __m128d start = _mm_setr_pd(r_start, c_start);
+    const __m128d along = _mm_loadu_pd(axes->step);
+    const __m128d back = _mm_loadu_pd(axes->back), on = _mm_loadu_pd(axes->on);
+    const __m128d last = _mm_loadu_pd(axes->last), top = _mm_loadu_pd(axes->top);
     /* within these a block lies in the image, though float32 rounds its coordinates */
     const __m128d least = _mm_set1_pd(0.001), most = _mm_sub_pd(last, least);
-    const __m256 r_along = fa_eight_steps(row->step, 0), r_on = fa_eight_steps(row->step, 8);
-    const __m256 c_along = fa_eight_steps(column->step, 0), c_on = fa_eight_steps(column->step, 8);
+    const __m256 r_along = _mm256_loadu_ps(axes->along[0]);
+    const __m256 r_on = _mm256_loadu_ps(axes->along[0] + 8);
+    const __m256 c_along = _mm256_loadu_ps(axes->along[1]);
+    const __m256 c_on = _mm256_loadu_ps(axes->along[1] + 8);
     const __m256i strides = _mm256_set1_epi32(stride), steps = _mm256_set1_epi32(step);
     const __m128i both = _mm_setr_epi32(stride, step, 0, 0);
+    const __m256i turn = _mm256_setr_epi32(7, 6, 5, 4, 3, 2, 1, 0);
     __m256i furthest = _mm256_setzero_si256();
     int32_t all[8];
     ptrdiff_t i;
@@ -115,13 +105,21 @@ FA_TARGET_AVX2 static void fa_locate_near_avx2(const fa_axis *row, const fa_axis
         c = clamp(c, FA_OF_COLUMN); \
         rows = bound(_mm256_cvttps_epi32(r), FA_OF_ROW); \
         columns = bound(_mm256_cvttps_epi32(c), FA_OF_COLUMN); \
-        _mm256_storeu_ps(s->row_weight + (at), _mm256_sub_ps(r, _mm256_cvtepi32_ps(rows))); \
-        _mm256_storeu_ps(s->column_weight + (at), _mm256_sub_ps(c, _mm256_cvtepi32_ps(columns))); \
+        const ptrdiff_t place = reversed ? count - 8 - (at) : (at); \
+        r = _mm256_sub_ps(r, _mm256_cvtepi32_ps(rows)); \
+        c = _mm256_sub_ps(c, _mm256_cvtepi32_ps(columns)); \
         offset = _mm256_add_epi32(_mm256_mullo_epi32(rows, strides), \
                                   _mm256_mullo_epi32(columns, steps)); \
         offset = _mm256_add_epi32(base, offset); \
-        _mm256_storeu_si256((__m256i *)(void *)(s->offset + (at)), offset); \
         furthest = _mm256_max_epi32(furthest, offset); \
+        if (reversed) { \
+            r = _mm256_permutevar8x32_ps(r, turn); \
+            c = _mm256_permutevar8x32_ps(c, turn); \
+            offset = _mm256_permutevar8x32_epi32(offset, turn); \
+        } \
+        _mm256_storeu_ps(s->row_weight + place, r); \
+        _mm256_storeu_ps(s->column_weight + place, c); \
+        _mm256_storeu_si256((__m256i *)(void *)(s->offset + place), offset); \
     }
 #define FA_CLAMP(v, of) _mm256_min_ps(_mm256_max_ps(v, of(low)), of(high))
 #define FA_BOUND(i, of) \
@@ -157,6 +155,14 @@ FA_TARGET_AVX2 static void fa_locate_near_avx2(const fa_axis *row, const fa_axis
     _mm256_storeu_si256((__m256i *)(void *)all, furthest);
     s->furthest = 0;
     for (k = 0; k < 8; k++) s->furthest = all[k] > s->furthest ? all[k] : s->furthest;
+}
+
+FA_TARGET_AVX2 static void fa_locate_near_avx2(const fa_axes *axes, double r_start, double c_start,
+                                               int32_t stride, int32_t step, ptrdiff_t count,
+                                               int reversed, fa_samples *s)
+{
+    if (reversed) fa_locate_blocks(axes, r_start, c_start, stride, step, count, 1, s);
+    else fa_locate_blocks(axes, r_start, c_start, stride, step, count, 0, s);
 }
 
 FA_INLINE ptrdiff_t fa_reach_u8(ptrdiff_t channels) { return channels == 1 ? 4 : 16; }
@@ -294,80 +300,77 @@ typedef __m256 fa_pair_of_f32;
 FA_BLEND_AVX2(u8, uint8_t, FA_GATHER_U8)
 FA_BLEND_AVX2(f32, float, FA_GATHER_F32)
 
-/* uint8, three or four channels: two samples at a time, each as four pairs of channels. */
-FA_INLINE FA_TARGET_AVX512 __m512 fa_two_pairs(const uint8_t *p, const uint8_t *q,
-                                               const ptrdiff_t channels)
+/* uint8, three or four channels: the pixels of four samples, one in each quarter. */
+FA_INLINE FA_TARGET_AVX512 __m512i fa_four_pixels(const uint8_t *image, const int32_t *offset)
 {
-    const __m128i first = _mm_loadl_epi64((const __m128i *)(const void *)p);
-    __m128i bytes = _mm_castpd_si128(
-        _mm_loadh_pd(_mm_castsi128_pd(first), (const double *)(const void *)q));
-    if (channels == 3)
-        bytes = _mm_shuffle_epi8(
-            bytes, _mm_setr_epi8(0, 1, 2, -1, 3, 4, 5, -1, 8, 9, 10, -1, 11, 12, 13, -1));
-    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes));
+#define FA_PIXELS(k) _mm_loadu_si128((const __m128i *)(const void *)(image + offset[k]))
+    __m512i bytes = _mm512_castsi128_si512(FA_PIXELS(0));
+    bytes = _mm512_mask_broadcast_i32x4(bytes, 0x00f0, FA_PIXELS(1));
+    bytes = _mm512_mask_broadcast_i32x4(bytes, 0x0f00, FA_PIXELS(2));
+    return _mm512_mask_broadcast_i32x4(bytes, 0xf000, FA_PIXELS(3));
+#undef FA_PIXELS
 }
 
-FA_INLINE FA_TARGET_AVX512 void fa_blend_two_by_two(const uint8_t *FA_RESTRICT image,
-                                                    const ptrdiff_t channels, const fa_samples *s,
-                                                    ptrdiff_t count, float *FA_RESTRICT out)
+/* Four values from a byte on, of each quarter. */
+FA_INLINE FA_TARGET_AVX512 __m512 fa_values_from(__m512i bytes, const int first)
 {
-    const ptrdiff_t below = s->below;
-    const __m512i eights = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
-    const __m256i fours = _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1);
+    const __m128i wide = _mm_setr_epi32(first, first + 1, first + 2, first + 3);
+    const __m128i one_byte = _mm_or_si128(wide, _mm_set1_epi32((int)0xffffff00));
+    return _mm512_cvtepi32_ps(_mm512_shuffle_epi8(bytes, _mm512_broadcast_i32x4(one_byte)));
+}
+
+FA_INLINE FA_TARGET_AVX512 __m512 fa_four_weights(const float *weight)
+{
+    const __m512i quarter = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
+    return _mm512_permutevar_ps(_mm512_broadcast_f32x4(_mm_loadu_ps(weight)), quarter);
+}
+
+FA_INLINE FA_TARGET_AVX512 void fa_blend_fours(const uint8_t *FA_RESTRICT image,
+                                               const int channels, const fa_samples *s,
+                                               ptrdiff_t count, float *FA_RESTRICT out)
+{
+    const __m512i three_of_four =
+        _mm512_setr_epi32(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, 15, 15, 15, 15);
     ptrdiff_t i;
-    for (i = 0; i < count; i += 2) {
-        const uint8_t *p = image + s->offset[i], *q = image + s->offset[i + 1];
-        const __m128 two_fr = _mm_castsi128_ps(
-            _mm_loadl_epi64((const __m128i *)(const void *)(s->row_weight + i)));
-        const __m128 two_fc = _mm_castsi128_ps(
-            _mm_loadl_epi64((const __m128i *)(const void *)(s->column_weight + i)));
-        const __m512 fr = _mm512_permutexvar_ps(eights, _mm512_castps128_ps512(two_fr));
-        const __m256 fc = _mm256_permutevar8x32_ps(_mm256_castps128_ps256(two_fc), fours);
-        const __m512 upper = fa_two_pairs(p, q, channels);
-        const __m512 lower = fa_two_pairs(p + below, q + below, channels);
-        const __m512 mixed =
-            _mm512_add_ps(upper, _mm512_mul_ps(fr, _mm512_sub_ps(lower, upper)));
-        const __m256 left =
-            _mm512_castps512_ps256(_mm512_shuffle_f32x4(mixed, mixed, _MM_SHUFFLE(2, 0, 2, 0)));
-        const __m256 right =
-            _mm512_castps512_ps256(_mm512_shuffle_f32x4(mixed, mixed, _MM_SHUFFLE(3, 1, 3, 1)));
-        const __m256 v = _mm256_add_ps(left, _mm256_mul_ps(fc, _mm256_sub_ps(right, left)));
-        float *pixel = out + i * channels;
+    for (i = 0; i < count; i += 4) {
+        const __m512i upper = fa_four_pixels(image, s->offset + i);
+        const __m512i lower = fa_four_pixels(image + s->below, s->offset + i);
+        const __m512 fr = fa_four_weights(s->row_weight + i);
+        const __m512 fc = fa_four_weights(s->column_weight + i);
+        const __m512 a = fa_values_from(upper, 0), b = fa_values_from(upper, channels);
+        const __m512 d = fa_values_from(lower, 0), e = fa_values_from(lower, channels);
+        const __m512 left = _mm512_add_ps(a, _mm512_mul_ps(fr, _mm512_sub_ps(d, a)));
+        const __m512 right = _mm512_add_ps(b, _mm512_mul_ps(fr, _mm512_sub_ps(e, b)));
+        const __m512 v = _mm512_add_ps(left, _mm512_mul_ps(fc, _mm512_sub_ps(right, left)));
+        float *pixels = out + i * channels;
         if (channels == 4) {
-            _mm256_storeu_ps(pixel, v);
-        } else {
-            /* the fourth value of the first is overwritten by the second, whose own comes alone */
-            const __m128 second = _mm256_extractf128_ps(v, 1);
-            _mm_storeu_ps(pixel, _mm256_castps256_ps128(v));
-            if (i + 2 < count) {
-                _mm_storeu_ps(pixel + 3, second);
-            } else {
-                _mm_storel_pi((__m64 *)(void *)(pixel + 3), second);
-                _mm_store_ss(pixel + 5, _mm_movehl_ps(second, second));
-            }
+            _mm512_storeu_ps(pixels, v);
+        } else { /* what is behind them is overwritten by the next */
+            const __m512 packed = _mm512_permutexvar_ps(three_of_four, v);
+            if (i + 8 <= count) _mm512_storeu_ps(pixels, packed);
+            else _mm512_mask_storeu_ps(pixels, 0x0fff, packed);
         }
     }
 }
+
+#define FA_WIDE 64 /* samples: with fewer, AVX2 is as fast */
 
 FA_TARGET_AVX512 static int fa_blend_avx512_u8(const uint8_t *FA_RESTRICT image, ptrdiff_t channels,
                                                const fa_samples *s, ptrdiff_t count,
                                                float *FA_RESTRICT out)
 {
-    const ptrdiff_t even = count - count % 2;
-    if (s->right != channels || (channels != 3 && channels != 4)) return 0;
-    if (channels == 3)
-        fa_blend_two_by_two(image, 3, s, even, out);
-    else
-        fa_blend_two_by_two(image, 4, s, even, out);
-    if (even < count) {
-        fa_samples last;
-        last.offset[0] = s->offset[even];
-        last.row_weight[0] = s->row_weight[even];
-        last.column_weight[0] = s->column_weight[even];
-        last.below = s->below;
-        last.right = s->right;
-        fa_blend_avx2_u8(image, channels, &last, 1, out + even * channels);
-    }
+    const ptrdiff_t whole = count - count % 4;
+    fa_samples rest;
+    if (count < FA_WIDE || s->right != channels) return 0;
+    if (channels == 3) fa_blend_fours(image, 3, s, whole, out);
+    else if (channels == 4) fa_blend_fours(image, 4, s, whole, out);
+    else return 0;
+    rest.offset = s->offset + whole;
+    rest.row_weight = s->row_weight + whole;
+    rest.column_weight = s->column_weight + whole;
+    rest.below = s->below;
+    rest.right = s->right;
+    fa_blend_avx2_u8(image, channels, &rest, count - whole, out + whole * channels);
     return 1;
 }
 

@@ -94,7 +94,10 @@ static void FA_NAME(fa_warp)(const fa_plan *plan, const FA_PIXEL *FA_RESTRICT im
     const int fetches = bytes > FA_FETCHED_WHOLE;
     const ptrdiff_t ahead = fa_ahead(plan, m) * (ptrdiff_t)sizeof(FA_PIXEL);
     fa_samples samples;
+    fa_axes axes;
     ptrdiff_t i, j, k;
+    fa_open_samples(&samples);
+    fa_set_axes(&axes, plan, m);
     samples.below = height > 1 ? width * channels : 0;
     samples.right = width > 1 ? channels : 0;
     samples.size = height * width * channels + behind;
@@ -126,8 +129,8 @@ static void FA_NAME(fa_warp)(const fa_plan *plan, const FA_PIXEL *FA_RESTRICT im
         for (j = first; j < last; j += FA_CHUNK) {
             const ptrdiff_t count = last - j < FA_CHUNK ? last - j : FA_CHUNK;
             float *pixels = line + (flip_horizontal ? width - j - count : j) * channels;
-            fa_locate(plan, start, m, near, from == 0 && to == width, j, count, &samples);
-            if (flip_horizontal) fa_reverse(&samples, count);
+            fa_locate(plan, &axes, start, near, from == 0 && to == width, j, count, flip_horizontal,
+                      &samples);
             if (fetches)
                 for (k = 0; k < count; k += 16)
                     fa_fetch_line((uintptr_t)(image + samples.offset[k]) + (uintptr_t)ahead);
