@@ -132,6 +132,14 @@ _compared = operator.attrgetter(*(name for name in _FIELDS if name != "index_arr
 
 
 @dataclasses.dataclass(eq=False, slots=True)
+class _Lease:
+    """A private stream that a batch has, and whether nothing will be drawn for it any more."""
+
+    stream: np.random.RandomState
+    ended: bool
+
+
+@dataclasses.dataclass(eq=False, slots=True)
 class _Batch:
     """A batch under way, and what has to hold for it to be the one that is asked for."""
 
@@ -151,7 +159,8 @@ class _Batch:
     stream_before: bytes | None = None  # where the global stream had to be, if it was guessed
     stream_start: bytes | None = None  # where the parameters begin, if a function may draw
     stream_after: bytes | None = None
-    doubles: np.ndarray | None = None  # first number of each row, if the function does not draw
+    doubles: list[float] | None = None  # first number of each row, if the function does not draw
+    lease: _Lease | None = None
 
 
 def _shown(image):
@@ -194,7 +203,7 @@ class BatchMaker:
         self._augmentation = None
         self._ahead = collections.deque()
         self._spare_streams = []
-        self._last_stream = None
+        self._last_lease = None
         self._last_item = NEXT
         self._wrong = 0
         self._pause = 0
@@ -259,11 +268,11 @@ class BatchMaker:
             batch = self._start(augmentation, order, item, stream)
         if augmentation is not None:
             self._look_ahead(augmentation, batch)
-            if order.seed is not None and augmentation.function is None:
-                # the stream of the batch before is done with; a new one takes long to make
-                if self._last_stream is not None:
-                    self._spare_streams.append(self._last_stream)
-                self._last_stream = batch.rng
+            if order.seed is not None:
+                # that of the batch before, if it is done with; a new one takes long to make
+                if self._last_lease is not None and self._last_lease.ended:
+                    self._spare_streams.append(self._last_lease.stream)
+                self._last_lease = batch.lease = _Lease(batch.rng, augmentation.function is None)
         self._last_item = item
         return batch
 
@@ -305,6 +314,8 @@ class BatchMaker:
                 with lent_to_user_code(batch.rng, batch.stream_start):
                     images = self._apply_function(batch, bad_image)
                     hashes = self._draw_hashes(global_stream(), len(images))
+                if batch.lease is not None:
+                    batch.lease.ended = True
             augmentation.warn_unfitted()
         if not batch.errors:
             return images, batch.index, hashes
@@ -393,9 +404,10 @@ class BatchMaker:
             put(drawing, batch.stream_start)
             if augmentation.sampler.doubles:
                 doubles = drawing.random_sample((len(index), augmentation.sampler.doubles))
-                batch.doubles = doubles[:, 0]
-                put(drawing, batch.stream_start)
-        batch.table = augmentation.draw(drawing, len(index))
+                batch.doubles = doubles[:, 0].tolist()
+                batch.table = augmentation.from_doubles(doubles)
+        if batch.table is None:
+            batch.table = augmentation.draw(drawing, len(index))
         batch.hashes = self._draw_hashes(drawing, len(index))
         if function:
             batch.stream_after = position(drawing)
@@ -562,7 +574,7 @@ class BatchMaker:
         augmentation, stream = batch.augmentation, global_stream()
         if batch.doubles is not None:
             doubles = stream.random_sample(augmentation.sampler.doubles)
-            if doubles[0] == batch.doubles[i]:
+            if doubles.item(0) == batch.doubles[i]:
                 return None
             row = augmentation.from_doubles(doubles[np.newaxis])[0]
         else:

@@ -48,6 +48,9 @@ class ParameterSampler:
         rotation_range, height_shift_range, width_shift_range, shear_range, zoom_range,
             horizontal_flip, vertical_flip, channel_shift_range, brightness_range: As the attributes
             of ``ImageDataGenerator``.
+
+    Attributes:
+        doubles: How many doubles an image takes from the stream; None where that is not fixed.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class ParameterSampler:
         if brightness_range is not None:
             uniform.append((_BRIGHTNESS, brightness_range[0], brightness_range[1]))
         self._columns = [column for column, _, _ in uniform]
+        self.doubles = None if self._choices else len(uniform)
         self._low = np.array([float(low) for _, low, _ in uniform])
         self._high = np.array([float(high) for _, _, high in uniform])
         with np.errstate(over="ignore", invalid="ignore"):
@@ -129,11 +133,6 @@ class ParameterSampler:
     def uses_size(self) -> bool:
         """Whether a shift is a fraction of the height or width."""
         return bool(self._fractions)
-
-    @property
-    def doubles(self) -> int | None:
-        """How many doubles an image takes from the stream; None where that is not fixed."""
-        return None if self._choices else len(self._columns)
 
     def from_doubles(self, doubles: np.ndarray, height: int, width: int) -> np.ndarray:
         """Returns the table that `draw` would have made from `random_sample`'s numbers.

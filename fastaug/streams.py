@@ -76,16 +76,34 @@ def lent_to_user_code(stream: np.random.RandomState, start: bytes | None = None)
         yield
         return
     with _lending:
-        outside = public.get_state(legacy=False)
+        outside, held_back = position(public), None
         try:
-            if outside["has_gauss"]:
-                public.seed(0)  # holds back no normal variate
+            held_back = _take_held_back(public)
             put(public, start or position(stream))
             yield
         finally:
             where = position(public)
-            public.set_state(outside)
+            _take_held_back(public)
+            put(public, outside)
+            if held_back is not None:
+                state = public.get_state(legacy=False)
+                public.set_state(state | {"has_gauss": 1, "gauss": held_back})
             put(stream, where)
+
+
+def _take_held_back(stream):
+    """Takes and returns the normal variate that a stream holds back; None if there is none.
+
+    They come in twos, and the second one is held back until it is asked for. `get_state` tells, but
+    it copies the words of the generator one by one, too.
+    """
+    where = position(stream)
+    variate = stream.standard_normal()
+    if position(stream) == where:
+        return variate
+    stream.standard_normal()
+    put(stream, where)
+    return None
 
 
 def _at_fork():
