@@ -232,6 +232,27 @@ def test_own_normal_deviates_between_batches(options):
     compare_script([("normal",), NEXT, NEXT, ("normal",), ("normal",), NEXT] * 3, options=options)
 
 
+def add_normal(image):
+    return image + np.random.normal()
+
+
+@AHEAD
+def test_a_seeded_flow_neither_uses_nor_loses_the_deviate_that_numpy_holds_back(options):
+    """Its function sees the flow's own stream, and the user's is as if there were no flow."""
+    script = [("reseed", 3), ("normal",), NEXT, NEXT, NEXT]
+    settings = FLIPS | {"preprocessing_function": add_normal}
+    compare_script(script, generator_settings=settings, seed=5, options=options)
+    compare_script(
+        [("reseed", 3), NEXT, NEXT], generator_settings=settings, seed=5, options=options
+    )
+
+    ours = fastaug_library(options)
+    _, notes = play(ours, [*script, ("normal",)] * 2, generator_settings=settings, seed=5)
+    drawn = [note for note in notes if isinstance(note, float)]
+    pair = np.random.RandomState(3).normal(size=2).tolist()
+    assert drawn == pair * 2
+
+
 @AHEAD
 def test_many_draws_between_batches_and_then_none(options):
     """Preparing ahead in vain for a long time changes nothing, nor does starting again."""
