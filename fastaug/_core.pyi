@@ -1,6 +1,6 @@
 """Types of the extension module; the code is in ``_core.pyx``, the loops in ``_pixels.h``."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
 
 import numpy as np
@@ -96,6 +96,8 @@ class Draws:
         flips: What a horizontal and a vertical flip are if their parameter is below 0.5; else 0.
         scale: A factor for each column of the table.
         base: The row that the other columns come from.
+        choices: For the columns whose number is one of several, with a sign drawn after it: how
+            many there are, from 0 on, or a sequence of them. They are drawn by `draw` alone.
 
     Raises:
         ValueError: If the lengths do not fit.
@@ -110,9 +112,10 @@ class Draws:
         flips: Sequence[float],
         scale: Sequence[float],
         base: Sequence[float],
+        choices: Mapping[int, int | Sequence[float]],
     ) -> None: ...
     def draw(self, stream: np.random.RandomState, count: int) -> npt.NDArray[np.float64]:
-        """Draws for some images, number by number as `stream.random_sample` does.
+        """Draws for some images, number by number as `stream.random_sample` and `choice` do.
 
         Args:
             stream: The stream, over any bit generator.

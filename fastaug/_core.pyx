@@ -18,7 +18,7 @@ from cpython.pythread cimport (
     PyThread_release_lock, PyThread_type_lock,
 )
 from cpython.ref cimport Py_DECREF, Py_INCREF
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
 import os
 from queue import Empty
@@ -232,9 +232,12 @@ cdef class Draws:
     cdef double _base[FA_COLUMNS]
     cdef double _flips[2]
     cdef int64_t _columns[FA_COLUMNS]
+    cdef uint64_t _choices[FA_COLUMNS]
+    cdef const double *_chosen[FA_COLUMNS]
+    cdef object _held
     cdef Py_ssize_t _count
 
-    def __init__(self, columns, low, spread, flips, scale, base):
+    def __init__(self, columns, low, spread, flips, scale, base, choices):
         cdef Py_ssize_t k
         self._count = len(columns)
         if self._count > FA_COLUMNS or not self._count == len(low) == len(spread):
@@ -254,10 +257,23 @@ cdef class Draws:
             self._base[k] = base[k]
         for k in range(2):
             self._flips[k] = flips[k]
+        self._held = []
+        for k in range(self._count):
+            self._choices[k] = 0
+            self._chosen[k] = NULL
+            choice = choices.get(self._columns[k])
+            if isinstance(choice, int):
+                self._choices[k] = choice
+            elif choice is not None:
+                values = np.array(choice, dtype=np.float64, ndmin=1)
+                self._held.append(values)
+                self._choices[k] = <uint64_t>len(values)
+                self._chosen[k] = <const double *>cnp.PyArray_DATA(<cnp.ndarray>values)
 
     def draw(self, stream, Py_ssize_t count):
         """The table of some images, from the next numbers of a stream."""
         cdef Py_ssize_t i, k
+        cdef uint64_t chosen
         cdef double values[FA_COLUMNS]
         generator = stream._bit_generator
         cdef bitgen_t *bits = <bitgen_t *>PyCapsule_GetPointer(generator.capsule, "BitGenerator")
@@ -269,7 +285,15 @@ cdef class Draws:
         with generator.lock:
             for i in range(count):
                 for k in range(self._count):
-                    values[k] = bits.next_double(bits.state)
+                    if self._choices[k] == 0:
+                        values[k] = bits.next_double(bits.state)
+                        continue
+                    chosen = _below(bits, self._choices[k])
+                    values[k] = <double>chosen
+                    if self._chosen[k] != NULL:
+                        values[k] = self._chosen[k][chosen]
+                    if _below(bits, 2) == 0:
+                        values[k] = -values[k]
                 self._fill(values, row + i * FA_COLUMNS)
         return result
 
@@ -297,6 +321,23 @@ cdef class Draws:
             if column == FA_FLIP_HORIZONTAL or column == FA_FLIP_VERTICAL:
                 v = self._flips[column - FA_FLIP_HORIZONTAL] if v < 0.5 else 0
             row[column] = v * self._scale[column]
+
+
+cdef uint64_t _below(bitgen_t *bits, uint64_t count) noexcept:
+    """A whole number below another, as ``RandomState.choice`` draws it: masked, until it fits."""
+    cdef uint64_t value, most = count - 1, mask = most
+    cdef int shift
+    if most == 0:
+        return 0
+    for shift in (1, 2, 4, 8, 16, 32):
+        mask |= mask >> shift
+    while True:
+        if most <= 0xffffffff:
+            value = bits.next_uint32(bits.state) & mask
+        else:
+            value = bits.next_uint64(bits.state) & mask
+        if value <= most:
+            return value
 
 
 def same_attributes(dict attributes not None, tuple names not None, tuple values not None):

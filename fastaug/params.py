@@ -8,6 +8,7 @@ A table is a float64 array of shape ``(images, len(COLUMNS))``; NaN stands for K
 the two columns that can be switched off.
 """
 
+import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -78,7 +79,7 @@ class ParameterSampler:
                 continue
             if _is_choice(shift):
                 self._choices[column] = shift
-                uniform.append((column, 0.0, 0.0))
+                uniform.append((column, 0.0, 1.0))
             else:
                 uniform.append((column, -shift, shift))
             if np.max(shift) < 1:
@@ -109,8 +110,8 @@ class ParameterSampler:
     def draw(self, rng: np.random.RandomState, count: int, height: int, width: int) -> np.ndarray:
         """Draws the parameters of some images, in Keras's order.
 
-        The rows are filled from the stream just as one call of ``uniform`` for each number would
-        do it: ``uniform(a, b)`` is ``a + (b - a) * random_sample()``.
+        The rows are filled from the stream just as one call of ``uniform`` or ``choice`` for each
+        number would do it: ``uniform(a, b)`` is ``a + (b - a) * random_sample()``.
 
         Args:
             rng: The stream; it is left where Keras would leave it.
@@ -121,13 +122,7 @@ class ParameterSampler:
         Returns:
             A parameter table of shape ``(count, len(COLUMNS))``.
         """
-        draws = self._draws_of(height, width)
-        if not self._choices:
-            return draws.draw(rng, count)
-        values = np.empty((count, len(self._columns)), dtype=np.float64)
-        for row in values:
-            self._draw_row(rng, row)
-        return draws.table(values)
+        return self._draws_of(height, width).draw(rng, count)
 
     @property
     def uses_size(self) -> bool:
@@ -145,27 +140,18 @@ class ParameterSampler:
         return self._draws_of(height, width).table(doubles)
 
     def _draws_of(self, height, width):
-        """The draws for a size; where a shift is chosen, `_draw_row` draws, and these scale."""
         draws = self._draws.get((height, width))
         if draws is None:
-            low, spread = self._low, self._spread
-            if self._choices:
-                low, spread = np.zeros_like(low), np.ones_like(spread)
             scale = np.ones(len(COLUMNS))
             for column in self._fractions:
                 scale[column] = height if column == _TX else width
             flips = [float(bool(on)) for on in self._flips.values()]
-            draws = _core.Draws(self._columns, low, spread, flips, scale, _IDENTITY)
+            choices = {column: _values_of(shift) for column, shift in self._choices.items()}
+            draws = _core.Draws(
+                self._columns, self._low, self._spread, flips, scale, _IDENTITY, choices
+            )
             self._draws[height, width] = draws
         return draws
-
-    def _draw_row(self, rng, row):
-        """One image where a shift is an int or a list: a value and a sign, chosen in turn."""
-        for k, column in enumerate(self._columns):
-            if column in self._choices:
-                row[k] = rng.choice(self._choices[column]) * rng.choice([-1, 1])
-            else:
-                row[k] = rng.uniform(self._low[k], self._high[k])
 
     def to_dict(self, row: np.ndarray) -> dict[str, Any]:
         """Returns one row of a table as Keras's dictionary, with Keras's types."""
@@ -215,3 +201,9 @@ def _is_choice(shift):
     except ValueError:
         return False
     return True
+
+
+def _values_of(shift):
+    """What NumPy chooses from: a number of integers, or some numbers."""
+    array = np.asarray(shift)
+    return operator.index(array.item()) if array.ndim == 0 else array
