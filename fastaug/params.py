@@ -20,6 +20,9 @@ from fastaug._core import COLUMNS
 _THETA, _TX, _TY, _SHEAR, _ZX, _ZY, _FLIP_H, _FLIP_V, _CHANNEL, _BRIGHTNESS = range(len(COLUMNS))
 _IDENTITY = np.array([0, 0, 0, 0, 1, 1, 0, 0, np.nan, np.nan], dtype=np.float64)
 
+# To ask NumPy what it would draw from; a new one takes longer than all else about a small image.
+_ANY_STREAM = np.random.RandomState(0)
+
 # What Keras's dictionary holds for a transform that is switched off.
 _OFF: dict[str, Any] = dict(zip(COLUMNS, (0, 0, 0, 0, 1, 1, None, None, None, None), strict=True))
 
@@ -197,7 +200,7 @@ def _is_on(shift):
 def _is_choice(shift):
     """Whether NumPy takes a value for something to choose from, as Keras asks it."""
     try:
-        np.random.RandomState(0).choice(shift)
+        _ANY_STREAM.choice(shift)
     except ValueError:
         return False
     return True
