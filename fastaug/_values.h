@@ -121,26 +121,35 @@ FA_CLONES static void fa_normalize(float *FA_RESTRICT x, ptrdiff_t size, float o
     for (i = 0; i < size; i++) x[i] = (x[i] - offset) * scale;
 }
 
-/* The same with a value for each channel of (pixels, channels). */
+#define FA_PATTERN 48 /* values: vectors of any length begin with the same of 1, 2, 3, 4 ... channels */
+
+/* The same with a value for each channel of (pixels, channels); either may be NULL. */
 FA_CLONES static void fa_normalize_channels(float *FA_RESTRICT x, ptrdiff_t pixels,
                                             ptrdiff_t channels, const float *mean,
                                             const float *scale)
 {
-    ptrdiff_t i, k;
-    for (i = 0; i < pixels; i++)
-        for (k = 0; k < channels; k++) {
-            float v = x[i * channels + k];
-            if (mean) v -= mean[k];
-            if (scale) v *= scale[k];
-            x[i * channels + k] = v;
+    float means[FA_PATTERN], scales[FA_PATTERN];
+    const ptrdiff_t size = pixels * channels;
+    ptrdiff_t i = 0;
+    int k;
+    if (FA_PATTERN % channels == 0) {
+        for (k = 0; k < FA_PATTERN; k++) {
+            means[k] = mean ? mean[k % channels] : 0;
+            scales[k] = scale ? scale[k % channels] : 1;
         }
+        for (; i + FA_PATTERN <= size; i += FA_PATTERN)
+            for (k = 0; k < FA_PATTERN; k++) x[i + k] = (x[i + k] - means[k]) * scales[k];
+    }
+    for (; i < size; i++) {
+        const ptrdiff_t channel = i % channels;
+        x[i] = (x[i] - (mean ? mean[channel] : 0)) * (scale ? scale[channel] : 1);
+    }
 }
 
 /* x = x * scale + offset with values for each channel of (pixels, channels). */
 FA_CLONES static void fa_map_channels(float *FA_RESTRICT x, ptrdiff_t size, ptrdiff_t channels,
                                       const float *scale, const float *offset)
 {
-    enum { FA_PATTERN = 48 }; /* vectors of any length begin with the same channel */
     float scales[FA_PATTERN], offsets[FA_PATTERN];
     ptrdiff_t i = 0;
     int k;

@@ -143,6 +143,16 @@ static void FA_NAME(fa_warp)(const fa_plan *plan, const FA_PIXEL *FA_RESTRICT im
     }
 }
 
+/* A row from right to left; a number of channels that is known beforehand makes it fast. */
+FA_INLINE void FA_NAME(fa_copy_back)(const FA_PIXEL *FA_RESTRICT source, ptrdiff_t width,
+                                     const ptrdiff_t channels, float *FA_RESTRICT line)
+{
+    ptrdiff_t j, k;
+    for (j = 0; j < width; j++)
+        for (k = 0; k < channels; k++)
+            line[j * channels + k] = (float)source[(width - 1 - j) * channels + k];
+}
+
 /* No geometry: convert and flip. */
 FA_CLONES static void FA_NAME(fa_copy)(const fa_plan *plan, const FA_PIXEL *FA_RESTRICT image,
                                        int flip_horizontal, int flip_vertical, fa_row_sink *sink,
@@ -150,16 +160,18 @@ FA_CLONES static void FA_NAME(fa_copy)(const fa_plan *plan, const FA_PIXEL *FA_R
 {
     const ptrdiff_t height = plan->height, width = plan->width, channels = plan->channels;
     const ptrdiff_t row_size = width * channels;
-    ptrdiff_t i, j, k;
+    ptrdiff_t i, k;
     for (i = 0; i < height; i++) {
         const FA_PIXEL *source = image + i * row_size;
         float *line = fa_row_line(sink, plan, i, flip_vertical, out);
-        if (flip_horizontal)
-            for (j = 0; j < width; j++)
-                for (k = 0; k < channels; k++)
-                    line[(width - 1 - j) * channels + k] = (float)source[j * channels + k];
-        else
+        if (!flip_horizontal)
             for (k = 0; k < row_size; k++) line[k] = (float)source[k];
+        else if (channels == 1)
+            FA_NAME(fa_copy_back)(source, width, 1, line);
+        else if (channels == 3)
+            FA_NAME(fa_copy_back)(source, width, 3, line);
+        else
+            FA_NAME(fa_copy_back)(source, width, channels, line);
         fa_row_done(sink, plan, i, flip_vertical, out);
     }
 }
