@@ -176,20 +176,31 @@ FA_CLONES static void FA_NAME(fa_copy)(const fa_plan *plan, const FA_PIXEL *FA_R
     }
 }
 
-/* (channels, pixels) to (pixels, channels) */
-static void FA_NAME(fa_to_channels_last)(const FA_PIXEL *FA_RESTRICT image, ptrdiff_t pixels,
-                                         ptrdiff_t channels, FA_PIXEL *FA_RESTRICT out)
+/* (channels, pixels) to (pixels, channels); three channels are a number that is known beforehand. */
+FA_CLONES static void FA_NAME(fa_to_channels_last)(const FA_PIXEL *FA_RESTRICT image,
+                                                   ptrdiff_t pixels, ptrdiff_t channels,
+                                                   FA_PIXEL *FA_RESTRICT out)
 {
     ptrdiff_t i, k;
+    if (channels == 3) {
+        for (i = 0; i < pixels; i++)
+            for (k = 0; k < 3; k++) out[i * 3 + k] = image[k * pixels + i];
+        return;
+    }
     for (k = 0; k < channels; k++)
         for (i = 0; i < pixels; i++) out[i * channels + k] = image[k * pixels + i];
 }
 
 /* (pixels, channels) to (channels, pixels) */
-static void FA_NAME(fa_to_channels_first)(const FA_PIXEL *FA_RESTRICT x, ptrdiff_t pixels,
-                                          ptrdiff_t channels, FA_PIXEL *FA_RESTRICT out)
+FA_CLONES static void FA_NAME(fa_to_channels_first)(const FA_PIXEL *FA_RESTRICT x, ptrdiff_t pixels,
+                                                    ptrdiff_t channels, FA_PIXEL *FA_RESTRICT out)
 {
     ptrdiff_t i, k;
+    if (channels == 3) {
+        for (i = 0; i < pixels; i++)
+            for (k = 0; k < 3; k++) out[k * pixels + i] = x[i * 3 + k];
+        return;
+    }
     for (k = 0; k < channels; k++)
         for (i = 0; i < pixels; i++) out[k * pixels + i] = x[i * channels + k];
 }
