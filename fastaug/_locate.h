@@ -149,6 +149,7 @@ FA_INLINE void fa_fetch_line(uintptr_t address)
 
 #define FA_CHUNK 320
 #define FA_BLOCK 16 /* of which there is a whole number in a chunk */
+#define FA_WORTH_SPLITTING 64 /* samples inside the image, in a row of which others are brought there */
 
 /* Pixels to read for some pixels of an output row. Where they are located in blocks, up to a block of
  * them too many is written: behind those that count or, turned left to right, before them. */
@@ -184,6 +185,12 @@ static void fa_reverse(fa_samples *s, ptrdiff_t count)
         s->row_weight[k] = row_weight;
         s->column_weight[k] = column_weight;
     }
+}
+
+/* Whether a coordinate outside is brought inside, not to the edge. */
+FA_INLINE int fa_folds(int border)
+{
+    return border == FA_REFLECT || border == FA_MIRROR || border == FA_WRAP;
 }
 
 /* Brings coordinates into [0, n - 1], as far as it is not the clamping that follows. */
@@ -345,18 +352,18 @@ static void fa_locate_near(const fa_plan *plan, const fa_axes *axes, const doubl
 }
 
 /* Columns [first, first + count) of the output row that begins at the source coordinates start.
- * near: what fa_is_near says of the row. reversed: from right to left, with the bits of left to right. */
+ * near: what fa_is_near says of the row. inside: whether all of them lie in the image. reversed: from
+ * right to left, with the bits of left to right. */
 FA_CLONES static void fa_locate(const fa_plan *plan, const fa_axes *axes, const double *start,
-                                int near, int all_inside, ptrdiff_t first, ptrdiff_t count,
+                                int near, int inside, ptrdiff_t first, ptrdiff_t count,
                                 int reversed, fa_samples *s)
 {
     double r[FA_CHUNK], c[FA_CHUNK];
     const double r_start = start[0], r_step = axes->step[0];
     const double c_start = start[1], c_step = axes->step[1];
-    const int folds = plan->border == FA_REFLECT || plan->border == FA_MIRROR
-        || plan->border == FA_WRAP;
+    const int folds = fa_folds(plan->border);
     ptrdiff_t i;
-    if (near && (all_inside || !folds)) {
+    if (near && (inside || !folds)) {
         fa_locate_near(plan, axes, start, first, count, reversed, s);
         return;
     }
@@ -365,7 +372,7 @@ FA_CLONES static void fa_locate(const fa_plan *plan, const fa_axes *axes, const 
         r[i] = r_start + r_step * column;
         c[i] = c_start + c_step * column;
     }
-    if (!all_inside && folds) {
+    if (!inside && folds) {
         fa_fold_all(r, count, plan->height, plan->border);
         fa_fold_all(c, count, plan->width, plan->border);
     }

@@ -93,6 +93,7 @@ static void FA_NAME(fa_warp)(const fa_plan *plan, const FA_PIXEL *FA_RESTRICT im
     const size_t bytes = (size_t)(height * width * channels) * sizeof(FA_PIXEL);
     const int fetches = bytes > FA_FETCHED_WHOLE;
     const ptrdiff_t ahead = fa_ahead(plan, m) * (ptrdiff_t)sizeof(FA_PIXEL);
+    const int folds = fa_folds(border);
     fa_samples samples;
     fa_axes axes;
     ptrdiff_t i, j, k;
@@ -126,11 +127,14 @@ static void FA_NAME(fa_warp)(const fa_plan *plan, const FA_PIXEL *FA_RESTRICT im
             first = from;
             last = to;
         }
-        for (j = first; j < last; j += FA_CHUNK) {
-            const ptrdiff_t count = last - j < FA_CHUNK ? last - j : FA_CHUNK;
+        if (folds && to - from < FA_WORTH_SPLITTING && to - from < width) from = to = 0;
+        for (j = first; j < last;) {
+            const int inside = j >= from && j < to;
+            const ptrdiff_t end = !folds ? last : j < from ? from : inside ? to : last;
+            const ptrdiff_t count = end - j < FA_CHUNK ? end - j : FA_CHUNK;
             float *pixels = line + (flip_horizontal ? width - j - count : j) * channels;
-            fa_locate(plan, &axes, start, near, from == 0 && to == width, j, count, flip_horizontal,
-                      &samples);
+            fa_locate(plan, &axes, start, near, inside, j, count, flip_horizontal, &samples);
+            j += count;
             if (fetches)
                 for (k = 0; k < count; k += 16)
                     fa_fetch_line((uintptr_t)(image + samples.offset[k]) + (uintptr_t)ahead);
