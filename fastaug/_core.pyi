@@ -138,13 +138,11 @@ class Draws:
             ValueError: If there are not as many numbers for an image.
         """
 
-def same_attributes(
-    attributes: dict[str, object], names: tuple[str, ...], values: tuple[object, ...]
-) -> bool:
-    """Whether an object's own attributes are these very objects.
+def same_attributes(owner: object, names: tuple[str, ...], values: tuple[object, ...]) -> bool:
+    """Whether attributes of an object are these very objects.
 
     Args:
-        attributes: `vars` of the object.
+        owner: The object.
         names: Names of attributes.
         values: As many objects.
     """

@@ -8,10 +8,8 @@ without the GIL. Knows nothing of generators or random numbers, and starts no th
 a batch share only what both read, so an image does not depend on how its batch was cut.
 """
 
-from cpython.dict cimport PyDict_GetItemWithError
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
-from cpython.object cimport PyObject
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from cpython.pythread cimport (
     NOWAIT_LOCK, WAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock,
@@ -340,13 +338,11 @@ cdef uint64_t _below(bitgen_t *bits, uint64_t count) noexcept:
             return value
 
 
-def same_attributes(dict attributes not None, tuple names not None, tuple values not None):
+def same_attributes(owner, tuple names not None, tuple values not None):
     """Whether an object has these very values; see ``_core.pyi``."""
     cdef Py_ssize_t k
-    cdef PyObject *value
     for k in range(len(names)):
-        value = PyDict_GetItemWithError(attributes, names[k])
-        if value != <PyObject *>values[k]:
+        if getattr(owner, names[k]) is not values[k]:
             return False
     return True
 

@@ -268,7 +268,7 @@ class Augmentation:
         """Whether this is what a generator does as it is now set, in batches of a type."""
         if self._dtype != dtype or self._defaults != (image_data_format(), floatx()):
             return False
-        if not _core.same_attributes(vars(generator), SETTINGS, self._values):
+        if not _core.same_attributes(generator, SETTINGS, self._values):
             if self._settings != _settings_of(generator):
                 return False
             self._values = _values_of(generator)

@@ -155,6 +155,26 @@ def test_every_width(width, channels):
     np.testing.assert_allclose(run(image, table, border="reflect"), expected, atol=2e-3, rtol=0)
 
 
+@pytest.mark.parametrize("flip_horizontal", [0, 1])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("order", [0, 1])
+@pytest.mark.parametrize("border", _core.BORDERS)
+def test_rows_that_are_only_in_part_inside(border, order, channels, flip_horizontal):
+    """Wide ones: left of the image, inside and right of it, each in a way of its own."""
+    rng = np.random.default_rng(5)
+    for height, width in [(30, 90), (90, 200), (20, 700)]:
+        image = rng.integers(0, 256, (height, width, channels), dtype=np.uint8)
+        for theta in (3, -25, 80, 178):
+            table = table_of(theta=theta, zx=1.1, zy=0.9, tx=4.3, flip_horizontal=flip_horizontal)
+            matrix = _core.affine_matrices(table, height, width)[0]
+            out = run(image, table, order=order, border=border, cval=7.5)
+            if flip_horizontal:
+                out = out[:, ::-1]
+            expected = scipy_warp(image, matrix, order, border, cval=7.5)
+            compared = ~near_an_edge(matrix, image.shape, order, border)
+            np.testing.assert_allclose(out[compared], expected[compared], atol=2e-3, rtol=0)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 @pytest.mark.parametrize("border", _core.BORDERS)
 @pytest.mark.parametrize("order", [0, 1])
