@@ -100,7 +100,7 @@ class Draws:
             many there are, from 0 on, or a sequence of them. They are drawn by `draw` alone.
 
     Raises:
-        ValueError: If the lengths do not fit.
+        ValueError: If the lengths do not fit, or there is nothing to choose from.
         IndexError: If a column is not one of the table.
     """
 
@@ -145,6 +145,10 @@ def same_attributes(owner: object, names: tuple[str, ...], values: tuple[object,
         owner: The object.
         names: Names of attributes.
         values: As many objects.
+
+    Raises:
+        ValueError: If they are not as many.
+        AttributeError: If there is no such attribute.
     """
 
 def affine_matrices(

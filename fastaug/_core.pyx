@@ -4,8 +4,9 @@
 
 Owns what keeps images and batches alive while they are worked on; the loops over images and pixels
 are C, in ``_pixels.h``, and so is the queue, in ``_tasks.h``, that threads take such work from
-without the GIL. Knows nothing of generators or random numbers, and starts no thread. Two slices of
-a batch share only what both read, so an image does not depend on how its batch was cut.
+without the GIL. Draws the numbers of a parameter table from a stream that it is given, with the
+GIL; starts no thread. Two slices of a batch share only what both read, so an image does not depend
+on how its batch was cut.
 """
 
 from cpython.exc cimport PyErr_CheckSignals
@@ -16,8 +17,9 @@ from cpython.pythread cimport (
     PyThread_release_lock, PyThread_type_lock,
 )
 from cpython.ref cimport Py_DECREF, Py_INCREF
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
+import operator
 import os
 from queue import Empty
 
@@ -25,7 +27,6 @@ import numpy as np
 
 cimport cython
 cimport numpy as cnp
-from numpy.random cimport bitgen_t
 
 cnp.import_array()
 
@@ -89,6 +90,14 @@ cdef extern from "_jpeg.h" nogil:
         int has_metadata
 
     int fa_read_jpeg(const uint8_t *data, size_t size, int64_t most_pixels, fa_jpeg *jpeg)
+
+# By itself: a cimport of numpy.random would check types of it that differ between its versions.
+cdef extern from "numpy/random/bitgen.h":
+    ctypedef struct bitgen_t:
+        void *state
+        uint64_t (*next_uint64)(void *state) noexcept nogil
+        uint32_t (*next_uint32)(void *state) noexcept nogil
+        double (*next_double)(void *state) noexcept nogil
 
 cdef extern from "pythread.h" nogil:
     enum PyLockStatus:
@@ -260,13 +269,19 @@ cdef class Draws:
             self._choices[k] = 0
             self._chosen[k] = NULL
             choice = choices.get(self._columns[k])
-            if isinstance(choice, int):
-                self._choices[k] = choice
-            elif choice is not None:
-                values = np.array(choice, dtype=np.float64, ndmin=1)
+            if choice is None:
+                continue
+            if np.ndim(choice) == 0:
+                self._choices[k] = operator.index(choice)
+            else:
+                values = np.array(choice, dtype=np.float64)
+                if values.ndim != 1:
+                    raise ValueError(f"Expected a number or a sequence. Received: {choice!r}")
                 self._held.append(values)
                 self._choices[k] = <uint64_t>len(values)
                 self._chosen[k] = <const double *>cnp.PyArray_DATA(<cnp.ndarray>values)
+            if self._choices[k] == 0:
+                raise ValueError(f"There is nothing to choose from in {choice!r}")
 
     def draw(self, stream, Py_ssize_t count):
         """The table of some images, from the next numbers of a stream."""
@@ -341,6 +356,8 @@ cdef uint64_t _below(bitgen_t *bits, uint64_t count) noexcept:
 def same_attributes(owner, tuple names not None, tuple values not None):
     """Whether an object has these very values; see ``_core.pyi``."""
     cdef Py_ssize_t k
+    if len(names) != len(values):
+        raise ValueError(f"Expected {len(names)} values. Received: {len(values)}")
     for k in range(len(names)):
         if getattr(owner, names[k]) is not values[k]:
             return False

@@ -121,7 +121,7 @@ FA_CLONES static void fa_normalize(float *FA_RESTRICT x, ptrdiff_t size, float o
     for (i = 0; i < size; i++) x[i] = (x[i] - offset) * scale;
 }
 
-#define FA_PATTERN 48 /* values: vectors of any length begin with the same of 1, 2, 3, 4 ... channels */
+#define FA_PATTERN 48 /* values: vectors of any length begin with the same of 1, 2, 3 or 4 channels */
 
 /* The same with a value for each channel of (pixels, channels); either may be NULL. */
 FA_CLONES static void fa_normalize_channels(float *FA_RESTRICT x, ptrdiff_t pixels,
@@ -140,10 +140,9 @@ FA_CLONES static void fa_normalize_channels(float *FA_RESTRICT x, ptrdiff_t pixe
         for (; i + FA_PATTERN <= size; i += FA_PATTERN)
             for (k = 0; k < FA_PATTERN; k++) x[i + k] = (x[i + k] - means[k]) * scales[k];
     }
-    for (; i < size; i++) {
-        const ptrdiff_t channel = i % channels;
-        x[i] = (x[i] - (mean ? mean[channel] : 0)) * (scale ? scale[channel] : 1);
-    }
+    for (; i < size; i += channels)
+        for (k = 0; k < channels; k++)
+            x[i + k] = (x[i + k] - (mean ? mean[k] : 0)) * (scale ? scale[k] : 1);
 }
 
 /* x = x * scale + offset with values for each channel of (pixels, channels). */
@@ -161,7 +160,8 @@ FA_CLONES static void fa_map_channels(float *FA_RESTRICT x, ptrdiff_t size, ptrd
         for (; i + FA_PATTERN <= size; i += FA_PATTERN)
             for (k = 0; k < FA_PATTERN; k++) x[i + k] = x[i + k] * scales[k] + offsets[k];
     }
-    for (; i < size; i++) x[i] = x[i] * scale[i % channels] + offset[i % channels];
+    for (; i < size; i += channels)
+        for (k = 0; k < channels; k++) x[i + k] = x[i + k] * scale[k] + offset[k];
 }
 
 /* The function that comes before standardization, on whole pixels. */

@@ -341,10 +341,14 @@ class BatchMaker:
         ):
             self._drop_guesses()
             return None
-        if self._augmentation is None or not self._augmentation.is_of(generator, self._dtype):
-            self._augmentation = self._new_augmentation(generator)
-            if self._augmentation is None:
-                self._drop_guesses()
+        try:
+            if self._augmentation is None or not self._augmentation.is_of(generator, self._dtype):
+                self._augmentation = self._new_augmentation(generator)
+        except (RuntimeError, TypeError, ValueError, OverflowError):
+            # the image that is in need of the setting will say what is wrong
+            self._augmentation = None
+        if self._augmentation is None:
+            self._drop_guesses()
         return self._augmentation
 
     def _new_augmentation(self, generator):
@@ -355,19 +359,15 @@ class BatchMaker:
             or (generator.brightness_range is not None and not self._brightness_in_core())
         ):
             return None
-        try:
-            if self._dtype == np.uint8 and not makes_bytes(generator, self._source, floatx()):
-                return None
-            return Augmentation(
-                generator,
-                self._source.shape,
-                self._data_format,
-                self._dtype,
-                self._source.in_floatx,
-            )
-        except (RuntimeError, TypeError, ValueError, OverflowError):
-            # the image that is in need of the setting will say what is wrong
+        if self._dtype == np.uint8 and not makes_bytes(generator, self._source, floatx()):
             return None
+        return Augmentation(
+            generator,
+            self._source.shape,
+            self._data_format,
+            self._dtype,
+            self._source.in_floatx,
+        )
 
     def _brightness_in_core(self):
         """Keras reads images in its defaults here, and Pillow knows 1, 3 or 4 channels."""

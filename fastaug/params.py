@@ -9,6 +9,7 @@ the two columns that can be switched off.
 """
 
 import operator
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +23,17 @@ _IDENTITY = np.array([0, 0, 0, 0, 1, 1, 0, 0, np.nan, np.nan], dtype=np.float64)
 
 # To ask NumPy what it would draw from; a new one takes longer than all else about a small image.
 _ANY_STREAM = np.random.RandomState(0)
+
+
+def _at_fork():
+    global _ANY_STREAM
+    # a thread that the child does not have may hold its lock
+    _ANY_STREAM = np.random.RandomState(0)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_at_fork)
+
 
 # What Keras's dictionary holds for a transform that is switched off.
 _OFF: dict[str, Any] = dict(zip(COLUMNS, (0, 0, 0, 0, 1, 1, None, None, None, None), strict=True))

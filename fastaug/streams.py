@@ -76,19 +76,25 @@ def lent_to_user_code(stream: np.random.RandomState, start: bytes | None = None)
         yield
         return
     with _lending:
-        outside, held_back = position(public), None
+        generator, outside, held_back = public._bit_generator, position(public), None
         try:
             held_back = _take_held_back(public)
             put(public, start or position(stream))
             yield
         finally:
-            where = position(public)
-            _take_held_back(public)
-            put(public, outside)
+            replaced = public._bit_generator is not generator
+            if replaced:
+                np.random.set_bit_generator(generator)  # type: ignore[attr-defined]
+            try:
+                put(stream, position(public))
+                public.seed(0)  # holds back no normal variate
+            finally:
+                put(public, outside)
             if held_back is not None:
                 state = public.get_state(legacy=False)
                 public.set_state(state | {"has_gauss": 1, "gauss": held_back})
-            put(stream, where)
+        if replaced:
+            raise ValueError("A function that np.random is lent to cannot replace its generator")
 
 
 def _take_held_back(stream):

@@ -232,6 +232,23 @@ def test_own_normal_deviates_between_batches(options):
     compare_script([("normal",), NEXT, NEXT, ("normal",), ("normal",), NEXT] * 3, options=options)
 
 
+@AHEAD
+@SEEDS
+@pytest.mark.parametrize(
+    "change",
+    [("dtype", "float64"), ("data_format", "channels_first")],
+    ids=lambda change: change[0],
+)
+def test_settings_that_an_iterator_has_of_its_own_may_change_in_the_generator(
+    change, seed, options
+):
+    script = [NEXT, NEXT, ("generator", *change), NEXT, NEXT, item(1), NEXT]
+    settings = FLIPS | {"rescale": 1 / 3}
+    compare_script(
+        script, generator_settings=settings, seed=seed, tolerance=STANDARD, options=options
+    )
+
+
 def add_normal(image):
     return image + np.random.normal()
 
@@ -251,6 +268,51 @@ def test_a_seeded_flow_neither_uses_nor_loses_the_deviate_that_numpy_holds_back(
     drawn = [note for note in notes if isinstance(note, float)]
     pair = np.random.RandomState(3).normal(size=2).tolist()
     assert drawn == pair * 2
+
+
+@AHEAD
+def test_a_function_of_a_seeded_flow_cannot_replace_the_generator(options):
+    """The next batch's function would find another one; the user's is as it was."""
+
+    def replace(image):
+        np.random.set_bit_generator(np.random.PCG64(1))
+        return image
+
+    usual = np.random.get_bit_generator()
+    np.random.seed(3)
+    iterator = fastaug.ImageDataGenerator(preprocessing_function=replace, **options).flow(
+        images(n=N, height=4, width=6), batch_size=BATCH, seed=5
+    )
+    with pytest.raises(ValueError, match="cannot replace its generator"):
+        next(iterator)
+    assert np.random.get_bit_generator() is usual
+    assert np.random.random() == np.random.RandomState(3).random_sample()
+
+
+class Values:
+    """Statistics of another library, which compare as arrays do."""
+
+    def __init__(self, value):
+        self.values = np.full((1, 1, 3), value, dtype="float32")
+
+    def __array__(self, dtype=None, copy=None):
+        return self.values.astype(dtype or self.values.dtype)
+
+    def __rsub__(self, other):
+        return other - self.values
+
+    def __eq__(self, other):
+        return self.values == np.asarray(other)
+
+    __hash__ = None
+
+
+@AHEAD
+def test_statistics_that_compare_value_by_value(options):
+    changes = [("generator", "mean", Values(value)) for value in (3.0, 9.0)]
+    script = [changes[0], NEXT, NEXT, changes[1], NEXT, NEXT]
+    settings = FLIPS | {"featurewise_center": True}
+    compare_script(script, generator_settings=settings, tolerance=STANDARD, options=options)
 
 
 @AHEAD

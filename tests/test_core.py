@@ -498,6 +498,47 @@ def test_plans_name_what_is_wrong(change, text):
         _core.Plan(**arguments)
 
 
+def draws(**changes):
+    arguments = {
+        "columns": [1, 7], "low": [0.0, 0.0], "spread": [1.0, 1.0], "flips": [1.0, 1.0],
+        "scale": [1.0] * len(_core.COLUMNS), "base": [0.0] * len(_core.COLUMNS), "choices": {},
+    }  # fmt: skip
+    return _core.Draws(**(arguments | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "text"),
+    [
+        ({"low": [0.0]}, ValueError, "2 columns, 1 and 2 bounds"),
+        ({"columns": [0] * 11, "low": [0] * 11, "spread": [0] * 11}, ValueError, "at most 10"),
+        ({"scale": [1.0]}, ValueError, "Received: 1, 10, 2"),
+        ({"flips": []}, ValueError, "Received: 10, 10, 0"),
+        ({"columns": [1, 10]}, IndexError, "column 10"),
+        ({"columns": [-1, 1]}, IndexError, "column -1"),
+        ({"choices": {1: []}}, ValueError, "nothing to choose from"),
+        ({"choices": {1: 0}}, ValueError, "nothing to choose from"),
+        ({"choices": {1: [[1, 2]]}}, ValueError, "number or a sequence"),
+    ],
+)
+def test_draws_name_what_is_wrong(changes, error, text):
+    with pytest.raises(error, match=text):
+        draws(**changes)
+
+
+def test_draws_take_as_many_numbers_as_they_have_columns():
+    with pytest.raises(ValueError, match=r"Expected 2 values for each image\. Received: 3"):
+        draws().table(np.zeros((4, 3)))
+    table = draws().table(np.array([[0.25, 0.4], [0.5, 0.6]]))
+    np.testing.assert_array_equal(table[:, [1, 7]], [[0.25, 1], [0.5, 0]])
+
+
+def test_attributes_are_compared_with_as_many_values():
+    with pytest.raises(ValueError, match=r"Expected 2 values\. Received: 1"):
+        _core.same_attributes(np, ("pi", "e"), (np.pi,))
+    assert _core.same_attributes(np, ("pi", "e"), (np.pi, np.e))
+    assert not _core.same_attributes(np, ("pi", "e"), (np.pi, np.pi))
+
+
 def test_stub_matches_the_extension():
     result = subprocess.run(
         [
