@@ -687,10 +687,10 @@ def test_target():
         Target(0, 5, "rgb")
 
 
-def test_imports_no_keras():
+def test_a_decode_process_imports_no_more_than_it_needs():
     code = (
-        "import sys, fastaug.decode; "
-        "print([name for name in ('keras', 'tensorflow', 'scipy') if name in sys.modules])"
+        "import sys, fastaug.workers; names = 'keras', 'tensorflow', 'scipy', 'numpy.random'; "
+        "print([name for name in names if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
