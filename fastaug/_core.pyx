@@ -253,22 +253,16 @@ cdef class Draws:
         if not len(scale) == len(base) == FA_COLUMNS or len(flips) != 2:
             raise ValueError(f"Expected {FA_COLUMNS} scales, as many columns of the base and 2 "
                              f"flips. Received: {len(scale)}, {len(base)}, {len(flips)}")
+        self._held = []
         for k in range(self._count):
             if not 0 <= columns[k] < FA_COLUMNS:
                 raise IndexError(f"column {columns[k]} is out of bounds for {FA_COLUMNS} columns")
             self._columns[k] = columns[k]
             self._low[k] = low[k]
             self._spread[k] = spread[k]
-        for k in range(FA_COLUMNS):
-            self._scale[k] = scale[k]
-            self._base[k] = base[k]
-        for k in range(2):
-            self._flips[k] = flips[k]
-        self._held = []
-        for k in range(self._count):
             self._choices[k] = 0
             self._chosen[k] = NULL
-            choice = choices.get(self._columns[k])
+            choice = choices.get(columns[k])
             if choice is None:
                 continue
             if np.ndim(choice) == 0:
@@ -282,32 +276,28 @@ cdef class Draws:
                 self._chosen[k] = <const double *>cnp.PyArray_DATA(<cnp.ndarray>values)
             if self._choices[k] == 0:
                 raise ValueError(f"There is nothing to choose from in {choice!r}")
+        for k in range(FA_COLUMNS):
+            self._scale[k] = scale[k]
+            self._base[k] = base[k]
+        for k in range(2):
+            self._flips[k] = flips[k]
 
     def draw(self, stream, Py_ssize_t count):
         """The table of some images, from the next numbers of a stream."""
         cdef Py_ssize_t i, k
-        cdef uint64_t chosen
         cdef double values[FA_COLUMNS]
         generator = stream._bit_generator
         cdef bitgen_t *bits = <bitgen_t *>PyCapsule_GetPointer(generator.capsule, "BitGenerator")
-        cdef cnp.npy_intp shape[2]
-        shape[0] = count
-        shape[1] = FA_COLUMNS
-        result = cnp.PyArray_EMPTY(2, shape, cnp.NPY_DOUBLE, 0)
-        cdef double *row = <double *>cnp.PyArray_DATA(<cnp.ndarray>result)
+        result = _new_table(count)
+        cdef double *table = <double *>cnp.PyArray_DATA(result)
         with generator.lock:
             for i in range(count):
                 for k in range(self._count):
-                    if self._choices[k] == 0:
+                    if self._choices[k]:
+                        values[k] = self._choose(bits, k)
+                    else:
                         values[k] = bits.next_double(bits.state)
-                        continue
-                    chosen = _below(bits, self._choices[k])
-                    values[k] = <double>chosen
-                    if self._chosen[k] != NULL:
-                        values[k] = self._chosen[k][chosen]
-                    if _below(bits, 2) == 0:
-                        values[k] = -values[k]
-                self._fill(values, row + i * FA_COLUMNS)
+                self._fill(values, table + i * FA_COLUMNS)
         return result
 
     def table(self, const double[:, ::1] values):
@@ -316,11 +306,19 @@ cdef class Draws:
         if values.shape[1] != self._count:
             raise ValueError(f"Expected {self._count} values for each image. Received: "
                              f"{values.shape[1]}")
-        result = np.empty((values.shape[0], FA_COLUMNS), dtype=np.float64)
-        cdef double[:, ::1] table = result
+        result = _new_table(values.shape[0])
+        cdef double *table = <double *>cnp.PyArray_DATA(result)
         for i in range(values.shape[0]):
-            self._fill(&values[i, 0], &table[i, 0])
+            self._fill(&values[i, 0], table + i * FA_COLUMNS)
         return result
+
+    cdef double _choose(self, bitgen_t *bits, Py_ssize_t k) noexcept:
+        """One of several, and then a sign for it."""
+        cdef uint64_t place = _below(bits, self._choices[k])
+        cdef double value = <double>place
+        if self._chosen[k] != NULL:
+            value = self._chosen[k][place]
+        return value if _below(bits, 2) else -value
 
     cdef void _fill(self, const double *values, double *row) noexcept:
         cdef Py_ssize_t k
@@ -334,6 +332,14 @@ cdef class Draws:
             if column == FA_FLIP_HORIZONTAL or column == FA_FLIP_VERTICAL:
                 v = self._flips[column - FA_FLIP_HORIZONTAL] if v < 0.5 else 0
             row[column] = v * self._scale[column]
+
+
+cdef cnp.ndarray _new_table(Py_ssize_t count):
+    """A parameter table of any content."""
+    cdef cnp.npy_intp shape[2]
+    shape[0] = count
+    shape[1] = FA_COLUMNS
+    return cnp.PyArray_EMPTY(2, shape, cnp.NPY_DOUBLE, 0)
 
 
 cdef uint64_t _below(bitgen_t *bits, uint64_t count) noexcept:

@@ -151,8 +151,9 @@ FA_INLINE void fa_fetch_line(uintptr_t address)
 #define FA_BLOCK 16 /* of which there is a whole number in a chunk */
 #define FA_WORTH_SPLITTING 64 /* samples inside the image, in a row of which others are brought there */
 
-/* Pixels to read for some pixels of an output row. Where they are located in blocks, up to a block of
- * them too many is written: behind those that count or, turned left to right, before them. */
+/* Pixels to read for at most a chunk of an output row. Where they are located in blocks, up to a block
+ * of them too many is written: behind those that count or, turned left to right, before them; so the
+ * memory that the pointers point into has a block before it. */
 typedef struct {
     int32_t *offset;          /* of the upper left of 2 x 2 pixels, or of the nearest one */
     float *row_weight;        /* of the lower row, 0 to 1 */
@@ -160,16 +161,7 @@ typedef struct {
     ptrdiff_t below, right;   /* values from a pixel to the one below, to its right */
     ptrdiff_t furthest;       /* largest of the offsets */
     ptrdiff_t size;           /* values that may be read: the image, and what lies behind it */
-    int32_t offsets[FA_BLOCK + FA_CHUNK];
-    float row_weights[FA_BLOCK + FA_CHUNK], column_weights[FA_BLOCK + FA_CHUNK];
 } fa_samples;
-
-FA_INLINE void fa_open_samples(fa_samples *s)
-{
-    s->offset = s->offsets + FA_BLOCK;
-    s->row_weight = s->row_weights + FA_BLOCK;
-    s->column_weight = s->column_weights + FA_BLOCK;
-}
 
 /* Turns samples left to right. */
 static void fa_reverse(fa_samples *s, ptrdiff_t count)

@@ -360,16 +360,14 @@ FA_TARGET_AVX512 static int fa_blend_avx512_u8(const uint8_t *FA_RESTRICT image,
                                                float *FA_RESTRICT out)
 {
     const ptrdiff_t whole = count - count % 4;
-    fa_samples rest;
+    fa_samples rest = *s;
     if (count < FA_WIDE || s->right != channels) return 0;
     if (channels == 3) fa_blend_fours(image, 3, s, whole, out);
     else if (channels == 4) fa_blend_fours(image, 4, s, whole, out);
     else return 0;
-    rest.offset = s->offset + whole;
-    rest.row_weight = s->row_weight + whole;
-    rest.column_weight = s->column_weight + whole;
-    rest.below = s->below;
-    rest.right = s->right;
+    rest.offset += whole;
+    rest.row_weight += whole;
+    rest.column_weight += whole;
     fa_blend_avx2_u8(image, channels, &rest, count - whole, out + whole * channels);
     return 1;
 }

@@ -123,6 +123,13 @@ FA_CLONES static void fa_normalize(float *FA_RESTRICT x, ptrdiff_t size, float o
 
 #define FA_PATTERN 48 /* values: vectors of any length begin with the same of 1, 2, 3 or 4 channels */
 
+/* Repeats the values of the channels; NULL: the same value for all. */
+FA_INLINE void fa_repeat(const float *values, ptrdiff_t channels, float otherwise, float *pattern)
+{
+    int k;
+    for (k = 0; k < FA_PATTERN; k++) pattern[k] = values ? values[k % channels] : otherwise;
+}
+
 /* The same with a value for each channel of (pixels, channels); either may be NULL. */
 FA_CLONES static void fa_normalize_channels(float *FA_RESTRICT x, ptrdiff_t pixels,
                                             ptrdiff_t channels, const float *mean,
@@ -133,10 +140,8 @@ FA_CLONES static void fa_normalize_channels(float *FA_RESTRICT x, ptrdiff_t pixe
     ptrdiff_t i = 0;
     int k;
     if (FA_PATTERN % channels == 0) {
-        for (k = 0; k < FA_PATTERN; k++) {
-            means[k] = mean ? mean[k % channels] : 0;
-            scales[k] = scale ? scale[k % channels] : 1;
-        }
+        fa_repeat(mean, channels, 0, means);
+        fa_repeat(scale, channels, 1, scales);
         for (; i + FA_PATTERN <= size; i += FA_PATTERN)
             for (k = 0; k < FA_PATTERN; k++) x[i + k] = (x[i + k] - means[k]) * scales[k];
     }
@@ -153,10 +158,8 @@ FA_CLONES static void fa_map_channels(float *FA_RESTRICT x, ptrdiff_t size, ptrd
     ptrdiff_t i = 0;
     int k;
     if (FA_PATTERN % channels == 0) {
-        for (k = 0; k < FA_PATTERN; k++) {
-            scales[k] = scale[k % channels];
-            offsets[k] = offset[k % channels];
-        }
+        fa_repeat(scale, channels, 1, scales);
+        fa_repeat(offset, channels, 0, offsets);
         for (; i + FA_PATTERN <= size; i += FA_PATTERN)
             for (k = 0; k < FA_PATTERN; k++) x[i + k] = x[i + k] * scales[k] + offsets[k];
     }

@@ -94,11 +94,15 @@ static void FA_NAME(fa_warp)(const fa_plan *plan, const FA_PIXEL *FA_RESTRICT im
     const int fetches = bytes > FA_FETCHED_WHOLE;
     const ptrdiff_t ahead = fa_ahead(plan, m) * (ptrdiff_t)sizeof(FA_PIXEL);
     const int folds = fa_folds(border);
+    int32_t offsets[FA_BLOCK + FA_CHUNK];
+    float row_weights[FA_BLOCK + FA_CHUNK], column_weights[FA_BLOCK + FA_CHUNK];
     fa_samples samples;
     fa_axes axes;
     ptrdiff_t i, j, k;
-    fa_open_samples(&samples);
     fa_set_axes(&axes, plan, m);
+    samples.offset = offsets + FA_BLOCK;
+    samples.row_weight = row_weights + FA_BLOCK;
+    samples.column_weight = column_weights + FA_BLOCK;
     samples.below = height > 1 ? width * channels : 0;
     samples.right = width > 1 ? channels : 0;
     samples.size = height * width * channels + behind;

@@ -155,7 +155,7 @@ class _Batch:
     hashes: Sequence[int] = ()
     images: np.ndarray | None = None
     job: Any = None
-    errors: dict[int, Exception] | None = None  # of images that could not be read, after the job
+    errors: dict[int, Exception] = dataclasses.field(default_factory=dict)  # of images not read
     stream_before: bytes | None = None  # where the global stream had to be, if it was guessed
     stream_start: bytes | None = None  # where the parameters begin, if a function may draw
     stream_after: bytes | None = None
@@ -392,7 +392,6 @@ class BatchMaker:
             augmentation, item, before, after, own_index, index, self._hash_limit, stream
         )
         if augmentation is None:
-            batch.errors = {}
             return batch
         function = augmentation.function is not None
         drawing = stream

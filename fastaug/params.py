@@ -111,9 +111,9 @@ class ParameterSampler:
         self._columns = [column for column, _, _ in uniform]
         self.doubles = None if self._choices else len(uniform)
         self._low = np.array([float(low) for _, low, _ in uniform])
-        self._high = np.array([float(high) for _, _, high in uniform])
+        high = np.array([float(high) for _, _, high in uniform])
         with np.errstate(over="ignore", invalid="ignore"):
-            self._spread = self._high - self._low
+            self._spread = high - self._low
         too_wide = np.flatnonzero(~np.isfinite(self._spread))
         if too_wide.size:
             column, low, high = uniform[too_wide[0]]
