@@ -130,42 +130,44 @@ FA_INLINE void fa_repeat(const float *values, ptrdiff_t channels, float otherwis
     for (k = 0; k < FA_PATTERN; k++) pattern[k] = values ? values[k % channels] : otherwise;
 }
 
+/* Makes each x[i] of (pixels, channels) the result of an operation on it with a p and a q, of which
+ * there is one for each channel, or the same for all where p or q is NULL. */
+#define FA_BY_CHANNEL(operation, p, no_p, q, no_q) { \
+        float ps[FA_PATTERN], qs[FA_PATTERN]; \
+        ptrdiff_t i = 0; \
+        int k; \
+        if (FA_PATTERN % channels == 0) { \
+            fa_repeat(p, channels, no_p, ps); \
+            fa_repeat(q, channels, no_q, qs); \
+            for (; i + FA_PATTERN <= size; i += FA_PATTERN) \
+                for (k = 0; k < FA_PATTERN; k++) x[i + k] = operation(x[i + k], ps[k], qs[k]); \
+        } \
+        for (; i < size; i += channels) \
+            for (k = 0; k < channels; k++) \
+                x[i + k] = operation(x[i + k], p ? p[k] : no_p, q ? q[k] : no_q); \
+    }
+
 /* The same with a value for each channel of (pixels, channels); either may be NULL. */
 FA_CLONES static void fa_normalize_channels(float *FA_RESTRICT x, ptrdiff_t pixels,
                                             ptrdiff_t channels, const float *mean,
                                             const float *scale)
 {
-    float means[FA_PATTERN], scales[FA_PATTERN];
     const ptrdiff_t size = pixels * channels;
-    ptrdiff_t i = 0;
-    int k;
-    if (FA_PATTERN % channels == 0) {
-        fa_repeat(mean, channels, 0, means);
-        fa_repeat(scale, channels, 1, scales);
-        for (; i + FA_PATTERN <= size; i += FA_PATTERN)
-            for (k = 0; k < FA_PATTERN; k++) x[i + k] = (x[i + k] - means[k]) * scales[k];
-    }
-    for (; i < size; i += channels)
-        for (k = 0; k < channels; k++)
-            x[i + k] = (x[i + k] - (mean ? mean[k] : 0)) * (scale ? scale[k] : 1);
+#define FA_NORMALIZED(v, mean, scale) (((v) - (mean)) * (scale))
+    FA_BY_CHANNEL(FA_NORMALIZED, mean, 0, scale, 1)
+#undef FA_NORMALIZED
 }
 
 /* x = x * scale + offset with values for each channel of (pixels, channels). */
 FA_CLONES static void fa_map_channels(float *FA_RESTRICT x, ptrdiff_t size, ptrdiff_t channels,
                                       const float *scale, const float *offset)
 {
-    float scales[FA_PATTERN], offsets[FA_PATTERN];
-    ptrdiff_t i = 0;
-    int k;
-    if (FA_PATTERN % channels == 0) {
-        fa_repeat(scale, channels, 1, scales);
-        fa_repeat(offset, channels, 0, offsets);
-        for (; i + FA_PATTERN <= size; i += FA_PATTERN)
-            for (k = 0; k < FA_PATTERN; k++) x[i + k] = x[i + k] * scales[k] + offsets[k];
-    }
-    for (; i < size; i += channels)
-        for (k = 0; k < channels; k++) x[i + k] = x[i + k] * scale[k] + offset[k];
+#define FA_MAPPED(v, scale, offset) ((v) * (scale) + (offset))
+    FA_BY_CHANNEL(FA_MAPPED, scale, 1, offset, 0)
+#undef FA_MAPPED
 }
+
+#undef FA_BY_CHANNEL
 
 /* The function that comes before standardization, on whole pixels. */
 static void fa_apply_function(const fa_plan *plan, float *x, ptrdiff_t size)
