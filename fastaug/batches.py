@@ -14,7 +14,6 @@ from the global `np.random`, which is advanced only by the batches that are hand
 
 import collections
 import dataclasses
-import operator
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -25,110 +24,20 @@ from fastaug import _core
 from fastaug.augment import Augmentation, makes_bytes
 from fastaug.buffers import COUNTS_REFERENCES, Buffers
 from fastaug.keras_backend import floatx, image_data_format
+from fastaug.order import NEXT, Order
 from fastaug.streams import (
     can_stand,
     global_stream,
     lent_to_user_code,
     position,
     put,
-    reseed,
     step_over,
 )
 from fastaug.threads import shared_pool
 
-# Asks for the next batch, where another position in the epoch could stand.
-NEXT = object()
-
 # After this many wrong guesses in a row, no more guessing for a while.
 _WRONG_GUESSES = 3
 _PAUSE = 32
-
-
-@dataclasses.dataclass(eq=False, slots=True)
-class Order:
-    """Which samples come next: the state of Keras's `Iterator`.
-
-    Attributes:
-        n: Number of samples.
-        batch_size: Samples in a batch.
-        shuffle: Whether each epoch is a new permutation.
-        seed: Seed of the first batch, or None to go on in the stream.
-        batch_index: Batches handed out in this epoch by `next`.
-        total_batches_seen: Batches handed out in all, which the seed counts on.
-        index_array: This epoch's order, int64, or None before the first batch.
-        started: Whether `next` was called; its first call begins an epoch in any case.
-    """
-
-    n: int
-    batch_size: int
-    shuffle: bool
-    seed: int | None
-    batch_index: int = 0
-    total_batches_seen: int = 0
-    index_array: np.ndarray | None = None
-    started: bool = False
-
-    def copy(self):
-        """Returns a copy that goes its own way."""
-        return Order(*_all_of(self))
-
-    def same(self, other):
-        """Whether the next batches of both are the same."""
-        return self.index_array is other.index_array and _compared(self) == _compared(other)
-
-    def __len__(self):
-        return (self.n + self.batch_size - 1) // self.batch_size
-
-    def reshuffle(self, rng):
-        """Begins an epoch: a new order from the stream."""
-        self.index_array = rng.permutation(self.n) if self.shuffle else np.arange(self.n)
-
-    def next(self, rng, begin_epoch=None):
-        """Returns the samples of the next batch and steps on; the last of an epoch may be short.
-
-        Args:
-            rng: The stream.
-            begin_epoch: What to call for a new order in place of `reshuffle`.
-        """
-        if not self.started:
-            self.started, self.batch_index = True, 0
-        self._seed(rng)
-        if self.batch_index == 0:
-            begin_epoch() if begin_epoch else self.reshuffle(rng)
-        start = self.batch_index * self.batch_size % self.n if self.n else 0
-        self.batch_index = self.batch_index + 1 if self.n > start + self.batch_size else 0
-        self.total_batches_seen += 1
-        return self.index_array[start : start + self.batch_size]
-
-    def item(self, position, rng, begin_epoch=None):
-        """Returns the samples of one batch of the epoch.
-
-        Args:
-            position: Which batch.
-            rng: The stream.
-            begin_epoch: As for `next`.
-
-        Raises:
-            ValueError: If there are not that many batches.
-        """
-        if position >= len(self):
-            raise ValueError(
-                f"Asked to retrieve element {position}, but the Sequence has length {len(self)}"
-            )
-        self._seed(rng)
-        self.total_batches_seen += 1
-        if self.index_array is None:
-            begin_epoch() if begin_epoch else self.reshuffle(rng)
-        return self.index_array[self.batch_size * position : self.batch_size * (position + 1)]
-
-    def _seed(self, rng):
-        if self.seed is not None:
-            reseed(rng, self.seed + self.total_batches_seen)
-
-
-_FIELDS = [field.name for field in dataclasses.fields(Order)]
-_all_of = operator.attrgetter(*_FIELDS)
-_compared = operator.attrgetter(*(name for name in _FIELDS if name != "index_array"))
 
 
 @dataclasses.dataclass(eq=False, slots=True)
@@ -251,7 +160,7 @@ class BatchMaker:
         """Starts the batch that is asked for, and those that may come after it.
 
         Args:
-            order: State of the iterator; it is left as it is.
+            order: State of the iterator.
             item: Position in the epoch, or NEXT.
 
         Returns:
@@ -381,10 +290,9 @@ class BatchMaker:
     # ---- starting batches ----
 
     def _start(self, augmentation, order, item, stream):
-        """Draws for a batch and hands its work to the threads, leaving `order` as it is."""
-        after = order.copy()
-        index = after.next(stream) if item is NEXT else after.item(item, stream)
-        return self._prepare(augmentation, order.copy(), after, item, index, stream)
+        """Draws for a batch and hands its work to the threads."""
+        index, after = order.next(stream) if item is NEXT else order.item(item, stream)
+        return self._prepare(augmentation, order, after, item, index, stream)
 
     def _prepare(self, augmentation, before, after, item, index, stream):
         own_index = np.array(index, dtype=np.int64)

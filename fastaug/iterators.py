@@ -6,9 +6,10 @@ import threading
 import numpy as np
 
 from fastaug.augment import check_dtype
-from fastaug.batches import NEXT, BatchMaker, Order
+from fastaug.batches import BatchMaker
 from fastaug.images import array_to_img
 from fastaug.keras_backend import dataset_class, floatx, image_data_format
+from fastaug.order import NEXT, Order
 from fastaug.sources import ArraySource
 from fastaug.streams import can_stand, global_stream, lent_to_user_code
 from fastaug.warn import warn
@@ -21,7 +22,7 @@ def _order_attribute(name, doc):
     def set_(self, value):
         if "_order" not in vars(self):  # a subclass sets it before it calls Iterator's __init__
             self._order = Order(n=0, batch_size=1, shuffle=False, seed=None)
-        setattr(self._order, name, value)
+        self._order = self._order.changed(**{name: value})
 
     return property(get, set_, doc=doc)
 
@@ -69,9 +70,9 @@ class Iterator(dataset_class()):  # type: ignore[misc]
 
     def _flow_index(self):
         """Begins an epoch, and yields the samples of each next batch."""
-        self._order.started = False
+        self._order = self._order.changed(started=False)
         while True:
-            yield self._order.next(global_stream(), self._set_index_array)
+            yield self._step()
 
     def __len__(self):
         return len(self._order)
@@ -82,12 +83,10 @@ class Iterator(dataset_class()):  # type: ignore[misc]
     def __next__(self):
         if self._index_generator is not None:
             return self._drawn_batch(lambda: next(self._index_generator))
-        return self._drawn_batch(lambda: self._order.next(global_stream(), self._set_index_array))
+        return self._drawn_batch(self._step)
 
     def __getitem__(self, idx):
-        return self._drawn_batch(
-            lambda: self._order.item(idx, global_stream(), self._set_index_array)
-        )
+        return self._drawn_batch(lambda: self._step_to(idx))
 
     def close(self):
         """Ends what runs for this iterator; here nothing does."""
@@ -115,6 +114,19 @@ class Iterator(dataset_class()):  # type: ignore[misc]
                 index_array = step()
             return self._get_batches_of_transformed_samples(index_array)
 
+    def _step(self):
+        index_array, self._order = self._order.next(global_stream(), self._begun_epoch)
+        return index_array
+
+    def _step_to(self, idx):
+        index_array, self._order = self._order.item(idx, global_stream(), self._begun_epoch)
+        return index_array
+
+    def _begun_epoch(self, order, stream):
+        self._order = order
+        self._set_index_array()
+        return self._order
+
     def on_epoch_end(self):
         """Takes the next epoch in a new order, if shuffled."""
         with lent_to_user_code(self._stream), self.lock:
@@ -122,7 +134,7 @@ class Iterator(dataset_class()):  # type: ignore[misc]
 
     def _set_index_array(self):
         """Begins an epoch, from the global stream; a subclass may have its own order."""
-        self._order.reshuffle(global_stream())
+        self._order = self._order.reshuffled(global_stream())
 
     def reset(self):
         """Makes the next batch the first of a new epoch."""
