@@ -138,13 +138,19 @@ class Draws:
             ValueError: If there are not as many numbers for an image.
         """
 
-def same_attributes(owner: object, names: tuple[str, ...], values: tuple[object, ...]) -> bool:
+def same_attributes(
+    owner: object,
+    names: tuple[str, ...],
+    values: tuple[object, ...],
+    items: tuple[tuple[object, ...] | None, ...],
+) -> bool:
     """Whether attributes of an object are these very objects.
 
     Args:
         owner: The object.
         names: Names of attributes.
         values: As many objects.
+        items: For each of them None or, if it is a list, the very objects that have to be in it.
 
     Raises:
         ValueError: If they are not as many.

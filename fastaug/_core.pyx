@@ -359,14 +359,25 @@ cdef uint64_t _below(bitgen_t *bits, uint64_t count) noexcept:
             return value
 
 
-def same_attributes(owner, tuple names not None, tuple values not None):
+def same_attributes(owner, tuple names not None, tuple values not None, tuple items not None):
     """Whether an object has these very values; see ``_core.pyi``."""
-    cdef Py_ssize_t k
-    if len(names) != len(values):
-        raise ValueError(f"Expected {len(names)} values. Received: {len(values)}")
+    cdef Py_ssize_t i, k
+    cdef tuple expected
+    cdef list found
+    if not len(names) == len(values) == len(items):
+        raise ValueError(f"Expected {len(names)} values. Received: {len(values)}, {len(items)}")
     for k in range(len(names)):
-        if getattr(owner, names[k]) is not values[k]:
+        value = getattr(owner, names[k])
+        if value is not values[k]:
             return False
+        if items[k] is None:
+            continue
+        expected, found = items[k], value
+        if len(found) != len(expected):
+            return False
+        for i in range(len(expected)):
+            if found[i] is not expected[i]:
+                return False
     return True
 
 

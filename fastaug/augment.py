@@ -6,8 +6,6 @@ believes what it is told. Knows nothing of order, seeds or prefetching.
 
 import itertools
 import math
-import numbers
-import operator
 
 import numpy as np
 
@@ -15,60 +13,16 @@ from fastaug import _core
 from fastaug.functions import affine_map, apply_elementwise, channel_map, is_elementwise
 from fastaug.keras_backend import floatx, image_data_format
 from fastaug.params import ParameterSampler
+from fastaug.settings import FOR_FLOATS, Settings, makes_bytes, stays_in_levels
 from fastaug.threads import Job
 from fastaug.warn import warn
 from fastaug.warp import border_name, check_order, choose
-
-# The attributes of a generator that turn levels into other numbers, which no integer holds.
-_FOR_FLOATS = (
-    "rescale",
-    "samplewise_center",
-    "samplewise_std_normalization",
-    "featurewise_center",
-    "featurewise_std_normalization",
-    "zca_whitening",
-)
-
-# What `fit` has to find out for some of them.
-STATISTICS = {
-    "featurewise_center": "mean",
-    "featurewise_std_normalization": "std",
-    "zca_whitening": "zca_whitening_matrix",
-}
-
-# All those that decide what becomes of an image.
-SETTINGS = (
-    "dtype",
-    "data_format",
-    "rotation_range",
-    "width_shift_range",
-    "height_shift_range",
-    "shear_range",
-    "zoom_range",
-    "channel_shift_range",
-    "brightness_range",
-    "horizontal_flip",
-    "vertical_flip",
-    "fill_mode",
-    "cval",
-    "interpolation_order",
-    "warp",
-    "preprocessing_function",
-    *_FOR_FLOATS,
-    *STATISTICS.values(),
-)
-
-_values_of = operator.attrgetter(*SETTINGS)
 
 # Values in a slice, at least: below it, handing a slice to a thread costs more than it saves.
 _SLICE_VALUES = 1 << 17
 
 # And at most: an interrupt waits for the slices that have begun.
 _LARGEST_SLICE_VALUES = 1 << 24
-
-# Somebody may change statistics in place. Above this size a copy to compare with is too much.
-_COPIED_BYTES = 1 << 14
-_SUMS = 1021
 
 
 def sampler_of(generator) -> ParameterSampler:
@@ -86,104 +40,33 @@ def sampler_of(generator) -> ParameterSampler:
     )
 
 
-def check_dtype(generator, dtype, in_floatx):
-    """Says which setting makes floats for batches of integers.
-
-    Keras cannot change an integer image in place by a float. If it has made floats of the image
-    before, the batch gets their whole part. A `preprocessing_function` may do anything, and so may
-    a subclass.
-
-    Args:
-        generator: An `ImageDataGenerator`.
-        dtype: Type of the batches.
-        in_floatx: Whether Keras has the images as floats until they go into the batch.
-
-    Raises:
-        TypeError: If no batch could be made.
-    """
-    if (
-        np.dtype(dtype).kind not in "biu"
-        or generator.preprocessing_function
-        or generator._overrides_methods()
-    ):
-        return
-    for name in _FOR_FLOATS:
-        value = getattr(generator, name)
-        statistic = getattr(generator, STATISTICS.get(name, name))
-        # one that is missing is warned of at every batch
-        whole = name == "rescale" and isinstance(value, numbers.Integral)
-        if not value or whole or statistic is None:
-            continue
-        advice = (
-            f"Received: {name}={value!r}. Leave it to the model, such as a "
-            '`keras.layers.Rescaling` or `Normalization` layer, or use dtype="float32".'
-        )
-        makes = f"`{name}` makes floats, "
-        if in_floatx or generator.channel_shift_range != 0 or generator.brightness_range:
-            warn(f"{makes}of which batches of {np.dtype(dtype)} keep the whole part. {advice}")
-        else:
-            raise TypeError(f"{makes}which batches of {np.dtype(dtype)} cannot hold. {advice}")
-
-
-def makes_bytes(generator, source, default_float):
-    """Whether the core makes uint8 batches as a generator is set, of the images of a source.
+def augmentation_for(generator, source, data_format, dtype) -> "Augmentation | None":
+    """Returns what a generator does to the images of a source, as it is now set.
 
     Args:
         generator: An `ImageDataGenerator`.
         source: Where the images come from.
-        default_float: Keras's floatx.
+        data_format: 'channels_last' or 'channels_first', the layout of images and batches.
+        dtype: Type of the batches.
+
+    Returns:
+        None: The generator has to be asked for each image.
     """
+    channels = source.shape[0 if data_format == "channels_first" else 2]
     if (
-        source.dtype != np.uint8
-        or generator.preprocessing_function
-        or generator.interpolation_order > 1
-        or generator.warp == "opencv"
-        or any(getattr(generator, name) for name in _FOR_FLOATS)
+        dtype not in (np.float32, np.uint8)
+        or generator.dtype != dtype
+        or generator.data_format != data_format
+        or (generator.brightness_range is not None and not _brightens(channels, data_format))
+        or (dtype == np.uint8 and not makes_bytes(generator, source, floatx()))
     ):
-        return False
-    # what a byte makes of a float outside 0..255 is the processor's affair
-    return not source.in_floatx or (default_float == "float32" and _stays_in_levels(generator))
+        return None
+    return Augmentation(generator, source.shape, data_format, dtype, source.in_floatx)
 
 
-def _stays_in_levels(generator):
-    """Whether a warp of values from 0 to 255 gives no others."""
-    border, order = border_name(generator.fill_mode), generator.interpolation_order
-    return order <= 1 and ("constant" not in border or 0 <= generator.cval <= 255)
-
-
-def _settings_of(generator) -> tuple:
-    """Returns all settings in a form that compares: equal means the same batches."""
-    return tuple([_frozen(value) for value in _values_of(generator)])
-
-
-def _mutable(generator, settings):
-    """Returns what can change in place, without an attribute being set, beside what it was."""
-    return [
-        (value, setting)
-        for value, setting in zip(_values_of(generator), settings, strict=True)
-        if isinstance(value, list | np.ndarray)
-    ]
-
-
-def _frozen(value):
-    """Two settings may be equal and not mean the same: 1 pixel to pick from, 1.0 to shift by."""
-    if isinstance(value, np.ndarray):
-        return (value.dtype.str, value.shape, _content(value))
-    if isinstance(value, (list, tuple)):
-        return tuple([_frozen(item) for item in value])
-    return (type(value), value)
-
-
-def _content(array):
-    """Returns what compares the content of arrays: the bytes or, of a large one, sums of them."""
-    if array.nbytes <= _COPIED_BYTES or array.dtype.hasobject:
-        return array.tobytes()
-    data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-    words = data[: data.size // 8 * 8].view(np.uint64)
-    table = words[: words.size // _SUMS * _SUMS].reshape(-1, _SUMS)
-    # each sum takes every so many words, so that a change of their order shows too
-    sums = np.add.reduce(table, axis=0)
-    return sums.tobytes() + data[8 * table.size :].tobytes()
+def _brightens(channels, data_format):
+    """Keras reads images in its defaults here, and Pillow knows 1, 3 or 4 channels."""
+    return data_format == image_data_format() and channels in (1, 3, 4) and floatx() == "float32"
 
 
 class Augmentation:
@@ -202,9 +85,7 @@ class Augmentation:
 
     def __init__(self, generator, shape, data_format, dtype=np.float32, in_floatx=False):
         self._dtype = np.dtype(dtype)
-        self._values = _values_of(generator)
-        self._settings = _settings_of(generator)
-        self._mutable = _mutable(generator, self._settings)
+        self._settings = Settings(generator)
         self.sampler = sampler_of(generator)
         self.unfitted = generator._unfitted()
         channels_first = data_format == "channels_first"
@@ -223,7 +104,7 @@ class Augmentation:
             self.function = None
         elif is_elementwise(self.function):
             self._elementwise, self.function = self.function, None
-            if _stays_in_levels(generator):
+            if stays_in_levels(generator):
                 affine = affine_map(self._elementwise, channels)
 
         # Statistics with one value for each channel go into the core; whatever else a user may
@@ -245,7 +126,7 @@ class Augmentation:
         self._whitening = generator.zca_whitening_matrix if generator.zca_whitening else None
         # whether there is work for NumPy after the core's
         self._rest = any(values is not None for values in (self._mean, self._std, self._whitening))
-        self._standardizes = any(getattr(generator, name) for name in _FOR_FLOATS)
+        self._standardizes = any(getattr(generator, name) for name in FOR_FLOATS)
         size = self.height, self.width, channels
         settings = {
             "channels_first": channels_first,
@@ -268,12 +149,7 @@ class Augmentation:
         """Whether this is what a generator does as it is now set, in batches of a type."""
         if self._dtype != dtype or self._defaults != (image_data_format(), floatx()):
             return False
-        if not _core.same_attributes(generator, SETTINGS, self._values):
-            if self._settings != _settings_of(generator):
-                return False
-            self._values = _values_of(generator)
-            self._mutable = _mutable(generator, self._settings)
-        return all(_frozen(value) == setting for value, setting in self._mutable)
+        return self._settings.are_of(generator)
 
     def draw(self, rng, count):
         """Returns a parameter table for `count` images, drawn from a stream."""

@@ -21,9 +21,8 @@ from typing import Any
 import numpy as np
 
 from fastaug import _core
-from fastaug.augment import Augmentation, makes_bytes
+from fastaug.augment import Augmentation, augmentation_for
 from fastaug.buffers import COUNTS_REFERENCES, Buffers
-from fastaug.keras_backend import floatx, image_data_format
 from fastaug.order import NEXT, Order
 from fastaug.streams import (
     can_stand,
@@ -252,40 +251,15 @@ class BatchMaker:
             return None
         try:
             if self._augmentation is None or not self._augmentation.is_of(generator, self._dtype):
-                self._augmentation = self._new_augmentation(generator)
+                self._augmentation = augmentation_for(
+                    generator, self._source, self._data_format, self._dtype
+                )
         except (RuntimeError, TypeError, ValueError, OverflowError):
             # the image that is in need of the setting will say what is wrong
             self._augmentation = None
         if self._augmentation is None:
             self._drop_guesses()
         return self._augmentation
-
-    def _new_augmentation(self, generator):
-        if (
-            self._dtype not in (np.float32, np.uint8)
-            or generator.dtype != self._dtype
-            or generator.data_format != self._data_format
-            or (generator.brightness_range is not None and not self._brightness_in_core())
-        ):
-            return None
-        if self._dtype == np.uint8 and not makes_bytes(generator, self._source, floatx()):
-            return None
-        return Augmentation(
-            generator,
-            self._source.shape,
-            self._data_format,
-            self._dtype,
-            self._source.in_floatx,
-        )
-
-    def _brightness_in_core(self):
-        """Keras reads images in its defaults here, and Pillow knows 1, 3 or 4 channels."""
-        channels = self._source.shape[0 if self._data_format == "channels_first" else 2]
-        return (
-            self._data_format == image_data_format()
-            and channels in (1, 3, 4)
-            and floatx() == "float32"
-        )
 
     # ---- starting batches ----
 

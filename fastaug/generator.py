@@ -10,9 +10,10 @@ import operator
 import numpy as np
 
 from fastaug import transforms
-from fastaug.augment import STATISTICS, Augmentation, sampler_of
+from fastaug.augment import Augmentation, sampler_of
 from fastaug.keras_backend import floatx, image_data_format
 from fastaug.params import check_range
+from fastaug.settings import STATISTICS
 from fastaug.sources import ArraySource
 from fastaug.streams import global_stream
 from fastaug.threads import shared_pool, usable_cores
@@ -624,7 +625,8 @@ class ImageDataGenerator:
     def _overrides_methods(self):
         """Whether a subclass has its own way with single images, which a flow then has to ask."""
         return (
-            not _ON_SINGLE_IMAGES.isdisjoint(vars(self)) or _methods_of(type(self)) != _OUR_METHODS
+            not vars(self).keys().isdisjoint(_ON_SINGLE_IMAGES)
+            or _methods_of(type(self)) != _OUR_METHODS
         )
 
     def __getstate__(self):

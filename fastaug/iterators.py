@@ -5,11 +5,11 @@ import threading
 
 import numpy as np
 
-from fastaug.augment import check_dtype
 from fastaug.batches import BatchMaker
 from fastaug.images import array_to_img
 from fastaug.keras_backend import dataset_class, floatx, image_data_format
 from fastaug.order import NEXT, Order
+from fastaug.settings import check_dtype
 from fastaug.sources import ArraySource
 from fastaug.streams import can_stand, global_stream, lent_to_user_code
 from fastaug.warn import warn

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -533,10 +534,23 @@ def test_draws_take_as_many_numbers_as_they_have_columns():
 
 
 def test_attributes_are_compared_with_as_many_values():
-    with pytest.raises(ValueError, match=r"Expected 2 values\. Received: 1"):
-        _core.same_attributes(np, ("pi", "e"), (np.pi,))
-    assert _core.same_attributes(np, ("pi", "e"), (np.pi, np.e))
-    assert not _core.same_attributes(np, ("pi", "e"), (np.pi, np.pi))
+    for values, items in (((np.pi,), (None, None)), ((np.pi, np.e), (None,))):
+        with pytest.raises(ValueError, match=r"Expected 2 values\. Received"):
+            _core.same_attributes(np, ("pi", "e"), values, items)
+    assert _core.same_attributes(np, ("pi", "e"), (np.pi, np.e), (None, None))
+    assert not _core.same_attributes(np, ("pi", "e"), (np.pi, np.pi), (None, None))
+
+
+@pytest.mark.parametrize("change", [None, "set", "append", "clear"])
+def test_lists_are_compared_by_what_is_in_them(change):
+    owner = types.SimpleNamespace(zoom=[0.5, 1.5], name="a")
+    names, values = ("name", "zoom"), (owner.name, owner.zoom)
+    items = (None, tuple(owner.zoom))
+    if change == "set":
+        owner.zoom[1] = 1.25
+    elif change:
+        getattr(owner.zoom, change)(*[2.0] * (change == "append"))
+    assert _core.same_attributes(owner, names, values, items) == (change is None)
 
 
 def test_stub_matches_the_extension():
