@@ -110,8 +110,8 @@ class Draws:
         low: Sequence[float],
         spread: Sequence[float],
         flips: Sequence[float],
-        scale: Sequence[float],
-        base: Sequence[float],
+        scale: Sequence[float] | npt.NDArray[np.float64],
+        base: Sequence[float] | npt.NDArray[np.float64],
         choices: Mapping[int, int | Sequence[float]],
     ) -> None: ...
     def draw(self, stream: np.random.RandomState, count: int) -> npt.NDArray[np.float64]:
@@ -221,13 +221,19 @@ class Batch:
         plan: Settings and the shape of an image; its warp has to be the built-in one.
         images: As for `augment`.
         index: int64 `(batch,)`, contiguous.
-        table: float64 `(batch, len(COLUMNS))`, contiguous.
+        table: float64 `(batch, len(COLUMNS))`, contiguous. None: it is drawn by the thread that
+            begins the batch.
         out: As for `augment`.
         standardize: As for `augment`.
+        draws: How to draw it.
+        stream: A `RandomState` to draw it from, which nobody else uses until the end of `draw` or
+            `wait`.
+        seed: What to seed the stream with before, in 0..2**32 - 1. None: it goes on.
 
     Raises:
-        TypeError: As from `augment`.
-        ValueError: As from `augment`, or if the warp is one in Python.
+        TypeError: As from `augment`, or if there is a seed for another generator than an MT19937.
+        ValueError: As from `augment`, or if the warp is one in Python, or the seed is out of range,
+            or there is neither a table nor what to draw it from.
         IndexError: If an index is outside `images`.
     """
 
@@ -236,9 +242,13 @@ class Batch:
         plan: Plan,
         images: npt.NDArray[Any],
         index: npt.NDArray[np.int64],
-        table: npt.NDArray[np.float64],
+        table: npt.NDArray[np.float64] | None,
         out: npt.NDArray[np.float32] | npt.NDArray[np.uint8],
         standardize: bool = True,
+        *,
+        draws: Draws | None = None,
+        stream: np.random.RandomState | None = None,
+        seed: int | None = None,
     ) -> None: ...
     def run(self) -> None:
         """Works in this thread. An interrupt comes through between images.
@@ -253,6 +263,9 @@ class Batch:
         Raises:
             ValueError: If the batch was in a queue before.
         """
+
+    def draw(self) -> None:
+        """Draws the table now, if no thread has: the stream is left where it is after the batch."""
 
     def cancel(self) -> None:
         """Lets the images that no thread has begun come to nothing."""

@@ -94,10 +94,25 @@ cdef extern from "_jpeg.h" nogil:
 # By itself: a cimport of numpy.random would check types of it that differ between its versions.
 cdef extern from "numpy/random/bitgen.h":
     ctypedef struct bitgen_t:
-        void *state
-        uint64_t (*next_uint64)(void *state) noexcept nogil
-        uint32_t (*next_uint32)(void *state) noexcept nogil
-        double (*next_double)(void *state) noexcept nogil
+        pass
+
+cdef extern from "_draws.h" nogil:
+    ctypedef struct fa_mt19937:
+        pass
+
+    ctypedef struct fa_draws:
+        ptrdiff_t count
+        ptrdiff_t column[FA_COLUMNS]
+        double low[FA_COLUMNS]
+        double spread[FA_COLUMNS]
+        uint64_t choices[FA_COLUMNS]
+        const double *chosen[FA_COLUMNS]
+        double flips[2]
+        double scale[FA_COLUMNS]
+        double base[FA_COLUMNS]
+
+    void fa_fill_row(const fa_draws *draws, const double *values, double *row)
+    void fa_draw_rows(const fa_draws *draws, bitgen_t *bits, ptrdiff_t images, double *table)
 
 cdef extern from "pythread.h" nogil:
     enum PyLockStatus:
@@ -119,6 +134,11 @@ cdef extern from "_tasks.h" nogil:
         ptrdiff_t count, claimed, ended
         bint out_of_memory
         PyThread_type_lock done
+        const fa_draws *draws
+        bitgen_t *bits
+        bint seeds
+        uint32_t seed
+        double *table
 
     ctypedef struct fa_sleeper:
         PyThread_type_lock wakes
@@ -130,6 +150,8 @@ cdef extern from "_tasks.h" nogil:
     ptrdiff_t fa_claim_size(const fa_batch *batch)
     ptrdiff_t fa_put(fa_queue *queue, fa_task *task)
     void fa_cancel(fa_queue *queue, fa_task *task)
+    void fa_draw_table(fa_task *task)
+    void fa_draw_now(fa_queue *queue, fa_task *task)
     fa_task *fa_take_ended(fa_queue *queue)
     fa_task *fa_drop_first(fa_queue *queue, bint *more)
     fa_task *fa_work(fa_queue *queue, fa_sleeper *me, long long microseconds)
@@ -233,105 +255,72 @@ cdef class Plan:
 cdef class Draws:
     """The form of the numbers that an image draws; see ``_core.pyi``."""
 
-    cdef double _low[FA_COLUMNS]
-    cdef double _spread[FA_COLUMNS]
-    cdef double _scale[FA_COLUMNS]
-    cdef double _base[FA_COLUMNS]
-    cdef double _flips[2]
-    cdef int64_t _columns[FA_COLUMNS]
-    cdef uint64_t _choices[FA_COLUMNS]
-    cdef const double *_chosen[FA_COLUMNS]
+    cdef fa_draws c
     cdef object _held
-    cdef Py_ssize_t _count
 
     def __init__(self, columns, low, spread, flips, scale, base, choices):
+        cdef fa_draws *c = &self.c
         cdef Py_ssize_t k
-        self._count = len(columns)
-        if self._count > FA_COLUMNS or not self._count == len(low) == len(spread):
+        c.count = len(columns)
+        if c.count > FA_COLUMNS or not c.count == len(low) == len(spread):
             raise ValueError(f"Expected bounds for at most {FA_COLUMNS} columns. Received: "
                              f"{len(columns)} columns, {len(low)} and {len(spread)} bounds")
         if not len(scale) == len(base) == FA_COLUMNS or len(flips) != 2:
             raise ValueError(f"Expected {FA_COLUMNS} scales, as many columns of the base and 2 "
                              f"flips. Received: {len(scale)}, {len(base)}, {len(flips)}")
         self._held = []
-        for k in range(self._count):
+        for k in range(c.count):
             if not 0 <= columns[k] < FA_COLUMNS:
                 raise IndexError(f"column {columns[k]} is out of bounds for {FA_COLUMNS} columns")
-            self._columns[k] = columns[k]
-            self._low[k] = low[k]
-            self._spread[k] = spread[k]
-            self._choices[k] = 0
-            self._chosen[k] = NULL
+            c.column[k] = columns[k]
+            c.low[k] = low[k]
+            c.spread[k] = spread[k]
+            c.choices[k] = 0
+            c.chosen[k] = NULL
             choice = choices.get(columns[k])
             if choice is None:
                 continue
             if np.ndim(choice) == 0:
-                self._choices[k] = operator.index(choice)
+                c.choices[k] = operator.index(choice)
             else:
                 values = np.array(choice, dtype=np.float64)
                 if values.ndim != 1:
                     raise ValueError(f"Expected a number or a sequence. Received: {choice!r}")
                 self._held.append(values)
-                self._choices[k] = <uint64_t>len(values)
-                self._chosen[k] = <const double *>cnp.PyArray_DATA(<cnp.ndarray>values)
-            if self._choices[k] == 0:
+                c.choices[k] = <uint64_t>len(values)
+                c.chosen[k] = <const double *>cnp.PyArray_DATA(<cnp.ndarray>values)
+            if c.choices[k] == 0:
                 raise ValueError(f"There is nothing to choose from in {choice!r}")
         for k in range(FA_COLUMNS):
-            self._scale[k] = scale[k]
-            self._base[k] = base[k]
+            c.scale[k] = scale[k]
+            c.base[k] = base[k]
         for k in range(2):
-            self._flips[k] = flips[k]
+            c.flips[k] = flips[k]
 
     def draw(self, stream, Py_ssize_t count):
         """The table of some images, from the next numbers of a stream."""
-        cdef Py_ssize_t i, k
-        cdef double values[FA_COLUMNS]
         generator = stream._bit_generator
-        cdef bitgen_t *bits = <bitgen_t *>PyCapsule_GetPointer(generator.capsule, "BitGenerator")
-        result = _new_table(count)
-        cdef double *table = <double *>cnp.PyArray_DATA(result)
+        cdef bitgen_t *bits = _bits_of(generator)
+        table = _new_table(count)
         with generator.lock:
-            for i in range(count):
-                for k in range(self._count):
-                    if self._choices[k]:
-                        values[k] = self._choose(bits, k)
-                    else:
-                        values[k] = bits.next_double(bits.state)
-                self._fill(values, table + i * FA_COLUMNS)
-        return result
+            fa_draw_rows(&self.c, bits, count, <double *>cnp.PyArray_DATA(table))
+        return table
 
     def table(self, const double[:, ::1] values):
         """The table of images that drew these numbers."""
         cdef Py_ssize_t i
-        if values.shape[1] != self._count:
-            raise ValueError(f"Expected {self._count} values for each image. Received: "
+        if values.shape[1] != self.c.count:
+            raise ValueError(f"Expected {self.c.count} values for each image. Received: "
                              f"{values.shape[1]}")
-        result = _new_table(values.shape[0])
-        cdef double *table = <double *>cnp.PyArray_DATA(result)
+        table = _new_table(values.shape[0])
+        cdef double *rows = <double *>cnp.PyArray_DATA(table)
         for i in range(values.shape[0]):
-            self._fill(&values[i, 0], table + i * FA_COLUMNS)
-        return result
+            fa_fill_row(&self.c, &values[i, 0], rows + i * FA_COLUMNS)
+        return table
 
-    cdef double _choose(self, bitgen_t *bits, Py_ssize_t k) noexcept:
-        """One of several, and then a sign for it."""
-        cdef uint64_t place = _below(bits, self._choices[k])
-        cdef double value = <double>place
-        if self._chosen[k] != NULL:
-            value = self._chosen[k][place]
-        return value if _below(bits, 2) else -value
 
-    cdef void _fill(self, const double *values, double *row) noexcept:
-        cdef Py_ssize_t k
-        cdef int64_t column
-        cdef double v
-        for k in range(FA_COLUMNS):
-            row[k] = self._base[k]
-        for k in range(self._count):
-            column = self._columns[k]
-            v = self._low[k] + self._spread[k] * values[k]
-            if column == FA_FLIP_HORIZONTAL or column == FA_FLIP_VERTICAL:
-                v = self._flips[column - FA_FLIP_HORIZONTAL] if v < 0.5 else 0
-            row[column] = v * self._scale[column]
+cdef bitgen_t *_bits_of(generator) except NULL:
+    return <bitgen_t *>PyCapsule_GetPointer(generator.capsule, "BitGenerator")
 
 
 cdef cnp.ndarray _new_table(Py_ssize_t count):
@@ -340,23 +329,6 @@ cdef cnp.ndarray _new_table(Py_ssize_t count):
     shape[0] = count
     shape[1] = FA_COLUMNS
     return cnp.PyArray_EMPTY(2, shape, cnp.NPY_DOUBLE, 0)
-
-
-cdef uint64_t _below(bitgen_t *bits, uint64_t count) noexcept:
-    """A whole number below another, as ``RandomState.choice`` draws it: masked, until it fits."""
-    cdef uint64_t value, most = count - 1, mask = most
-    cdef int shift
-    if most == 0:
-        return 0
-    for shift in (1, 2, 4, 8, 16, 32):
-        mask |= mask >> shift
-    while True:
-        if most <= 0xffffffff:
-            value = bits.next_uint32(bits.state) & mask
-        else:
-            value = bits.next_uint64(bits.state) & mask
-        if value <= most:
-            return value
 
 
 def same_attributes(owner, tuple names not None, tuple values not None, tuple items not None):
@@ -530,12 +502,19 @@ cdef class Batch:
             raise MemoryError()
 
     def __init__(self, Plan plan not None, cnp.ndarray images not None, cnp.ndarray index not None,
-                 cnp.ndarray table not None, cnp.ndarray out not None, bint standardize=True):
+                 cnp.ndarray table, cnp.ndarray out not None, bint standardize=True, *,
+                 Draws draws=None, stream=None, seed=None):
         if self._held is not None:
             raise ValueError("This batch has its arrays")
         if plan.warp is not None:
             raise ValueError("A warp in Python needs the GIL")
-        self._held = (plan, images, index, table, out)
+        if (table is None) == (draws is None) or (draws is None) != (stream is None):
+            raise ValueError("Expected a table, or draws and a stream")
+        generator = None
+        if draws is not None:
+            generator = stream._bit_generator
+            table = _new_table(out.shape[0])
+        self._held = (plan, images, index, table, out, draws, generator)
         _lend(&self.c, plan, images, out, standardize)
         if (index.ndim != 1 or cnp.PyArray_TYPE(index) != cnp.NPY_INT64
                 or not cnp.PyArray_ISCARRAY_RO(index) or index.shape[0] != out.shape[0]):
@@ -553,6 +532,18 @@ cdef class Batch:
         _check_index(&self.c, 0, out.shape[0])
         self.task.count = out.shape[0]
         self.task.batch = &self.c
+        if draws is None:
+            return
+        self.task.bits = _bits_of(generator)
+        self.task.seeds = seed is not None
+        if self.task.seeds:
+            if type(generator) is not np.random.MT19937:
+                raise TypeError(f"Only an MT19937 can be seeded. Received: {generator}")
+            if not 0 <= seed <= 0xffffffff:
+                raise ValueError(f"Seed must be between 0 and 2**32 - 1. Received: {seed}")
+            self.task.seed = seed
+        self.task.table = <double *>cnp.PyArray_DATA(table)
+        self.task.draws = &draws.c
 
     def __dealloc__(self):
         if self.task.done != NULL:
@@ -567,6 +558,7 @@ cdef class Batch:
         if not self.task.count:
             return
         claim = fa_claim_size(&self.c)
+        fa_draw_table(&self.task)
         work = np.empty(fa_work_values(self.c.plan, self.c.to_bytes), dtype=np.float32)
         while start < self.task.count:
             stop = min(start + claim, self.task.count)
@@ -586,6 +578,13 @@ cdef class Batch:
         Py_INCREF(self)
         self.task.object = <void *>self
         return fa_put(&queue.c, &self.task)
+
+    def draw(self):
+        """Draws what has not been drawn."""
+        if self._queue is None or self.is_lost():
+            fa_draw_table(&self.task)
+        else:
+            fa_draw_now(&self._queue.c, &self.task)
 
     def cancel(self):
         """Lets the images that have not begun come to nothing."""

@@ -14,6 +14,7 @@
 #include <pythread.h>
 #include <stdlib.h>
 
+#include "_draws.h"
 #include "_pixels.h"
 
 #define FA_CLAIMED_VALUES (1 << 15) /* values that are worth taking the lock */
@@ -26,6 +27,11 @@ typedef struct fa_task {
     ptrdiff_t claimed, ended; /* of them */
     int out_of_memory;
     PyThread_type_lock done;  /* free once all images have ended */
+    const fa_draws *draws;    /* how to draw the table, or NULL: it is there */
+    bitgen_t *bits;           /* the stream, which nobody else draws from until then */
+    int seeds;                /* whether to seed it before */
+    uint32_t seed;
+    double *table;            /* that of the batch */
 } fa_task;
 
 typedef struct fa_sleeper {
@@ -47,6 +53,16 @@ static ptrdiff_t fa_claim_size(const fa_batch *batch)
     const fa_plan *plan = batch->plan;
     const ptrdiff_t size = plan->height * plan->width * plan->channels;
     return size < FA_CLAIMED_VALUES ? FA_CLAIMED_VALUES / size : 1;
+}
+
+/* Draws the table of a batch, if nobody has. For one thread at a time. */
+static void fa_draw_table(fa_task *task)
+{
+    const fa_draws *draws = task->draws;
+    if (!draws) return;
+    task->draws = NULL;
+    if (task->seeds) fa_seed(task->bits, task->seed);
+    fa_draw_rows(draws, task->bits, task->count, task->table);
 }
 
 /* ---- with the lock held ---------------------------------------------------------------------- */
@@ -118,6 +134,14 @@ static void fa_cancel(fa_queue *queue, fa_task *task)
 {
     PyThread_acquire_lock(queue->lock, WAIT_LOCK);
     fa_end_unclaimed(queue, task);
+    PyThread_release_lock(queue->lock);
+}
+
+/* Draws the table of a batch now. */
+static void fa_draw_now(fa_queue *queue, fa_task *task)
+{
+    PyThread_acquire_lock(queue->lock, WAIT_LOCK);
+    fa_draw_table(task);
     PyThread_release_lock(queue->lock);
 }
 
@@ -202,6 +226,7 @@ static fa_task *fa_work(fa_queue *queue, fa_sleeper *me, long long microseconds)
             fa_unlink(queue, task);
             break;
         }
+        fa_draw_table(task); /* before others look at the batch, too */
         start = task->claimed;
         stop = start + fa_claim_size(task->batch);
         if (stop >= task->count) {

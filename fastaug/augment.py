@@ -159,6 +159,47 @@ class Augmentation:
         """Returns the table that `draw` would have made from these numbers in [0, 1)."""
         return self.sampler.from_doubles(doubles, self.height, self.width)
 
+    def late_batch(self, source, index, stream, out):
+        """Returns the work of a batch, drawing its parameters included; None if that cannot be.
+
+        Args:
+            source: Where the images come from.
+            index: int64 array, the position of each image in the source.
+            stream: A `Stream` of the batch's own, which is left to it.
+            out: Array for the finished images, of the type of the batches.
+        """
+        plan, function = self._plan_for(source, True)
+        if not self._is_core_work(source, plan, function, True):
+            return None
+        batch = _core.Batch(
+            plan,
+            source.array,
+            index,
+            None,
+            out,
+            draws=self.sampler.draws_of(self.height, self.width),
+            stream=stream.rng,
+            seed=stream.take_seed(),
+        )
+        stream.left_to(batch)
+        return batch
+
+    def _plan_for(self, source, standardize):
+        """Returns the plan for images of a source, and a function to call on the batch after."""
+        function = self._elementwise if standardize else None
+        if function is not None and self._affine_plan is not None and source.dtype == np.uint8:
+            return self._affine_plan, None
+        return self.plan, function
+
+    def _is_core_work(self, source, plan, function, standardize):
+        """Whether the core does all of it without the GIL."""
+        return (
+            source.array is not None
+            and plan.warp is None
+            and function is None
+            and not (standardize and self._rest)
+        )
+
     def job(self, source, index, table, out, workers, standardize=True):
         """Returns the work of a batch, in slices for `workers` threads, and begins to read it.
 
@@ -176,11 +217,8 @@ class Augmentation:
         """
         count = len(index)
         errors: dict[int, Exception] = {}
-        plan, function = self.plan, self._elementwise if standardize else None
-        if function is not None and self._affine_plan is not None and source.dtype == np.uint8:
-            plan, function = self._affine_plan, None
-        in_core = source.array is not None and plan.warp is None
-        if in_core and function is None and not (standardize and self._rest):
+        plan, function = self._plan_for(source, standardize)
+        if self._is_core_work(source, plan, function, standardize):
             return _core.Batch(plan, source.array, index, table, out, standardize), errors
         if source.slice_length is None:
             slices = max(1, min(2 * workers, count, out.size // _SLICE_VALUES))

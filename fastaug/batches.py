@@ -25,6 +25,7 @@ from fastaug.augment import Augmentation, augmentation_for
 from fastaug.buffers import COUNTS_REFERENCES, Buffers
 from fastaug.order import NEXT, Order
 from fastaug.streams import (
+    Stream,
     can_stand,
     global_stream,
     lent_to_user_code,
@@ -40,14 +41,6 @@ _PAUSE = 32
 
 
 @dataclasses.dataclass(eq=False, slots=True)
-class _Lease:
-    """A private stream that a batch has, and whether nothing will be drawn for it any more."""
-
-    stream: np.random.RandomState
-    ended: bool
-
-
-@dataclasses.dataclass(eq=False, slots=True)
 class _Batch:
     """A batch under way, and what has to hold for it to be the one that is asked for."""
 
@@ -58,7 +51,7 @@ class _Batch:
     index: np.ndarray
     place: np.ndarray  # where the index was read, in the order
     hash_limit: float | None
-    rng: np.random.RandomState  # the stream, after it
+    stream: Stream  # after it
     table: np.ndarray | None = None
     hashes: Sequence[int] = ()
     images: np.ndarray | None = None
@@ -68,7 +61,6 @@ class _Batch:
     stream_start: bytes | None = None  # where the parameters begin, if a function may draw
     stream_after: bytes | None = None
     doubles: list[float] | None = None  # first number of each row, if the function does not draw
-    lease: _Lease | None = None
 
 
 def _shown(image):
@@ -111,7 +103,7 @@ class BatchMaker:
         self._augmentation = None
         self._ahead = collections.deque()
         self._spare_streams = []
-        self._last_lease = None
+        self._streams_of_batches = collections.deque()
         self._last_item = NEXT
         self._wrong = 0
         self._pause = 0
@@ -172,15 +164,16 @@ class BatchMaker:
             batch = self._matching(order, item, augmentation)
         if batch is None:
             own = order.seed is not None and can_stand(global_stream())
-            stream = self._fresh_stream() if own else global_stream()
+            stream = Stream(self._fresh_stream(), late=True) if own else Stream(global_stream())
             batch = self._start(augmentation, order, item, stream)
         if augmentation is not None:
             self._look_ahead(augmentation, batch)
             if order.seed is not None:
-                # that of the batch before, if it is done with; a new one takes long to make
-                if self._last_lease is not None and self._last_lease.ended:
-                    self._spare_streams.append(self._last_lease.stream)
-                self._last_lease = batch.lease = _Lease(batch.rng, augmentation.function is None)
+                self._streams_of_batches.append(batch.stream)
+                if len(self._streams_of_batches) > 2:  # the iterator may be at the one before
+                    stream = self._streams_of_batches.popleft()
+                    if stream.ended:  # a new one takes long to make
+                        self._spare_streams.append(stream.rng)
         self._last_item = item
         return batch
 
@@ -188,7 +181,7 @@ class BatchMaker:
         """Returns what `finish` returns for any index, drawn from the global stream."""
         order = Order(n=0, batch_size=1, shuffle=False, seed=None)
         batch = self._prepare(
-            self._current_augmentation(), order, order, NEXT, index, global_stream()
+            self._current_augmentation(), order, order, NEXT, index, Stream(global_stream())
         )
         return self.finish(batch, bad_image)
 
@@ -208,7 +201,7 @@ class BatchMaker:
         hashes = batch.hashes
         if augmentation is None:
             images = np.zeros((len(batch.index), *self._source.shape), dtype=self._dtype)
-            with lent_to_user_code(batch.rng, batch.stream_start):
+            with lent_to_user_code(batch.stream.settled(), batch.stream_start):
                 self._image_by_image(batch, images, 0, bad_image)
                 hashes = self._draw_hashes(global_stream(), len(images))
         else:
@@ -219,11 +212,10 @@ class BatchMaker:
                 raise
             images = batch.images
             if augmentation.function is not None:
-                with lent_to_user_code(batch.rng, batch.stream_start):
+                with lent_to_user_code(batch.stream.settled(), batch.stream_start):
                     images = self._apply_function(batch, bad_image)
                     hashes = self._draw_hashes(global_stream(), len(images))
-                if batch.lease is not None:
-                    batch.lease.ended = True
+            batch.stream.end()
             augmentation.warn_unfitted()
         if not batch.errors:
             return images, batch.index, hashes
@@ -275,33 +267,19 @@ class BatchMaker:
         )
         if augmentation is None:
             return batch
-        function = augmentation.function is not None
-        drawing = stream
-        if function:
-            # Where the function draws too, only the first row is sure: the real draws are made
-            # between the calls, and these are what they are if it does not.
-            batch.stream_start = position(stream)
-            drawing = self._fresh_stream()
-            put(drawing, batch.stream_start)
-            if augmentation.sampler.doubles:
-                doubles = drawing.random_sample((len(index), augmentation.sampler.doubles))
-                batch.doubles = doubles[:, 0].tolist()
-                batch.table = augmentation.from_doubles(doubles)
-        if batch.table is None:
-            batch.table = augmentation.draw(drawing, len(index))
-        batch.hashes = self._draw_hashes(drawing, len(index))
-        if function:
-            batch.stream_after = position(drawing)
-            self._spare_streams.append(drawing)
         batch.images = self._buffers.array((len(index), *self._source.shape), self._dtype)
-        batch.job, batch.errors = augmentation.job(
-            self._source,
-            batch.index,
-            batch.table,
-            batch.images,
-            self._workers,
-            standardize=not function,
-        )
+        if stream.late and augmentation.function is None and self._hash_limit is None:
+            batch.job = augmentation.late_batch(self._source, own_index, stream, batch.images)
+        if batch.job is None:
+            self._draw(batch)
+            batch.job, batch.errors = augmentation.job(
+                self._source,
+                own_index,
+                batch.table,
+                batch.images,
+                self._workers,
+                standardize=augmentation.function is None,
+            )
         try:
             if self._workers == 0:
                 batch.job.run()
@@ -313,6 +291,28 @@ class BatchMaker:
             batch.job.cancel()
             raise
         return batch
+
+    def _draw(self, batch):
+        """Draws the parameters of a batch now."""
+        augmentation, count = batch.augmentation, len(batch.index)
+        stream = drawing = batch.stream.settled()
+        function = augmentation.function is not None
+        if function:
+            # Where the function draws too, only the first row is sure: the real draws are made
+            # between the calls, and these are what they are if it does not.
+            batch.stream_start = position(stream)
+            drawing = self._fresh_stream()
+            put(drawing, batch.stream_start)
+            if augmentation.sampler.doubles:
+                doubles = drawing.random_sample((count, augmentation.sampler.doubles))
+                batch.doubles = doubles[:, 0].tolist()
+                batch.table = augmentation.from_doubles(doubles)
+        if batch.table is None:
+            batch.table = augmentation.draw(drawing, count)
+        batch.hashes = self._draw_hashes(drawing, count)
+        if function:
+            batch.stream_after = position(drawing)
+            self._spare_streams.append(drawing)
 
     def _draw_hashes(self, stream, count):
         if self._hash_limit is None:
@@ -338,13 +338,13 @@ class BatchMaker:
                 item = batch.item + 1
                 if item >= len(batch.order):
                     return
-            stream = self._fresh_stream()
+            stream = Stream(self._fresh_stream(), late=batch.order.seed is not None)
             before = None
             if batch.order.seed is None:
                 before = batch.stream_after
                 if before is None:
-                    before = position(batch.rng)
-                put(stream, before)
+                    before = position(batch.stream.settled())
+                put(stream.rng, before)
             try:
                 batch = self._start(augmentation, batch.order, item, stream)
             except Exception:  # a guess must not fail: if it is right, the call itself will
@@ -352,8 +352,8 @@ class BatchMaker:
             batch.stream_before = before
             if before is not None:
                 if batch.stream_after is None:
-                    batch.stream_after = position(stream)
-                self._spare_streams.append(stream)
+                    batch.stream_after = position(stream.rng)
+                self._spare_streams.append(stream.rng)
             self._ahead.append(batch)
 
     def _in_sequence(self, item):
@@ -373,7 +373,7 @@ class BatchMaker:
             and self._step_global_stream(batch)
         ):
             if batch.stream_before is not None:
-                batch.rng = global_stream()
+                batch.stream = Stream(global_stream())
             self._wrong = 0
             return self._ahead.popleft()
         self._drop_guesses()

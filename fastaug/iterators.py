@@ -11,7 +11,7 @@ from fastaug.keras_backend import dataset_class, floatx, image_data_format
 from fastaug.order import NEXT, Order
 from fastaug.settings import check_dtype
 from fastaug.sources import ArraySource
-from fastaug.streams import can_stand, global_stream, lent_to_user_code
+from fastaug.streams import Stream, can_stand, global_stream, lent_to_user_code
 from fastaug.warn import warn
 
 
@@ -103,23 +103,23 @@ class Iterator(dataset_class()):  # type: ignore[misc]
         public = global_stream()
         if self.seed is None or self._own_stream is None or not can_stand(public):
             return public
-        return self._own_stream
+        return self._own_stream.settled()
 
     def _drawn_batch(self, step):
         """Makes a batch in a subclass's own way, which draws from the global `np.random`."""
         if self.seed is not None and self._own_stream is None:
-            self._own_stream = np.random.RandomState(0)
+            self._own_stream = Stream(np.random.RandomState(0))
         with lent_to_user_code(self._stream):
             with self.lock:
                 index_array = step()
             return self._get_batches_of_transformed_samples(index_array)
 
     def _step(self):
-        index_array, self._order = self._order.next(global_stream(), self._begun_epoch)
+        index_array, self._order = self._order.next(Stream(global_stream()), self._begun_epoch)
         return index_array
 
     def _step_to(self, idx):
-        index_array, self._order = self._order.item(idx, global_stream(), self._begun_epoch)
+        index_array, self._order = self._order.item(idx, Stream(global_stream()), self._begun_epoch)
         return index_array
 
     def _begun_epoch(self, order, stream):
@@ -134,7 +134,7 @@ class Iterator(dataset_class()):  # type: ignore[misc]
 
     def _set_index_array(self):
         """Begins an epoch, from the global stream; a subclass may have its own order."""
-        self._order = self._order.reshuffled(global_stream())
+        self._order = self._order.reshuffled(Stream(global_stream()))
 
     def reset(self):
         """Makes the next batch the first of a new epoch."""
@@ -206,7 +206,7 @@ class AugmentingIterator(Iterator):
             with self.lock:
                 batch = self._maker.take(self._order, item)
                 # in one store each, so that an interrupt leaves no half-made state
-                self._own_stream = batch.rng
+                self._own_stream = batch.stream
                 self._order = batch.order
             return self._finished(*self._maker.finish(batch, self._bad_image))
         except BaseException:  # also an interrupt: nothing runs on behind an exception

@@ -5,8 +5,6 @@ import operator
 
 import numpy as np
 
-from fastaug.streams import reseed
-
 # Asks for the next batch, where another position in the epoch could stand.
 NEXT = object()
 
@@ -48,25 +46,25 @@ class Order:
     def __len__(self):
         return (self.n + self.batch_size - 1) // self.batch_size
 
-    def reshuffled(self, rng) -> "Order":
+    def reshuffled(self, stream) -> "Order":
         """Returns the order of a new epoch, from a stream."""
         return self.changed(
-            index_array=rng.permutation(self.n) if self.shuffle else np.arange(self.n)
+            index_array=stream.permutation(self.n) if self.shuffle else np.arange(self.n)
         )
 
-    def next(self, rng, begin_epoch=reshuffled):
+    def next(self, stream, begin_epoch=reshuffled):
         """Returns the samples of the next batch and the order after it.
 
         The last batch of an epoch may be short.
 
         Args:
-            rng: The stream.
+            stream: A `Stream`.
             begin_epoch: Function of the order and the stream that returns the order of a new epoch.
         """
         order = self if self.started else self.changed(started=True, batch_index=0)
-        order._seed(rng)
+        order._seed(stream)
         if order.batch_index == 0:
-            order = begin_epoch(order, rng)
+            order = begin_epoch(order, stream)
         n, size, samples = order.n, order.batch_size, order.index_array
         start = order.batch_index * size % n if n else 0
         after = Order(
@@ -81,12 +79,12 @@ class Order:
         )
         return samples[start : start + size], after
 
-    def item(self, position, rng, begin_epoch=reshuffled):
+    def item(self, position, stream, begin_epoch=reshuffled):
         """Returns the samples of one batch of the epoch and the order after it.
 
         Args:
             position: Which batch.
-            rng: The stream.
+            stream: A `Stream`.
             begin_epoch: As for `next`.
 
         Raises:
@@ -96,16 +94,16 @@ class Order:
             raise ValueError(
                 f"Asked to retrieve element {position}, but the Sequence has length {len(self)}"
             )
-        self._seed(rng)
+        self._seed(stream)
         after = self.changed(total_batches_seen=self.total_batches_seen + 1)
         if after.index_array is None:
-            after = begin_epoch(after, rng)
+            after = begin_epoch(after, stream)
         size = after.batch_size
         return after.index_array[size * position : size * (position + 1)], after
 
-    def _seed(self, rng):
+    def _seed(self, stream):
         if self.seed is not None:
-            reseed(rng, self.seed + self.total_batches_seen)
+            stream.seed(self.seed + self.total_batches_seen)
 
 
 _compared = operator.attrgetter(

@@ -137,7 +137,7 @@ class ParameterSampler:
         Returns:
             A parameter table of shape ``(count, len(COLUMNS))``.
         """
-        return self._draws_of(height, width).draw(rng, count)
+        return self.draws_of(height, width).draw(rng, count)
 
     @property
     def uses_size(self) -> bool:
@@ -152,9 +152,10 @@ class ParameterSampler:
             height: As for `draw`.
             width: As for `draw`.
         """
-        return self._draws_of(height, width).table(doubles)
+        return self.draws_of(height, width).table(doubles)
 
-    def _draws_of(self, height, width):
+    def draws_of(self, height: int, width: int) -> _core.Draws:
+        """Returns how the core draws for images of a size."""
         draws = self._draws.get((height, width))
         if draws is None:
             scale = np.ones(len(COLUMNS))
