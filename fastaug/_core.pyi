@@ -213,7 +213,7 @@ def augment(
 
 @final
 class Batch:
-    """The work of a whole batch: what `augment` does, by the threads of a queue.
+    """The work of a whole batch, or of several: what `augment` does, by the threads of a queue.
 
     The arrays are kept until no thread works on them, and must not change until then.
 
@@ -221,20 +221,19 @@ class Batch:
         plan: Settings and the shape of an image; its warp has to be the built-in one.
         images: As for `augment`.
         index: int64 `(batch,)`, contiguous.
-        table: float64 `(batch, len(COLUMNS))`, contiguous. None: it is drawn by the thread that
-            begins the batch.
-        out: As for `augment`.
+        table: float64 `(batch, len(COLUMNS))`, contiguous. None: the threads draw it.
+        outs: The results, in one array or in several, each as for `augment` and as long as the
+            first, but for the last one, which may be shorter.
         standardize: As for `augment`.
-        draws: How to draw it.
-        stream: A `RandomState` to draw it from, which nobody else uses until the end of `draw` or
-            `wait`.
-        seed: What to seed the stream with before, in 0..2**32 - 1. None: it goes on.
+        draws: How to draw the table.
+        seeds: What to seed an MT19937 with before the draws for each array, in 0..2**32 - 1.
 
     Raises:
-        TypeError: As from `augment`, or if there is a seed for another generator than an MT19937.
-        ValueError: As from `augment`, or if the warp is one in Python, or the seed is out of range,
-            or there is neither a table nor what to draw it from.
+        TypeError: As from `augment`.
+        ValueError: As from `augment`, or if the warp is one in Python, or there is neither a table
+            nor a seed for each array.
         IndexError: If an index is outside `images`.
+        OverflowError: If a seed is out of range.
     """
 
     def __init__(
@@ -243,12 +242,10 @@ class Batch:
         images: npt.NDArray[Any],
         index: npt.NDArray[np.int64],
         table: npt.NDArray[np.float64] | None,
-        out: npt.NDArray[np.float32] | npt.NDArray[np.uint8],
+        outs: Sequence[npt.NDArray[np.float32] | npt.NDArray[np.uint8]],
         standardize: bool = True,
-        *,
         draws: Draws | None = None,
-        stream: np.random.RandomState | None = None,
-        seed: int | None = None,
+        seeds: Sequence[int] | None = None,
     ) -> None: ...
     def run(self) -> None:
         """Works in this thread. An interrupt comes through between images.
@@ -263,9 +260,6 @@ class Batch:
         Raises:
             ValueError: If the batch was in a queue before.
         """
-
-    def draw(self) -> None:
-        """Draws the table now, if no thread has: the stream is left where it is after the batch."""
 
     def cancel(self) -> None:
         """Lets the images that no thread has begun come to nothing."""

@@ -63,7 +63,8 @@ cdef extern from "_pixels.h" nogil:
         ptrdiff_t places
         bint standardize
         bint to_bytes
-        void *out
+        void **outs
+        ptrdiff_t out_places
 
     int fa_simd
     int fa_best_simd()
@@ -97,9 +98,6 @@ cdef extern from "numpy/random/bitgen.h":
         pass
 
 cdef extern from "_draws.h" nogil:
-    ctypedef struct fa_mt19937:
-        pass
-
     ctypedef struct fa_draws:
         ptrdiff_t count
         ptrdiff_t column[FA_COLUMNS]
@@ -134,11 +132,11 @@ cdef extern from "_tasks.h" nogil:
         ptrdiff_t count, claimed, ended
         bint out_of_memory
         PyThread_type_lock done
-        const fa_draws *draws
-        bitgen_t *bits
-        bint seeds
-        uint32_t seed
+        ptrdiff_t drawn
         double *table
+        const fa_draws *draws
+        bitgen_t bits
+        const uint32_t *seeds
 
     ctypedef struct fa_sleeper:
         PyThread_type_lock wakes
@@ -150,8 +148,7 @@ cdef extern from "_tasks.h" nogil:
     ptrdiff_t fa_claim_size(const fa_batch *batch)
     ptrdiff_t fa_put(fa_queue *queue, fa_task *task)
     void fa_cancel(fa_queue *queue, fa_task *task)
-    void fa_draw_table(fa_task *task)
-    void fa_draw_now(fa_queue *queue, fa_task *task)
+    void fa_draw_until(fa_task *task, ptrdiff_t place)
     fa_task *fa_take_ended(fa_queue *queue)
     fa_task *fa_drop_first(fa_queue *queue, bint *more)
     fa_task *fa_work(fa_queue *queue, fa_sleeper *me, long long microseconds)
@@ -256,6 +253,7 @@ cdef class Draws:
     """The form of the numbers that an image draws; see ``_core.pyi``."""
 
     cdef fa_draws c
+    cdef bitgen_t _bits
     cdef object _held
 
     def __init__(self, columns, low, spread, flips, scale, base, choices):
@@ -268,7 +266,9 @@ cdef class Draws:
         if not len(scale) == len(base) == FA_COLUMNS or len(flips) != 2:
             raise ValueError(f"Expected {FA_COLUMNS} scales, as many columns of the base and 2 "
                              f"flips. Received: {len(scale)}, {len(base)}, {len(flips)}")
-        self._held = []
+        generator = np.random.MT19937(0)
+        self._bits = _bits_of(generator)[0]
+        self._held = [generator]
         for k in range(c.count):
             if not 0 <= columns[k] < FA_COLUMNS:
                 raise IndexError(f"column {columns[k]} is out of bounds for {FA_COLUMNS} columns")
@@ -373,6 +373,7 @@ def augment(Plan plan not None, cnp.ndarray images not None, const int64_t[::1] 
     cdef fa_batch batch
     cdef double own[6]
     cdef const double *m
+    cdef void *results = cnp.PyArray_DATA(out)
     _lend(&batch, plan, images, out, standardize)
     if not 0 <= start <= stop <= min(out.shape[0], index.shape[0], table.shape[0],
                                      stop if matrices is None else matrices.shape[0]):
@@ -386,6 +387,8 @@ def augment(Plan plan not None, cnp.ndarray images not None, const int64_t[::1] 
     batch.table = &table[0, 0]
     batch.matrices = &matrices[0, 0, 0] if matrices is not None else NULL
     batch.places = stop
+    batch.outs = &results
+    batch.out_places = stop
     _check_index(&batch, start, stop)
     if plan.warp is None:
         work_array = np.empty(fa_work_values(&plan.c, batch.to_bytes), dtype=np.float32)
@@ -443,7 +446,7 @@ cdef int _process_with(Plan plan, const void *image, bint is_float, const double
 def standardize(Plan plan, cnp.ndarray out, Py_ssize_t start, Py_ssize_t stop):
     """Standardizes ``out[start:stop]`` in place; see ``_core.pyi``."""
     cdef Py_ssize_t i, size = plan.c.height * plan.c.width * plan.c.channels
-    _check_output(plan, out, "float32")
+    _check_output(plan, out, cnp.NPY_FLOAT32)
     if not 0 <= start <= stop <= out.shape[0]:
         raise ValueError(f"No slice {start}:{stop} of a batch of {out.shape[0]}")
     cdef float *target = <float *>cnp.PyArray_DATA(out)
@@ -492,6 +495,7 @@ cdef class Batch:
     cdef fa_batch c
     cdef fa_task task
     cdef int _generation
+    cdef bint _is_ready
     cdef TaskQueue _queue
     cdef object _held
 
@@ -502,50 +506,76 @@ cdef class Batch:
             raise MemoryError()
 
     def __init__(self, Plan plan not None, cnp.ndarray images not None, cnp.ndarray index not None,
-                 cnp.ndarray table, cnp.ndarray out not None, bint standardize=True, *,
-                 Draws draws=None, stream=None, seed=None):
-        if self._held is not None:
+                 cnp.ndarray table, outs not None, bint standardize=True, Draws draws=None,
+                 seeds=None):
+        cdef Py_ssize_t places
+        if self._is_ready:
             raise ValueError("This batch has its arrays")
         if plan.warp is not None:
             raise ValueError("A warp in Python needs the GIL")
-        if (table is None) == (draws is None) or (draws is None) != (stream is None):
-            raise ValueError("Expected a table, or draws and a stream")
-        generator = None
-        if draws is not None:
-            generator = stream._bit_generator
-            table = _new_table(out.shape[0])
-        self._held = (plan, images, index, table, out, draws, generator)
-        _lend(&self.c, plan, images, out, standardize)
+        if not (table is None) == (draws is not None) == (seeds is not None):
+            raise ValueError("Expected a table, or draws and seeds")
+        places = self._lend_outs(plan, images, list(outs), standardize)
         if (index.ndim != 1 or cnp.PyArray_TYPE(index) != cnp.NPY_INT64
-                or not cnp.PyArray_ISCARRAY_RO(index) or index.shape[0] != out.shape[0]):
-            raise ValueError(f"Expected an int64 index of {out.shape[0]} images. Received "
+                or not cnp.PyArray_ISCARRAY_RO(index) or index.shape[0] != places):
+            raise ValueError(f"Expected an int64 index of {places} images. Received "
                              f"{index.dtype} of shape {(<object>index).shape}")
-        if (table.ndim != 2 or cnp.PyArray_TYPE(table) != cnp.NPY_DOUBLE
-                or not cnp.PyArray_ISCARRAY_RO(table) or table.shape[0] != out.shape[0]
+        self.task.drawn = places
+        if draws is not None:
+            seeds = np.array(seeds, dtype=np.uint32)
+            if seeds.shape != (len(self._held),):
+                raise ValueError(f"Expected a seed for each of {len(self._held)} arrays. "
+                                 f"Received: {seeds}")
+            table = _new_table(places)
+            self.task.drawn = 0
+            self.task.table = <double *>cnp.PyArray_DATA(table)
+            self.task.draws = &draws.c
+            self.task.bits = draws._bits
+            self.task.seeds = <const uint32_t *>cnp.PyArray_DATA(<cnp.ndarray>seeds)
+        elif (table.ndim != 2 or cnp.PyArray_TYPE(table) != cnp.NPY_DOUBLE
+                or not cnp.PyArray_ISCARRAY_RO(table) or table.shape[0] != places
                 or table.shape[1] != FA_COLUMNS):
-            raise ValueError(f"Expected a float64 table of {out.shape[0]} x {FA_COLUMNS}. Received "
+            raise ValueError(f"Expected a float64 table of {places} x {FA_COLUMNS}. Received "
                              f"{table.dtype} of shape {(<object>table).shape}")
+        self._held = (plan, images, index, table, self._held, draws, seeds)
         self.c.index = <const int64_t *>cnp.PyArray_DATA(index)
         self.c.table = <const double *>cnp.PyArray_DATA(table)
         self.c.matrices = NULL
-        self.c.places = out.shape[0]
-        _check_index(&self.c, 0, out.shape[0])
-        self.task.count = out.shape[0]
+        self.c.places = places
+        _check_index(&self.c, 0, places)
+        self.task.count = places
         self.task.batch = &self.c
-        if draws is None:
-            return
-        self.task.bits = _bits_of(generator)
-        self.task.seeds = seed is not None
-        if self.task.seeds:
-            if type(generator) is not np.random.MT19937:
-                raise TypeError(f"Only an MT19937 can be seeded. Received: {generator}")
-            if not 0 <= seed <= 0xffffffff:
-                raise ValueError(f"Seed must be between 0 and 2**32 - 1. Received: {seed}")
-            self.task.seed = seed
-        self.task.table = <double *>cnp.PyArray_DATA(table)
-        self.task.draws = &draws.c
+        self._is_ready = True
+
+    cdef Py_ssize_t _lend_outs(self, Plan plan, cnp.ndarray images, list outs,
+                               bint standardize) except -1:
+        """Sets where the results go; returns how many there will be."""
+        cdef Py_ssize_t k, count, places = 0
+        cdef cnp.ndarray out
+        if not outs:
+            raise ValueError("Expected at least one array for results")
+        PyMem_RawFree(self.c.outs)
+        self.c.outs = <void **>PyMem_RawCalloc(len(outs), sizeof(void *))
+        if self.c.outs == NULL:
+            raise MemoryError()
+        for k in range(len(outs)):
+            out = outs[k]
+            if k == 0:
+                _lend(&self.c, plan, images, out, standardize)
+                self.c.out_places = out.shape[0] or 1
+            else:
+                _check_output(plan, out, cnp.PyArray_TYPE(<cnp.ndarray>outs[0]))
+            count = out.shape[0]
+            if count > self.c.out_places or (count < self.c.out_places and k + 1 < len(outs)):
+                raise ValueError(f"Expected arrays of {self.c.out_places} results each, but for "
+                                 f"the last. Received: {count}")
+            self.c.outs[k] = cnp.PyArray_DATA(out)
+            places += count
+        self._held = outs
+        return places
 
     def __dealloc__(self):
+        PyMem_RawFree(self.c.outs)
         if self.task.done != NULL:
             PyThread_free_lock(self.task.done)
 
@@ -558,7 +588,7 @@ cdef class Batch:
         if not self.task.count:
             return
         claim = fa_claim_size(&self.c)
-        fa_draw_table(&self.task)
+        fa_draw_until(&self.task, self.task.count)
         work = np.empty(fa_work_values(self.c.plan, self.c.to_bytes), dtype=np.float32)
         while start < self.task.count:
             stop = min(start + claim, self.task.count)
@@ -578,13 +608,6 @@ cdef class Batch:
         Py_INCREF(self)
         self.task.object = <void *>self
         return fa_put(&queue.c, &self.task)
-
-    def draw(self):
-        """Draws what has not been drawn."""
-        if self._queue is None or self.is_lost():
-            fa_draw_table(&self.task)
-        else:
-            fa_draw_now(&self._queue.c, &self.task)
 
     def cancel(self):
         """Lets the images that have not begun come to nothing."""
@@ -611,6 +634,7 @@ cdef class Batch:
                 PyErr_CheckSignals()
         PyThread_release_lock(self.task.done)
         self._queue._collect()
+        self._held = None
         if self.task.out_of_memory:
             raise MemoryError("No memory to work on an image in")
 
@@ -740,13 +764,12 @@ cdef int _lend(fa_batch *batch, Plan plan, cnp.ndarray images, cnp.ndarray out,
     batch.to_bytes = cnp.PyArray_TYPE(out) == cnp.NPY_UINT8
     if batch.to_bytes:
         _check_bytes(plan, images, standardize)
-    _check_output(plan, out, "uint8" if batch.to_bytes else "float32")
+    _check_output(plan, out, cnp.NPY_UINT8 if batch.to_bytes else cnp.NPY_FLOAT32)
     batch.plan = &plan.c
     batch.images = <const char *>cnp.PyArray_DATA(images)
     batch.stride = images.strides[0]
     batch.count = images.shape[0]
     batch.standardize = standardize
-    batch.out = cnp.PyArray_DATA(out)
     return 0
 
 
@@ -761,9 +784,8 @@ cdef int _check_index(const fa_batch *batch, Py_ssize_t start, Py_ssize_t stop) 
 cdef int _check_images(Plan plan, cnp.ndarray images) except -1:
     """Images of the plan's shape and native byte order, each contiguous."""
     cdef Py_ssize_t k, expected = images.itemsize
-    shape = plan.shape
-    if images.ndim != 4 or (<object>images).shape[1:] != shape:
-        raise ValueError(f"Expected images of shape {shape}. Received an array of shape "
+    if not _has_shape(plan, images):
+        raise ValueError(f"Expected images of shape {plan.shape}. Received an array of shape "
                          f"{(<object>images).shape}")
     for k in range(3, 0, -1):
         if images.shape[k] > 1 and images.strides[k] != expected:
@@ -787,10 +809,20 @@ cdef int _check_bytes(Plan plan, cnp.ndarray images, bint standardize) except -1
     return 0
 
 
-cdef int _check_output(Plan plan, cnp.ndarray out, str dtype) except -1:
+cdef int _check_output(Plan plan, cnp.ndarray out, int typenum) except -1:
     """A batch that the caller lends: contiguous, writeable, of the plan's shape."""
-    if (out.ndim != 4 or (<object>out).shape[1:] != plan.shape or out.dtype != dtype
+    if (not _has_shape(plan, out) or cnp.PyArray_TYPE(out) != typenum
             or not cnp.PyArray_ISCARRAY(out)):
+        dtype = "uint8" if typenum == cnp.NPY_UINT8 else "float32"
         raise ValueError(f"Expected a contiguous {dtype} batch of images of shape {plan.shape}. "
                          f"Received {out.dtype} of shape {(<object>out).shape}")
     return 0
+
+
+cdef bint _has_shape(Plan plan, cnp.ndarray images) noexcept:
+    """Whether an array holds images of the plan's shape."""
+    cdef bint first = plan.c.channels_first
+    return (images.ndim == 4
+            and images.shape[2 if first else 1] == plan.c.height
+            and images.shape[3 if first else 2] == plan.c.width
+            and images.shape[1 if first else 3] == plan.c.channels)

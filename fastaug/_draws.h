@@ -1,7 +1,7 @@
 /* The numbers of a parameter table, drawn from a stream as NumPy's RandomState draws them.
  *
- * A stream is a bit generator of NumPy, by its own interface. Only one over MT19937 can be seeded here,
- * by its memory, just as RandomState.seed does it.
+ * A stream is a bit generator of NumPy, by its own interface. An MT19937 can also be made here, in memory
+ * of its own, and seeded as RandomState.seed does it.
  */
 #ifndef FASTAUG_DRAWS_H
 #define FASTAUG_DRAWS_H
@@ -15,7 +15,7 @@
 
 #define FA_WORDS 624
 
-/* What bitgen_t.state points to, to begin with, where the generator is an MT19937. */
+/* What bitgen_t.state points to where the generator is an MT19937. */
 typedef struct {
     uint32_t key[FA_WORDS];
     int position;
@@ -33,9 +33,8 @@ typedef struct {
 } fa_draws;
 
 /* Knuth's generator, as init_genrand of the Mersenne Twister has it. */
-static void fa_seed(bitgen_t *bits, uint32_t seed)
+static void fa_seed(fa_mt19937 *state, uint32_t seed)
 {
-    fa_mt19937 *state = bits->state;
     uint32_t i;
     for (i = 0; i < FA_WORDS; i++) {
         state->key[i] = seed;

@@ -342,7 +342,8 @@ typedef struct {
     ptrdiff_t places;
     int standardize;
     int to_bytes;             /* whether out is uint8; then the images are, and nothing standardizes */
-    void *out;
+    void **outs;              /* where the results go, so many places after each other in each */
+    ptrdiff_t out_places;
 } fa_batch;
 
 /* Some places of a batch. threads: how many may work on it, each on as many places. work: fa_work_values. */
@@ -363,6 +364,8 @@ static void fa_run(const fa_batch *batch, ptrdiff_t start, ptrdiff_t stop, ptrdi
         double matrix[6];
         const double *m = matrix;
         const char *image;
+        void *out = batch->outs[i / batch->out_places];
+        const ptrdiff_t offset = i % batch->out_places * size;
         if (batch->matrices) m = batch->matrices + i * 6;
         else fa_matrix(row, plan->height, plan->width, matrix);
         if (after < batch->places)
@@ -370,10 +373,10 @@ static void fa_run(const fa_batch *batch, ptrdiff_t start, ptrdiff_t stop, ptrdi
         image = batch->images + place * batch->stride;
         if (batch->to_bytes)
             fa_process_bytes(plan, (const uint8_t *)image, place + 1 < batch->count ? behind : 0,
-                             next, row, m, work, (uint8_t *)batch->out + i * size);
+                             next, row, m, work, (uint8_t *)out + offset);
         else
             fa_process(plan, image, batch->is_float, place + 1 < batch->count ? behind : 0, next,
-                       row, m, batch->standardize, work, (float *)batch->out + i * size);
+                       row, m, batch->standardize, work, (float *)out + offset);
     }
 }
 

@@ -27,11 +27,11 @@ typedef struct fa_task {
     ptrdiff_t claimed, ended; /* of them */
     int out_of_memory;
     PyThread_type_lock done;  /* free once all images have ended */
-    const fa_draws *draws;    /* how to draw the table, or NULL: it is there */
-    bitgen_t *bits;           /* the stream, which nobody else draws from until then */
-    int seeds;                /* whether to seed it before */
-    uint32_t seed;
-    double *table;            /* that of the batch */
+    ptrdiff_t drawn;          /* rows of the table that are there */
+    double *table;            /* that of the batch, if some are not */
+    const fa_draws *draws;    /* how to draw them */
+    bitgen_t bits;            /* from which kind of generator, an MT19937 */
+    const uint32_t *seeds;    /* and what to seed it with for each array of results */
 } fa_task;
 
 typedef struct fa_sleeper {
@@ -55,14 +55,20 @@ static ptrdiff_t fa_claim_size(const fa_batch *batch)
     return size < FA_CLAIMED_VALUES ? FA_CLAIMED_VALUES / size : 1;
 }
 
-/* Draws the table of a batch, if nobody has. For one thread at a time. */
-static void fa_draw_table(fa_task *task)
+/* Draws the table as far as some place, for one thread at a time. */
+static void fa_draw_until(fa_task *task, ptrdiff_t place)
 {
-    const fa_draws *draws = task->draws;
-    if (!draws) return;
-    task->draws = NULL;
-    if (task->seeds) fa_seed(task->bits, task->seed);
-    fa_draw_rows(draws, task->bits, task->count, task->table);
+    const ptrdiff_t places = task->batch->out_places;
+    fa_mt19937 state;
+    bitgen_t bits = task->bits;
+    bits.state = &state;
+    while (task->drawn < place) {
+        const ptrdiff_t left = task->count - task->drawn;
+        fa_seed(&state, task->seeds[task->drawn / places]);
+        fa_draw_rows(task->draws, &bits, places < left ? places : left,
+                     task->table + task->drawn * FA_COLUMNS);
+        task->drawn += places < left ? places : left;
+    }
 }
 
 /* ---- with the lock held ---------------------------------------------------------------------- */
@@ -134,14 +140,6 @@ static void fa_cancel(fa_queue *queue, fa_task *task)
 {
     PyThread_acquire_lock(queue->lock, WAIT_LOCK);
     fa_end_unclaimed(queue, task);
-    PyThread_release_lock(queue->lock);
-}
-
-/* Draws the table of a batch now. */
-static void fa_draw_now(fa_queue *queue, fa_task *task)
-{
-    PyThread_acquire_lock(queue->lock, WAIT_LOCK);
-    fa_draw_table(task);
     PyThread_release_lock(queue->lock);
 }
 
@@ -226,7 +224,6 @@ static fa_task *fa_work(fa_queue *queue, fa_sleeper *me, long long microseconds)
             fa_unlink(queue, task);
             break;
         }
-        fa_draw_table(task); /* before others look at the batch, too */
         start = task->claimed;
         stop = start + fa_claim_size(task->batch);
         if (stop >= task->count) {
@@ -234,6 +231,7 @@ static fa_task *fa_work(fa_queue *queue, fa_sleeper *me, long long microseconds)
             fa_unlink(queue, task);
         }
         task->claimed = stop;
+        fa_draw_until(task, stop);
         threads = queue->threads;
         PyThread_release_lock(queue->lock);
         has_memory = fa_has_scratch(&scratch, task->batch);

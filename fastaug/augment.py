@@ -159,30 +159,35 @@ class Augmentation:
         """Returns the table that `draw` would have made from these numbers in [0, 1)."""
         return self.sampler.from_doubles(doubles, self.height, self.width)
 
-    def late_batch(self, source, index, stream, out):
-        """Returns the work of a batch, drawing its parameters included; None if that cannot be.
+    def is_core_work(self, source, standardize=True) -> bool:
+        """Whether the core does all of a batch without the GIL.
+
+        Args:
+            source: Where the images come from.
+            standardize: As for `job`.
+        """
+        plan, function = self._plan_for(source, standardize)
+        return (
+            source.array is not None
+            and plan.warp is None
+            and function is None
+            and not (standardize and self._rest)
+        )
+
+    def core_job(self, source, index, table, outs, standardize=True, seeds=None):
+        """Returns the work of one batch or more, of which `is_core_work`.
 
         Args:
             source: Where the images come from.
             index: int64 array, the position of each image in the source.
-            stream: A `Stream` of the batch's own, which is left to it.
-            out: Array for the finished images, of the type of the batches.
+            table: Parameter table with a row for each image, or None, to draw it with the work.
+            outs: An array for the finished images of each batch, all of one length but the last.
+            standardize: As for `job`.
+            seeds: What to seed a stream with before the draws of each batch, in 0..2**32 - 1.
         """
-        plan, function = self._plan_for(source, True)
-        if not self._is_core_work(source, plan, function, True):
-            return None
-        batch = _core.Batch(
-            plan,
-            source.array,
-            index,
-            None,
-            out,
-            draws=self.sampler.draws_of(self.height, self.width),
-            stream=stream.rng,
-            seed=stream.take_seed(),
-        )
-        stream.left_to(batch)
-        return batch
+        plan, _ = self._plan_for(source, standardize)
+        draws = None if seeds is None else self.sampler.draws_of(self.height, self.width)
+        return _core.Batch(plan, source.array, index, table, outs, standardize, draws, seeds)
 
     def _plan_for(self, source, standardize):
         """Returns the plan for images of a source, and a function to call on the batch after."""
@@ -190,15 +195,6 @@ class Augmentation:
         if function is not None and self._affine_plan is not None and source.dtype == np.uint8:
             return self._affine_plan, None
         return self.plan, function
-
-    def _is_core_work(self, source, plan, function, standardize):
-        """Whether the core does all of it without the GIL."""
-        return (
-            source.array is not None
-            and plan.warp is None
-            and function is None
-            and not (standardize and self._rest)
-        )
 
     def job(self, source, index, table, out, workers, standardize=True):
         """Returns the work of a batch, in slices for `workers` threads, and begins to read it.
@@ -217,9 +213,9 @@ class Augmentation:
         """
         count = len(index)
         errors: dict[int, Exception] = {}
+        if self.is_core_work(source, standardize):
+            return self.core_job(source, index, table, [out], standardize), errors
         plan, function = self._plan_for(source, standardize)
-        if self._is_core_work(source, plan, function, standardize):
-            return _core.Batch(plan, source.array, index, table, out, standardize), errors
         if source.slice_length is None:
             slices = max(1, min(2 * workers, count, out.size // _SLICE_VALUES))
             slices = min(count, max(slices, out.size // _LARGEST_SLICE_VALUES)) or 1

@@ -14,6 +14,7 @@ from the global `np.random`, which is advanced only by the batches that are hand
 
 import collections
 import dataclasses
+import itertools
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -25,7 +26,7 @@ from fastaug.augment import Augmentation, augmentation_for
 from fastaug.buffers import COUNTS_REFERENCES, Buffers
 from fastaug.order import NEXT, Order
 from fastaug.streams import (
-    Stream,
+    LateStream,
     can_stand,
     global_stream,
     lent_to_user_code,
@@ -39,6 +40,18 @@ from fastaug.threads import shared_pool
 _WRONG_GUESSES = 3
 _PAUSE = 32
 
+# Small batches that follow each other are one job, of so many bytes, and of so many at most.
+_RUN_BYTES = 1 << 21
+_LONGEST_RUN = 8
+
+
+@dataclasses.dataclass(eq=False, slots=True)
+class _Lease:
+    """A private stream that a batch has, and whether nothing will be drawn for it any more."""
+
+    stream: np.random.RandomState
+    ended: bool = False
+
 
 @dataclasses.dataclass(eq=False, slots=True)
 class _Batch:
@@ -51,16 +64,19 @@ class _Batch:
     index: np.ndarray
     place: np.ndarray  # where the index was read, in the order
     hash_limit: float | None
-    stream: Stream  # after it
+    stream: np.random.RandomState | LateStream  # after it
     table: np.ndarray | None = None
     hashes: Sequence[int] = ()
     images: np.ndarray | None = None
-    job: Any = None
+    job: Any = None  # with those of other batches, if it is one of several
+    run: int = 0  # which job that is
+    alone: bool = True
     errors: dict[int, Exception] = dataclasses.field(default_factory=dict)  # of images not read
     stream_before: bytes | None = None  # where the global stream had to be, if it was guessed
     stream_start: bytes | None = None  # where the parameters begin, if a function may draw
     stream_after: bytes | None = None
     doubles: list[float] | None = None  # first number of each row, if the function does not draw
+    lease: _Lease | None = None
 
 
 def _shown(image):
@@ -98,12 +114,15 @@ class BatchMaker:
         self._prefetch = prefetch if workers else 0
         self._hash_limit = None
         # those ahead, the one in the making, twice if a function keeps its images, the user's
-        self._buffers = Buffers(self._prefetch + 4)
+        self._buffers = Buffers(max(self._prefetch, 4) + 4)
         self._pool = None
         self._augmentation = None
         self._ahead = collections.deque()
+        self._enough = self._prefetch and 1  # batches ahead, above which no more are begun
         self._spare_streams = []
-        self._streams_of_batches = collections.deque()
+        self._leases = collections.deque()
+        self._runs = itertools.count(1)
+        self._last_run = 0
         self._last_item = NEXT
         self._wrong = 0
         self._pause = 0
@@ -163,26 +182,28 @@ class BatchMaker:
         if augmentation is not None and self._ahead:
             batch = self._matching(order, item, augmentation)
         if batch is None:
-            own = order.seed is not None and can_stand(global_stream())
-            stream = Stream(self._fresh_stream(), late=True) if own else Stream(global_stream())
-            batch = self._start(augmentation, order, item, stream)
+            (batch,) = self._start(augmentation, order, item, self._stream_for(order, item))
+        self._last_run = batch.run
         if augmentation is not None:
             self._look_ahead(augmentation, batch)
-            if order.seed is not None:
-                self._streams_of_batches.append(batch.stream)
-                if len(self._streams_of_batches) > 2:  # the iterator may be at the one before
-                    stream = self._streams_of_batches.popleft()
-                    if stream.ended:  # a new one takes long to make
-                        self._spare_streams.append(stream.rng)
+            if order.seed is not None and type(batch.stream) is not LateStream:
+                batch.lease = _Lease(batch.stream)
+                self._leases.append(batch.lease)
+            if len(self._leases) > 2:  # the iterator may still be at the one before
+                lease = self._leases.popleft()
+                if lease.ended:  # a new one takes long to make
+                    self._spare_streams.append(lease.stream)
         self._last_item = item
         return batch
 
     def make(self, index, bad_image):
         """Returns what `finish` returns for any index, drawn from the global stream."""
         order = Order(n=0, batch_size=1, shuffle=False, seed=None)
-        batch = self._prepare(
-            self._current_augmentation(), order, order, NEXT, index, Stream(global_stream())
+        batch = self._new_batch(
+            self._current_augmentation(), NEXT, order, order, index, global_stream()
         )
+        if batch.augmentation is not None:
+            self._hand_over([batch])
         return self.finish(batch, bad_image)
 
     def finish(self, batch, bad_image):
@@ -201,21 +222,23 @@ class BatchMaker:
         hashes = batch.hashes
         if augmentation is None:
             images = np.zeros((len(batch.index), *self._source.shape), dtype=self._dtype)
-            with lent_to_user_code(batch.stream.settled(), batch.stream_start):
+            with lent_to_user_code(batch.stream, batch.stream_start):
                 self._image_by_image(batch, images, 0, bad_image)
                 hashes = self._draw_hashes(global_stream(), len(images))
         else:
             try:
                 batch.job.wait()
             except BaseException:  # Ctrl-C among others: nobody will ask for it again
-                batch.job.cancel()
+                if batch.alone:
+                    batch.job.cancel()
                 raise
             images = batch.images
             if augmentation.function is not None:
-                with lent_to_user_code(batch.stream.settled(), batch.stream_start):
+                with lent_to_user_code(batch.stream, batch.stream_start):
                     images = self._apply_function(batch, bad_image)
                     hashes = self._draw_hashes(global_stream(), len(images))
-            batch.stream.end()
+            if batch.lease is not None:
+                batch.lease.ended = True
             augmentation.warn_unfitted()
         if not batch.errors:
             return images, batch.index, hashes
@@ -255,47 +278,108 @@ class BatchMaker:
 
     # ---- starting batches ----
 
-    def _start(self, augmentation, order, item, stream):
-        """Draws for a batch and hands its work to the threads."""
-        index, after = order.next(stream) if item is NEXT else order.item(item, stream)
-        return self._prepare(augmentation, order, after, item, index, stream)
+    def _stream_for(self, order, item):
+        """Returns what to draw a batch from: a stream, or None if its draws can be made late."""
+        if order.seed is None or not can_stand(global_stream()):
+            return global_stream()
+        augmentation, seed = self._augmentation, order.next_seed()
+        if (
+            augmentation is not None
+            and augmentation.function is None
+            and self._hash_limit is None
+            and type(seed) is int
+            and 0 <= seed < 1 << 32
+            and not order.begins_epoch(item)
+            and augmentation.is_core_work(self._source)
+        ):
+            return None
+        return self._fresh_stream()
 
-    def _prepare(self, augmentation, before, after, item, index, stream):
+    def _start(self, augmentation, order, item, stream, length=1):
+        """Starts some batches of an epoch that follow each other, at least one.
+
+        Args:
+            augmentation: The settings.
+            order: The order before the first.
+            item: Position of the first in the epoch, or NEXT.
+            stream: What to draw them from. None: late, from the seed of each.
+            length: How many, if the epoch has as many.
+
+        Returns:
+            A list of `_Batch`, which have one job.
+        """
+        batches = []
+        while len(batches) < length:
+            if batches and (
+                order.begins_epoch(item) or (item is not NEXT and item >= len(order))
+            ):
+                break
+            if stream is None:
+                index, after = order.step(item)
+                stands = LateStream(order.next_seed(), augmentation.draw, len(index))
+            else:
+                index, after = order.draw(item, stream)
+                stands = stream
+            batches.append(self._new_batch(augmentation, item, order, after, index, stands))
+            order = after
+            if item is not NEXT:
+                item += 1
+        if augmentation is not None:
+            self._hand_over(batches)
+        return batches
+
+    def _new_batch(self, augmentation, item, before, after, index, stream):
         own_index = np.array(index, dtype=np.int64)
         batch = _Batch(
             augmentation, item, before, after, own_index, index, self._hash_limit, stream
         )
-        if augmentation is None:
-            return batch
-        batch.images = self._buffers.array((len(index), *self._source.shape), self._dtype)
-        if stream.late and augmentation.function is None and self._hash_limit is None:
-            batch.job = augmentation.late_batch(self._source, own_index, stream, batch.images)
-        if batch.job is None:
-            self._draw(batch)
-            batch.job, batch.errors = augmentation.job(
+        if augmentation is not None:
+            if type(stream) is not LateStream:
+                self._draw(batch)
+            batch.images = self._buffers.array((len(index), *self._source.shape), self._dtype)
+        return batch
+
+    def _hand_over(self, batches):
+        """Hands the work of batches to the threads, as one job."""
+        first = batches[0]
+        augmentation = first.augmentation
+        if len(batches) > 1 or first.table is None:
+            late = first.table is None
+            job = augmentation.core_job(
                 self._source,
-                own_index,
-                batch.table,
-                batch.images,
+                np.concatenate([batch.index for batch in batches]),
+                None if late else np.concatenate([batch.table for batch in batches]),
+                [batch.images for batch in batches],
+                seeds=[batch.before.next_seed() for batch in batches] if late else None,
+            )
+        else:
+            job, first.errors = augmentation.job(
+                self._source,
+                first.index,
+                first.table,
+                first.images,
                 self._workers,
                 standardize=augmentation.function is None,
             )
+        run = next(self._runs)
+        for batch in batches:
+            batch.job, batch.run = job, run
+            batch.alone = len(batches) == 1
         try:
             if self._workers == 0:
-                batch.job.run()
+                job.run()
             else:
                 if self._pool is None:
                     self._pool = shared_pool(self._workers)
-                self._pool.submit(batch.job)
+                self._pool.submit(job)
         except BaseException:
-            batch.job.cancel()
+            job.cancel()
             raise
-        return batch
 
     def _draw(self, batch):
         """Draws the parameters of a batch now."""
         augmentation, count = batch.augmentation, len(batch.index)
-        stream = drawing = batch.stream.settled()
+        stream = drawing = batch.stream
         function = augmentation.function is not None
         if function:
             # Where the function draws too, only the first row is sure: the real draws are made
@@ -313,6 +397,8 @@ class BatchMaker:
         if function:
             batch.stream_after = position(drawing)
             self._spare_streams.append(drawing)
+        elif batch.before.seed is None and stream is not global_stream():
+            batch.stream_after = position(stream)
 
     def _draw_hashes(self, stream, count):
         if self._hash_limit is None:
@@ -325,36 +411,51 @@ class BatchMaker:
     # ---- guessing ahead ----
 
     def _look_ahead(self, augmentation, batch):
+        if len(self._ahead) >= self._enough:
+            return
         if self._pause:
             self._pause -= 1
             return
         if batch.item is not NEXT and not self._in_sequence(batch.item):
             return
+        length = self._run_length(augmentation, batch)
+        # of small ones another run, so that there is work while those of one are handed out
+        self._enough = self._prefetch if length == 1 else max(self._prefetch, length + 1)
         if self._ahead:
             batch = self._ahead[-1]
-        while len(self._ahead) < self._prefetch:
-            item = NEXT
+        while len(self._ahead) < self._enough:
+            order, item = batch.order, NEXT
             if batch.item is not NEXT:
                 item = batch.item + 1
-                if item >= len(batch.order):
+                if item >= len(order):
                     return
-            stream = Stream(self._fresh_stream(), late=batch.order.seed is not None)
-            before = None
-            if batch.order.seed is None:
-                before = batch.stream_after
+            stream, before = self._stream_for(order, item), None
+            if order.seed is None:
+                stream, before = self._fresh_stream(), batch.stream_after
                 if before is None:
-                    before = position(batch.stream.settled())
-                put(stream.rng, before)
+                    before = position(batch.stream)
+                put(stream, before)
             try:
-                batch = self._start(augmentation, batch.order, item, stream)
+                batches = self._start(augmentation, order, item, stream, length)
             except Exception:  # a guess must not fail: if it is right, the call itself will
                 return
-            batch.stream_before = before
             if before is not None:
-                if batch.stream_after is None:
-                    batch.stream_after = position(stream.rng)
-                self._spare_streams.append(stream.rng)
-            self._ahead.append(batch)
+                for batch in batches:
+                    batch.stream_before, before = before, batch.stream_after
+                self._spare_streams.append(stream)
+            self._ahead.extend(batches)
+            batch = batches[-1]
+
+    def _run_length(self, augmentation, batch):
+        """How many batches are worth one job: more than one, if all is core work."""
+        if (
+            augmentation.function is not None
+            or self._hash_limit is not None
+            or not augmentation.is_core_work(self._source)
+        ):
+            return 1
+        size = batch.images.nbytes
+        return min(max(_RUN_BYTES // size, 1), _LONGEST_RUN) if size else 1
 
     def _in_sequence(self, item):
         """Whether somebody asks for one item after the other."""
@@ -373,7 +474,7 @@ class BatchMaker:
             and self._step_global_stream(batch)
         ):
             if batch.stream_before is not None:
-                batch.stream = Stream(global_stream())
+                batch.stream = global_stream()
             self._wrong = 0
             return self._ahead.popleft()
         self._drop_guesses()
@@ -392,8 +493,11 @@ class BatchMaker:
         )
 
     def _drop_guesses(self):
-        while self._ahead:
-            self._ahead.popleft().job.cancel()
+        for batch in self._ahead:
+            if batch.run != self._last_run:  # that is waited for, or done
+                batch.job.cancel()
+        self._ahead.clear()
+        self._enough = self._prefetch and 1
 
     # ---- user code, in the calling thread ----
 

@@ -11,7 +11,7 @@ from fastaug.keras_backend import dataset_class, floatx, image_data_format
 from fastaug.order import NEXT, Order
 from fastaug.settings import check_dtype
 from fastaug.sources import ArraySource
-from fastaug.streams import Stream, can_stand, global_stream, lent_to_user_code
+from fastaug.streams import LateStream, can_stand, global_stream, lent_to_user_code
 from fastaug.warn import warn
 
 
@@ -72,7 +72,7 @@ class Iterator(dataset_class()):  # type: ignore[misc]
         """Begins an epoch, and yields the samples of each next batch."""
         self._order = self._order.changed(started=False)
         while True:
-            yield self._step()
+            yield self._step(NEXT)
 
     def __len__(self):
         return len(self._order)
@@ -83,10 +83,10 @@ class Iterator(dataset_class()):  # type: ignore[misc]
     def __next__(self):
         if self._index_generator is not None:
             return self._drawn_batch(lambda: next(self._index_generator))
-        return self._drawn_batch(self._step)
+        return self._drawn_batch(lambda: self._step(NEXT))
 
     def __getitem__(self, idx):
-        return self._drawn_batch(lambda: self._step_to(idx))
+        return self._drawn_batch(lambda: self._step(idx))
 
     def close(self):
         """Ends what runs for this iterator; here nothing does."""
@@ -103,23 +103,21 @@ class Iterator(dataset_class()):  # type: ignore[misc]
         public = global_stream()
         if self.seed is None or self._own_stream is None or not can_stand(public):
             return public
-        return self._own_stream.settled()
+        if isinstance(self._own_stream, LateStream):
+            self._own_stream = self._own_stream.made()
+        return self._own_stream
 
     def _drawn_batch(self, step):
         """Makes a batch in a subclass's own way, which draws from the global `np.random`."""
         if self.seed is not None and self._own_stream is None:
-            self._own_stream = Stream(np.random.RandomState(0))
+            self._own_stream = np.random.RandomState(0)
         with lent_to_user_code(self._stream):
             with self.lock:
                 index_array = step()
             return self._get_batches_of_transformed_samples(index_array)
 
-    def _step(self):
-        index_array, self._order = self._order.next(Stream(global_stream()), self._begun_epoch)
-        return index_array
-
-    def _step_to(self, idx):
-        index_array, self._order = self._order.item(idx, Stream(global_stream()), self._begun_epoch)
+    def _step(self, item):
+        index_array, self._order = self._order.draw(item, global_stream(), self._begun_epoch)
         return index_array
 
     def _begun_epoch(self, order, stream):
@@ -134,7 +132,7 @@ class Iterator(dataset_class()):  # type: ignore[misc]
 
     def _set_index_array(self):
         """Begins an epoch, from the global stream; a subclass may have its own order."""
-        self._order = self._order.reshuffled(Stream(global_stream()))
+        self._order = self._order.reshuffled(global_stream())
 
     def reset(self):
         """Makes the next batch the first of a new epoch."""

@@ -5,6 +5,8 @@ import operator
 
 import numpy as np
 
+from fastaug.streams import reseed
+
 # Asks for the next batch, where another position in the epoch could stand.
 NEXT = object()
 
@@ -46,64 +48,84 @@ class Order:
     def __len__(self):
         return (self.n + self.batch_size - 1) // self.batch_size
 
-    def reshuffled(self, stream) -> "Order":
+    def next_seed(self) -> int | None:
+        """Returns what the stream is seeded with before the next batch, or None."""
+        return None if self.seed is None else self.seed + self.total_batches_seen
+
+    def begins_epoch(self, item) -> bool:
+        """Whether a new epoch begins with a batch: NEXT, or a position in the epoch."""
+        if item is NEXT:
+            return self.batch_index == 0 or not self.started
+        return self.index_array is None
+
+    def reshuffled(self, rng) -> "Order":
         """Returns the order of a new epoch, from a stream."""
         return self.changed(
-            index_array=stream.permutation(self.n) if self.shuffle else np.arange(self.n)
+            index_array=rng.permutation(self.n) if self.shuffle else np.arange(self.n)
         )
 
-    def next(self, stream, begin_epoch=reshuffled):
-        """Returns the samples of the next batch and the order after it.
+    def step(self, item):
+        """Returns the samples of a batch of the epoch, and the order after it.
 
         The last batch of an epoch may be short.
 
         Args:
-            stream: A `Stream`.
-            begin_epoch: Function of the order and the stream that returns the order of a new epoch.
-        """
-        order = self if self.started else self.changed(started=True, batch_index=0)
-        order._seed(stream)
-        if order.batch_index == 0:
-            order = begin_epoch(order, stream)
-        n, size, samples = order.n, order.batch_size, order.index_array
-        start = order.batch_index * size % n if n else 0
-        after = Order(
-            n,
-            size,
-            order.shuffle,
-            order.seed,
-            order.batch_index + 1 if n > start + size else 0,
-            order.total_batches_seen + 1,
-            samples,
-            order.started,
-        )
-        return samples[start : start + size], after
-
-    def item(self, position, stream, begin_epoch=reshuffled):
-        """Returns the samples of one batch of the epoch and the order after it.
-
-        Args:
-            position: Which batch.
-            stream: A `Stream`.
-            begin_epoch: As for `next`.
+            item: NEXT, or a position in the epoch.
 
         Raises:
             ValueError: If there are not that many batches.
         """
-        if position >= len(self):
-            raise ValueError(
-                f"Asked to retrieve element {position}, but the Sequence has length {len(self)}"
-            )
-        self._seed(stream)
-        after = self.changed(total_batches_seen=self.total_batches_seen + 1)
-        if after.index_array is None:
-            after = begin_epoch(after, stream)
-        size = after.batch_size
-        return after.index_array[size * position : size * (position + 1)], after
+        self._check(item)
+        n, size, samples, batch_index = self.n, self.batch_size, self.index_array, self.batch_index
+        if item is NEXT:
+            start = batch_index * size % n if n else 0
+            batch_index = batch_index + 1 if n > start + size else 0
+        else:
+            start = size * item
+        after = Order(
+            n,
+            size,
+            self.shuffle,
+            self.seed,
+            batch_index,
+            self.total_batches_seen + 1,
+            samples,
+            self.started,
+        )
+        return samples[start : start + size], after
 
-    def _seed(self, stream):
-        if self.seed is not None:
-            stream.seed(self.seed + self.total_batches_seen)
+    def _check(self, item):
+        if item is not NEXT and item >= len(self):
+            raise ValueError(
+                f"Asked to retrieve element {item}, but the Sequence has length {len(self)}"
+            )
+
+    def draw(self, item, rng, begin_epoch=reshuffled):
+        """Seeds a stream, begins an epoch if it is time, and steps; returns what `step` returns.
+
+        Args:
+            item: NEXT, or a position in the epoch.
+            rng: The stream.
+            begin_epoch: Function of the order and the stream that returns the order of a new epoch.
+
+        Raises:
+            ValueError: If there are not that many batches.
+        """
+        order = self
+        if item is NEXT:
+            if not order.started:
+                order = order.changed(started=True, batch_index=0)
+        order._check(item)
+        seed = order.next_seed()
+        if seed is not None:
+            reseed(rng, seed)
+        if order.begins_epoch(item):
+            counted = item is not NEXT  # what begins the epoch sees this batch counted, in Keras
+            order = begin_epoch(
+                order.changed(total_batches_seen=order.total_batches_seen + counted), rng
+            )
+            order = order.changed(total_batches_seen=order.total_batches_seen - counted)
+        return order.step(item)
 
 
 _compared = operator.attrgetter(

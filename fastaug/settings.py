@@ -144,7 +144,8 @@ class Settings:
             if self._frozen != tuple([_frozen(value) for value in values]):
                 return False
             self._remember(values)
-        return all(_frozen(value) == frozen for value, frozen in self._changeable)
+        changeable = self._changeable
+        return not changeable or all(_frozen(value) == frozen for value, frozen in changeable)
 
     def _remember(self, values):
         """Takes the very objects for these settings, to be told quickly from others."""

@@ -9,7 +9,6 @@ import contextlib
 import ctypes
 import os
 import threading
-from typing import Any
 
 import numpy as np
 
@@ -55,59 +54,35 @@ def step_over(stream: np.random.RandomState, before: bytes, after: bytes) -> boo
         return True
 
 
-class Stream:
-    """A stream, which may be seeded and drawn from late, by somebody else.
+def reseed(stream: np.random.RandomState, seed: int) -> None:
+    """Does what `np.random.seed` does, also where the global stream is of another kind."""
+    if type(stream._bit_generator) is np.random.MT19937:
+        stream.seed(seed)
+    else:
+        np.random.seed(seed)
+
+
+class LateStream:
+    """Where a stream stands after draws that somebody makes elsewhere.
 
     Args:
-        rng: The generator of its numbers.
-        late: Whether a seed may wait until something is drawn.
+        seed: What the stream was seeded with before them, in 0..2**32 - 1.
+        draw: Function of a stream and a number that makes the same draws.
+        count: That number.
     """
 
-    __slots__ = ("_draws", "_seed", "ended", "late", "rng")
+    __slots__ = ("_count", "_draw", "_seed")
 
-    def __init__(self, rng: np.random.RandomState, late: bool = False):
-        self.rng = rng
-        self.late = late
-        self.ended = False  # whether nothing will be drawn from it any more
-        self._seed = None
-        self._draws: Any = None
+    def __init__(self, seed, draw, count):
+        self._seed = seed
+        self._draw = draw
+        self._count = count
 
-    def seed(self, seed):
-        """Does what `np.random.seed` does, also where the global stream is of another kind."""
-        if self.late and type(seed) is int and 0 <= seed < 1 << 32:
-            self._seed = seed
-        elif type(self.rng._bit_generator) is np.random.MT19937:
-            self.rng.seed(seed)
-        else:
-            np.random.seed(seed)
-
-    def permutation(self, n: int) -> np.ndarray:
-        """Returns a random order of `n` numbers."""
-        return self.settled().permutation(n)
-
-    def settled(self) -> np.random.RandomState:
-        """Returns the generator, after all that was to be drawn before."""
-        if self._draws is not None:
-            self._draws.draw()
-            self._draws = None
-        seed = self.take_seed()
-        if seed is not None:
-            self.rng.seed(seed)
-        return self.rng
-
-    def take_seed(self) -> int | None:
-        """Returns the seed that waits, if one does, for somebody who draws after it."""
-        seed, self._seed = self._seed, None
-        return seed
-
-    def left_to(self, draws) -> None:
-        """Takes note of who draws next, when its method `draw` is called at the latest."""
-        self._draws = draws
-
-    def end(self) -> None:
-        """Takes note that all is drawn."""
-        self._draws = None
-        self.ended = True
+    def made(self) -> np.random.RandomState:
+        """Returns a stream that stands there."""
+        stream = np.random.RandomState(self._seed)
+        self._draw(stream, self._count)
+        return stream
 
 
 @contextlib.contextmanager

@@ -472,7 +472,8 @@ static void sweep_batches(int count)
         int64_t *index;
         double *table, *matrices;
         char *block, *out, *expected = NULL;
-        int i, run;
+        void *outs[5];
+        int i, run, results;
         reset("a batch, its last row", 1 + draw(20), 1 + draw(20), 1 + draw(5), draw(2), draw(2),
               draw(7));
         draw_the_rest();
@@ -494,6 +495,9 @@ static void sweep_batches(int count)
         block = take(SOURCE, (size_t)(reach + image_bytes), the.place);
         fill(block, (reach + image_bytes) / (ptrdiff_t)size_of_value(), the.is_float, the.wild);
         batch.images = block;
+        batch.outs = outs;
+        batch.out_places = 1 + draw(places);
+        results = (places + (int)batch.out_places - 1) / (int)batch.out_places;
         if (kind == BACKWARD) {
             batch.images += reach;
             batch.stride = -batch.stride;
@@ -512,8 +516,9 @@ static void sweep_batches(int count)
             float *work;
             const ptrdiff_t skipped = start * size * (ptrdiff_t)size_of_result();
             const ptrdiff_t done = (stop - start) * size;
-            batch.out = out = begin(run, places * size, &work,
-                                    fa_work_values(&the.plan, the.to_bytes));
+            out = begin(run, places * size, &work, fa_work_values(&the.plan, the.to_bytes));
+            for (i = 0; i < results; i++)
+                outs[i] = out + i * batch.out_places * size * (ptrdiff_t)size_of_result();
             fa_run(&batch, start, stop, threads, work);
             if (run == 0) expected = out;
             else if (the.to_bytes)

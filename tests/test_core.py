@@ -432,7 +432,7 @@ def test_batches_of_bytes_that_are_refused(change, error, text, whole):
     arguments[5] = np.zeros((3 * step, 5, 6, 3), dtype=np.uint8)[::step]
     with pytest.raises(error, match=text):
         if whole:
-            _core.Batch(*arguments[:4], arguments[5])
+            _core.Batch(*arguments[:4], [arguments[5]])
         else:
             _core.augment(*arguments, 0, 3)
 

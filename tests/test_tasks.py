@@ -31,6 +31,10 @@ def sampler():
     )
 
 
+def batch_of(plan, images, index, table, out, *rest):
+    return _core.Batch(plan, images, index, table, [out], *rest)
+
+
 def arguments(count=7, size=9, channels_first=False, seed=0):
     rng = np.random.RandomState(seed)
     shape = (3, size, size + 2) if channels_first else (size, size + 2, 3)
@@ -95,7 +99,7 @@ def test_a_batch_is_what_augment_makes(workers, size, channels_first):
     workers(tasks, 3)
     for seed in range(5):
         given = arguments(33, size, channels_first, seed)
-        batch = _core.Batch(*given)
+        batch = batch_of(*given)
         assert batch.put_into(tasks) >= 1
         batch.wait()
         np.testing.assert_array_equal(given[-1], expected(*given))
@@ -104,7 +108,7 @@ def test_a_batch_is_what_augment_makes(workers, size, channels_first):
 @pytest.mark.parametrize("channels_first", [False, True])
 def test_a_batch_can_be_worked_on_by_the_caller(channels_first):
     given = arguments(33, 40, channels_first)
-    batch = _core.Batch(*given)
+    batch = batch_of(*given)
     batch.run()
     batch.wait()
     np.testing.assert_array_equal(given[-1], expected(*given))
@@ -112,7 +116,7 @@ def test_a_batch_can_be_worked_on_by_the_caller(channels_first):
 
 def test_without_standardizing():
     given = arguments()
-    _core.Batch(*given, False).run()
+    batch_of(*given, False).run()
     np.testing.assert_allclose(given[-1] / 255, expected(*given), rtol=1e-5, atol=1e-6)
 
 
@@ -127,7 +131,7 @@ def test_batches_of_many_threads_some_of_them_given_up(workers):
             given = arguments(
                 rng.randint(1, 40), rng.choice([2, 17, 60]), seed=1000 * seed + number
             )
-            batch = _core.Batch(*given)
+            batch = batch_of(*given)
             batch.put_into(tasks)
             if rng.random() < 0.3:
                 batch.cancel()
@@ -151,7 +155,7 @@ def test_a_batch_is_kept_as_long_as_a_thread_works_on_it_and_no_longer(workers):
     given = arguments()
     out = given[-1]
     before = sys.getrefcount(out)
-    batch = _core.Batch(*given)
+    batch = batch_of(*given)
     batch.put_into(tasks)
     assert sys.getrefcount(out) == before + 1
     del batch
@@ -159,7 +163,7 @@ def test_a_batch_is_kept_as_long_as_a_thread_works_on_it_and_no_longer(workers):
     assert sys.getrefcount(out) == before + 1  # the queue's
     workers(tasks, 1)
     wait_until(out.any, "work on a batch nobody holds")
-    last = _core.Batch(*arguments())
+    last = batch_of(*arguments())
     last.put_into(tasks)
     last.wait()
     assert sys.getrefcount(out) == before
@@ -168,11 +172,11 @@ def test_a_batch_is_kept_as_long_as_a_thread_works_on_it_and_no_longer(workers):
 
 def test_a_cancelled_batch_is_not_begun_and_keeps_nothing():
     tasks = _core.TaskQueue()
-    first, given = _core.Batch(*arguments()), arguments()
+    first, given = batch_of(*arguments()), arguments()
     out = given[-1]
     before = sys.getrefcount(out)
-    batch = _core.Batch(*given)
-    last = _core.Batch(*arguments())
+    batch = batch_of(*given)
+    last = batch_of(*arguments())
     for each in (first, batch, last):
         each.put_into(tasks)
     batch.cancel()
@@ -184,7 +188,7 @@ def test_a_cancelled_batch_is_not_begun_and_keeps_nothing():
     first.cancel()
     assert tasks.empty()
     assert not given[-1].any()
-    again = _core.Batch(*given)  # the end of the queue is where it was
+    again = batch_of(*given)  # the end of the queue is where it was
     again.put_into(tasks)
     tasks.put(None)
     assert tasks.get(60) is None
@@ -197,7 +201,7 @@ def test_a_queue_is_emptied():
     given = arguments()
     out = given[-1]
     before = sys.getrefcount(out)
-    batch = _core.Batch(*given)
+    batch = batch_of(*given)
 
     def call():
         raise AssertionError("not dropped")
@@ -232,7 +236,7 @@ def test_calls_and_batches_come_in_the_order_they_were_put():
     given = arguments()
     seen = []
     tasks.put(lambda: seen.append(given[-1].any()))
-    _core.Batch(*given).put_into(tasks)
+    batch_of(*given).put_into(tasks)
     tasks.put(lambda: seen.append(given[-1].any()))
     tasks.get(60)()
     tasks.get(60)()
@@ -261,7 +265,7 @@ def test_threads_that_sleep_are_woken(workers):
 
 def test_a_batch_without_images():
     plan, images, index, table, out = arguments()
-    batch = _core.Batch(plan, images, index[:0], table[:0], out[:0])
+    batch = batch_of(plan, images, index[:0], table[:0], out[:0])
     tasks = _core.TaskQueue()
     assert batch.put_into(tasks) == 0
     batch.wait()
@@ -272,7 +276,7 @@ def test_a_batch_without_images():
 def test_a_batch_goes_into_one_queue_once():
     tasks = _core.TaskQueue()
     given = arguments()
-    batch = _core.Batch(*given)
+    batch = batch_of(*given)
     with pytest.raises(ValueError, match="has its arrays"):
         batch.__init__(*given)
     batch.put_into(tasks)
@@ -302,7 +306,7 @@ def test_wrong_arguments(position, change, error, text):
     given = list(arguments())
     given[position] = change(given[position])
     with pytest.raises(error, match=text):
-        _core.Batch(*given)
+        batch_of(*given)
 
 
 class Interrupt(Exception):
@@ -310,7 +314,7 @@ class Interrupt(Exception):
 
 
 def test_an_interrupt_ends_the_wait():
-    batch = _core.Batch(*arguments())
+    batch = batch_of(*arguments())
     batch.put_into(_core.TaskQueue())  # that nobody works for
 
     def interrupt(*_):
@@ -333,7 +337,7 @@ def test_an_interrupt_ends_the_wait():
 @pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")
 def test_a_forked_child_leaves_the_copies_alone():
     tasks = _core.TaskQueue()
-    batch = _core.Batch(*arguments())
+    batch = batch_of(*arguments())
     batch.put_into(tasks)
     child = os.fork()
     if not child:
@@ -343,7 +347,7 @@ def test_a_forked_child_leaves_the_copies_alone():
                 batch.cancel()
                 del batch, tasks
                 mine = _core.TaskQueue()
-                again = _core.Batch(*arguments())
+                again = batch_of(*arguments())
                 again.put_into(mine)
                 again.cancel()
                 again.wait()
