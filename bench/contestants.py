@@ -434,7 +434,13 @@ class Fastaug(Contestant):
 
     @property
     def lookahead(self):
-        return 3  # two batches prefetched, one in the making
+        from fastaug.batches import run_length
+
+        height, width, channels = self.job.shape
+        run = 1
+        if not isinstance(self.job.images, FileSet):
+            run = run_length(4 * self.job.case.batch_size * height * width * channels)
+        return 1 + 2 * run  # two batches prefetched, or two runs of small ones; one in the making
 
     def flow(self):
         images, batch_size = self.job.images, self.job.case.batch_size

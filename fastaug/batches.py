@@ -1,15 +1,17 @@
-"""From an index to finished batches: order, streams of random numbers, prefetching.
+"""Finished batches: streams of random numbers, and what is prepared ahead.
 
-    Order.next ──► table of parameters ──► Job on the threads ──► preprocessing_function ──► batch
-    (stream)       (stream)                (warp ... standardize)  (calling thread)
+    Order ──► table of parameters ──► Job on the threads ──► preprocessing_function ──► batch
+    (stream)  (stream)                (warp ... standardize)  (calling thread)
 
 Batches are prepared ahead on a guess: that the next call asks for what comes next, with the
 settings, the order and the stream as they were left. When the call comes, the guess is checked
 against all of them. A wrong guess is thrown away and the batch made anew, so a batch never depends
-on prefetching.
+on prefetching. Small batches that follow each other are one job: handing each over by itself, and
+waking up for it, would take a good part of the time that it needs.
 
-An iterator with a seed draws from a private generator, reseeded for each batch. One without draws
-from the global `np.random`, which is advanced only by the batches that are handed out.
+An iterator with a seed draws from private generators, seeded for each batch; where nothing else of
+a batch is drawn, the threads do that. One without draws from the global `np.random`, which is
+advanced only by the batches that are handed out.
 """
 
 import collections
@@ -77,6 +79,15 @@ class _Batch:
     stream_after: bytes | None = None
     doubles: list[float] | None = None  # first number of each row, if the function does not draw
     lease: _Lease | None = None
+
+
+def run_length(nbytes: int) -> int:
+    """Returns how many batches of a size are one job, where one can be several.
+
+    Args:
+        nbytes: Bytes of a batch.
+    """
+    return min(max(_RUN_BYTES // max(nbytes, 1), 1), _LONGEST_RUN)
 
 
 def _shown(image):
@@ -310,9 +321,7 @@ class BatchMaker:
         """
         batches = []
         while len(batches) < length:
-            if batches and (
-                order.begins_epoch(item) or (item is not NEXT and item >= len(order))
-            ):
+            if batches and (order.begins_epoch(item) or (item is not NEXT and item >= len(order))):
                 break
             if stream is None:
                 index, after = order.step(item)
@@ -454,8 +463,7 @@ class BatchMaker:
             or not augmentation.is_core_work(self._source)
         ):
             return 1
-        size = batch.images.nbytes
-        return min(max(_RUN_BYTES // size, 1), _LONGEST_RUN) if size else 1
+        return run_length(batch.images.nbytes)
 
     def _in_sequence(self, item):
         """Whether somebody asks for one item after the other."""

@@ -112,9 +112,8 @@ class Order:
             ValueError: If there are not that many batches.
         """
         order = self
-        if item is NEXT:
-            if not order.started:
-                order = order.changed(started=True, batch_index=0)
+        if item is NEXT and not order.started:
+            order = order.changed(started=True, batch_index=0)
         order._check(item)
         seed = order.next_seed()
         if seed is not None:

@@ -114,6 +114,78 @@ def test_a_batch_can_be_worked_on_by_the_caller(channels_first):
     np.testing.assert_array_equal(given[-1], expected(*given))
 
 
+def in_several(count, each, size=9):
+    """The arguments of a batch, with its results in arrays of so many images."""
+    *given, out = arguments(count, size)
+    outs = [np.zeros((min(each, count - k), *out.shape[1:]), np.float32)
+            for k in range(0, count, each)]  # fmt: skip
+    return given, outs
+
+
+@pytest.mark.parametrize("size", [3, 40, 130])
+@pytest.mark.parametrize(("count", "each"), [(12, 4), (13, 4), (5, 1), (3, 8), (40, 16)])
+def test_results_in_several_arrays(workers, count, each, size):
+    tasks = _core.TaskQueue()
+    workers(tasks, 3)
+    given, outs = in_several(count, each, size)
+    batch = _core.Batch(*given, outs)
+    batch.put_into(tasks)
+    batch.wait()
+    whole = arguments(count, size)
+    np.testing.assert_array_equal(np.concatenate(outs), expected(*whole))
+
+
+@pytest.mark.parametrize("threads", [0, 3])
+@pytest.mark.parametrize("size", [3, 40])
+@pytest.mark.parametrize(("count", "each"), [(12, 4), (13, 4), (5, 1), (3, 8), (40, 16)])
+def test_the_threads_draw_as_numpy_does(workers, count, each, size, threads):
+    (plan, images, index, _), outs = in_several(count, each, size)
+    seeds = [2**32 - 1, 0, 7, 3, 2**31][: len(outs)]
+    batch = _core.Batch(
+        plan, images, index, None, outs, True, sampler().draws_of(size, size + 2), seeds
+    )
+    if threads:
+        tasks = _core.TaskQueue()
+        workers(tasks, threads)
+        batch.put_into(tasks)
+    else:
+        batch.run()
+    batch.wait()
+    for k, (out, seed) in enumerate(zip(outs, seeds, strict=True)):
+        table = sampler().draw(np.random.RandomState(seed), len(out), size, size + 2)
+        part = index[k * each : k * each + each]
+        np.testing.assert_array_equal(out, expected(plan, images, part, table, out))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"outs": []}, ValueError, "at least one array"),
+        ({"lengths": (4, 3, 4)}, ValueError, "arrays of 4 results each.*Received: 3"),
+        ({"lengths": (4, 4, 5)}, ValueError, "arrays of 4 results each.*Received: 5"),
+        ({"lengths": (4, 4, 2)}, ValueError, "index of 10 images"),
+        ({"seeds": [1, 2]}, ValueError, r"a seed for each of 3 arrays\. Received: \[1 2\]"),
+        ({"seeds": [1, 2, -1]}, OverflowError, "-1"),
+        ({"seeds": [1, 2, 2**32]}, OverflowError, str(2**32)),
+        ({"seeds": None}, ValueError, "a table, or draws and seeds"),
+        ({"draws": None}, ValueError, "a table, or draws and seeds"),
+        ({"table": np.zeros((12, 10))}, ValueError, "a table, or draws and seeds"),
+        ({"draws": None, "seeds": None}, ValueError, "a table, or draws and seeds"),
+        ({"uint8": 1}, ValueError, "a contiguous float32 batch"),
+    ],
+    ids=str,
+)
+def test_results_and_seeds_that_do_not_fit(change, error, message):
+    (plan, images, index, _), outs = in_several(12, 4)
+    if "lengths" in change:
+        outs = [np.zeros((n, *outs[0].shape[1:]), np.float32) for n in change.pop("lengths")]
+    if "uint8" in change:
+        outs[change.pop("uint8")] = outs[1].astype(np.uint8)
+    given = {"table": None, "outs": outs, "draws": sampler().draws_of(9, 11), "seeds": [1, 2, 3]}
+    with pytest.raises(error, match=message):
+        _core.Batch(plan, images, index, **(given | change))
+
+
 def test_without_standardizing():
     given = arguments()
     batch_of(*given, False).run()
