@@ -193,7 +193,9 @@ class BatchMaker:
         if augmentation is not None and self._ahead:
             batch = self._matching(order, item, augmentation)
         if batch is None:
-            (batch,) = self._start(augmentation, order, item, self._stream_for(order, item))
+            (batch,) = self._start(
+                augmentation, order, item, self._stream_for(augmentation, order, item)
+            )
         self._last_run = batch.run
         if augmentation is not None:
             self._look_ahead(augmentation, batch)
@@ -289,11 +291,11 @@ class BatchMaker:
 
     # ---- starting batches ----
 
-    def _stream_for(self, order, item):
+    def _stream_for(self, augmentation, order, item):
         """Returns what to draw a batch from: a stream, or None if its draws can be made late."""
         if order.seed is None or not can_stand(global_stream()):
             return global_stream()
-        augmentation, seed = self._augmentation, order.next_seed()
+        seed = order.next_seed()
         if (
             augmentation is not None
             and augmentation.function is None
@@ -438,7 +440,7 @@ class BatchMaker:
                 item = batch.item + 1
                 if item >= len(order):
                     return
-            stream, before = self._stream_for(order, item), None
+            stream, before = self._stream_for(augmentation, order, item), None
             if order.seed is None:
                 stream, before = self._fresh_stream(), batch.stream_after
                 if before is None:

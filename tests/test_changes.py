@@ -235,6 +235,19 @@ def test_settings_changed_behind_the_attributes(options):
 
 
 @AHEAD
+@SEEDS
+def test_a_method_that_is_replaced_on_the_way(seed, options):
+    def replace(generator):
+        generator.standardize = lambda x: 2 * x
+
+    def put_back(generator):
+        del generator.standardize
+
+    script = [NEXT, NEXT, ("do", replace), NEXT, NEXT, ("do", put_back), *[NEXT] * 3]
+    compare_script(script, seed=seed, options=options)
+
+
+@AHEAD
 def test_a_class_that_is_changed_afterwards(options, monkeypatch):
     def double(self, x):
         return 2 * x
