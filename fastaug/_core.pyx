@@ -4,9 +4,9 @@
 
 Owns what keeps images and batches alive while they are worked on; the loops over images and pixels
 are C, in ``_pixels.h``, and so is the queue, in ``_tasks.h``, that threads take such work from
-without the GIL. Draws the numbers of a parameter table from a stream that it is given, with the
-GIL; starts no thread. Two slices of a batch share only what both read, so an image does not depend
-on how its batch was cut.
+without the GIL. Draws the numbers of a parameter table, from a stream that it is given or, in those
+threads, from a seed; starts no thread. Two slices of a batch share only what both read, so an image
+does not depend on how its batch was cut.
 """
 
 from cpython.exc cimport PyErr_CheckSignals
@@ -559,6 +559,8 @@ cdef class Batch:
         if self.c.outs == NULL:
             raise MemoryError()
         for k in range(len(outs)):
+            if not isinstance(outs[k], np.ndarray):
+                raise TypeError(f"Expected arrays for results. Received: {outs[k]!r}")
             out = outs[k]
             if k == 0:
                 _lend(&self.c, plan, images, out, standardize)

@@ -300,7 +300,7 @@ class BatchMaker:
             augmentation is not None
             and augmentation.function is None
             and self._hash_limit is None
-            and type(seed) is int
+            and isinstance(seed, int | np.integer)
             and 0 <= seed < 1 << 32
             and not order.begins_epoch(item)
             and augmentation.is_core_work(self._source)
@@ -316,12 +316,15 @@ class BatchMaker:
             order: The order before the first.
             item: Position of the first in the epoch, or NEXT.
             stream: What to draw them from. None: late, from the seed of each.
-            length: How many, if the epoch has as many.
+            length: How many, if the epoch has as many. A private stream, which is seeded for each
+                batch, is for one.
 
         Returns:
             A list of `_Batch`, which have one job.
         """
         batches = []
+        if stream is not None and order.seed is not None:
+            length = 1
         while len(batches) < length:
             if batches and (order.begins_epoch(item) or (item is not NEXT and item >= len(order))):
                 break
@@ -507,7 +510,6 @@ class BatchMaker:
             if batch.run != self._last_run:  # that is waited for, or done
                 batch.job.cancel()
         self._ahead.clear()
-        self._enough = self._prefetch and 1
 
     # ---- user code, in the calling thread ----
 

@@ -21,8 +21,10 @@ def _order_attribute(name, doc):
 
     def set_(self, value):
         if "_order" not in vars(self):  # a subclass sets it before it calls Iterator's __init__
+            self._order_lock = threading.Lock()
             self._order = Order(n=0, batch_size=1, shuffle=False, seed=None)
-        self._order = self._order.changed(**{name: value})
+        with self._order_lock:  # not `lock`, which who sets it may hold
+            self._order = self._order.changed(**{name: value})
 
     return property(get, set_, doc=doc)
 
@@ -55,6 +57,7 @@ class Iterator(dataset_class()):  # type: ignore[misc]
 
     def __init__(self, n, batch_size, shuffle, seed, **kwargs):
         super().__init__(**kwargs)
+        self._order_lock = threading.Lock()
         self._order = Order(n=n, batch_size=batch_size, shuffle=shuffle, seed=seed)
         self.lock = threading.Lock()
         self._own_stream = None
@@ -70,7 +73,8 @@ class Iterator(dataset_class()):  # type: ignore[misc]
 
     def _flow_index(self):
         """Begins an epoch, and yields the samples of each next batch."""
-        self._order = self._order.changed(started=False)
+        with self._order_lock:
+            self._order = self._order.changed(started=False)
         while True:
             yield self._step(NEXT)
 
@@ -103,9 +107,8 @@ class Iterator(dataset_class()):  # type: ignore[misc]
         public = global_stream()
         if self.seed is None or self._own_stream is None or not can_stand(public):
             return public
-        if isinstance(self._own_stream, LateStream):
-            self._own_stream = self._own_stream.made()
-        return self._own_stream
+        own = self._own_stream
+        return own.made() if isinstance(own, LateStream) else own
 
     def _drawn_batch(self, step):
         """Makes a batch in a subclass's own way, which draws from the global `np.random`."""
@@ -117,11 +120,14 @@ class Iterator(dataset_class()):  # type: ignore[misc]
             return self._get_batches_of_transformed_samples(index_array)
 
     def _step(self, item):
-        index_array, self._order = self._order.draw(item, global_stream(), self._begun_epoch)
+        index_array, order = self._order.draw(item, global_stream(), self._begun_epoch)
+        with self._order_lock:
+            self._order = order
         return index_array
 
     def _begun_epoch(self, order, stream):
-        self._order = order
+        with self._order_lock:
+            self._order = order
         self._set_index_array()
         return self._order
 
@@ -132,7 +138,7 @@ class Iterator(dataset_class()):  # type: ignore[misc]
 
     def _set_index_array(self):
         """Begins an epoch, from the global stream; a subclass may have its own order."""
-        self._order = self._order.reshuffled(global_stream())
+        self.index_array = self._order.reshuffled(global_stream()).index_array
 
     def reset(self):
         """Makes the next batch the first of a new epoch."""
@@ -205,9 +211,11 @@ class AugmentingIterator(Iterator):
                 batch = self._maker.take(self._order, item)
                 # in one store each, so that an interrupt leaves no half-made state
                 self._own_stream = batch.stream
-                self._order = batch.order
+                with self._order_lock:
+                    self._order = batch.order
             return self._finished(*self._maker.finish(batch, self._bad_image))
-        except BaseException:  # also an interrupt: nothing runs on behind an exception
+        # also an interrupt: nothing runs on behind an exception, but for a job of small batches
+        except BaseException:
             self.close()
             raise
 

@@ -9,10 +9,15 @@ import sys
 
 @functools.cache
 def _keras():
+    import numpy as np
+
+    state = np.random.get_state(legacy=False)
     try:
         import keras
     except ImportError:  # Keras, or the framework under it, is not there
         return None
+    finally:
+        np.random.set_state(state)  # the import draws, where the user may have seeded
     return keras
 
 

