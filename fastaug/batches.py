@@ -43,7 +43,7 @@ _WRONG_GUESSES = 3
 _PAUSE = 32
 
 # Small batches that follow each other are one job, of so many bytes, and of so many at most.
-_RUN_BYTES = 1 << 21
+_RUN_BYTES = 1 << 22
 _LONGEST_RUN = 8
 
 
@@ -125,7 +125,7 @@ class BatchMaker:
         self._prefetch = prefetch if workers else 0
         self._hash_limit = None
         # those ahead, the one in the making, twice if a function keeps its images, the user's
-        self._buffers = Buffers(max(self._prefetch, 4) + 4)
+        self._buffers = Buffers(self._prefetch + 4)
         self._pool = None
         self._augmentation = None
         self._ahead = collections.deque()
@@ -435,6 +435,7 @@ class BatchMaker:
         length = self._run_length(augmentation, batch)
         # of small ones another run, so that there is work while those of one are handed out
         self._enough = self._prefetch if length == 1 else max(self._prefetch, length + 1)
+        self._buffers.kept = self._enough + length + 3
         if self._ahead:
             batch = self._ahead[-1]
         while len(self._ahead) < self._enough:

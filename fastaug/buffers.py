@@ -34,7 +34,7 @@ class Buffers:
     """
 
     def __init__(self, kept):
-        self._kept = kept
+        self.kept = kept
         self._arrays = []
         self._lock = threading.Lock()
 
@@ -48,7 +48,7 @@ class Buffers:
                 if references <= _UNUSED and owner.shape == shape and owner.dtype == dtype:
                     return owner[:]
             owner = np.empty(shape, dtype)
-            self._arrays = [*self._arrays, owner][-self._kept :]
+            self._arrays = [*self._arrays, owner][-self.kept :]
             return owner[:]
 
     def clear(self):

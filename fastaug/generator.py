@@ -79,7 +79,7 @@ class ImageDataGenerator:
         workers: Number of threads. None: one for each core that this process may use. 0: all work
             in the calling thread. It changes the speed, never the images.
         prefetch: Number of batches to prepare ahead. Small ones are made several at a time, up to 8
-            or 2 MB, and two such runs ahead. 0: none.
+            or 4 MB, and two such runs ahead. 0: none.
         pool: In place of `workers`: a `multiprocessing` Pool or ThreadPool, a
             `concurrent.futures` executor, or an int. For images in memory it only says how many
             threads to use.

@@ -89,8 +89,8 @@ def test_how_much_is_made_ahead(prefetch, size):
         for _ in range(40):
             batch = next(iterator)
             most = max(most, len(iterator._maker._ahead))
-        # small batches by the run, of 8 or 2 MB
-        run = min(8, max(1, 2**21 // batch.nbytes))
+        # small batches by the run, of 8 or 4 MB
+        run = min(8, max(1, 2**22 // batch.nbytes))
         assert most <= max(prefetch, run + 1) - 1 + run
         assert most >= prefetch
 
