@@ -215,14 +215,14 @@ def test_threads_end_when_the_iterator_is_dropped(batches, never_idle):
 def test_threads_end_when_idle_and_start_again():
     iterator = make_flow(**THREADED)
     with make_flow(workers=0, prefetch=0) as other:
-        expected = take(other, 6)
-    batches = take(iterator, 2)
+        expected = take(other, 60)
+    batches = take(iterator, 20)  # more than are ahead
     assert library_threads()
     wait_until(lambda: not library_threads(), "the idle threads ended")
-    batches += take(iterator, 2)
+    batches += take(iterator, 20)
     assert library_threads()
     wait_until(lambda: not library_threads(), "the idle threads ended again")
-    batches += take(iterator, 2)
+    batches += take(iterator, 20)
     assert_batches_equal(batches, expected)
     iterator.close()
 
