@@ -37,7 +37,7 @@ TOKEN = "FASTAUG_TEST_PROGRAM"
 
 #: Put before every scenario.
 PREAMBLE = """
-import gc, hashlib, json, os, signal, sys, threading, time, warnings
+import contextlib, gc, hashlib, json, os, signal, sys, threading, time, warnings
 import numpy as np
 import psutil
 import fastaug
@@ -87,8 +87,10 @@ def kill(processes):
 def memory():
     # slots that this process holds
     maps = open("/proc/self/maps").read().count("/memfd:fastaug")
-    open_files = [os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")
-                  if os.path.lexists(f"/proc/self/fd/{fd}")]
+    open_files = []
+    for fd in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # a thread has closed it since
+            open_files.append(os.readlink(f"/proc/self/fd/{fd}"))
     return maps + sum("memfd:fastaug" in name for name in open_files)
 
 def wait_until(condition, what, patience=8):
