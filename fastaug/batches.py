@@ -298,15 +298,21 @@ class BatchMaker:
         seed = order.next_seed()
         if (
             augmentation is not None
-            and augmentation.function is None
-            and self._hash_limit is None
             and isinstance(seed, int | np.integer)
             and 0 <= seed < 1 << 32
             and not order.begins_epoch(item)
-            and augmentation.is_core_work(self._source)
+            and self._is_core_work(augmentation)
         ):
             return None
         return self._fresh_stream()
+
+    def _is_core_work(self, augmentation):
+        """Whether the core does all of a batch: then it can draw late, with others in one job."""
+        return (
+            augmentation.function is None
+            and self._hash_limit is None
+            and augmentation.is_core_work(self._source)
+        )
 
     def _start(self, augmentation, order, item, stream, length=1):
         """Starts some batches of an epoch that follow each other, at least one.
@@ -432,7 +438,7 @@ class BatchMaker:
             return
         if batch.item is not NEXT and not self._in_sequence(batch.item):
             return
-        length = self._run_length(augmentation, batch)
+        length = run_length(batch.images.nbytes) if self._is_core_work(augmentation) else 1
         # of small ones another run, so that there is work while those of one are handed out
         self._enough = self._prefetch if length == 1 else max(self._prefetch, length + 1)
         self._buffers.kept = self._enough + length + 3
@@ -460,16 +466,6 @@ class BatchMaker:
                 self._spare_streams.append(stream)
             self._ahead.extend(batches)
             batch = batches[-1]
-
-    def _run_length(self, augmentation, batch):
-        """How many batches are worth one job: more than one, if all is core work."""
-        if (
-            augmentation.function is not None
-            or self._hash_limit is not None
-            or not augmentation.is_core_work(self._source)
-        ):
-            return 1
-        return run_length(batch.images.nbytes)
 
     def _in_sequence(self, item):
         """Whether somebody asks for one item after the other."""
