@@ -109,6 +109,17 @@ CASES = {
             by_default=False,
         ),
         Case(
+            name="224-cubic",
+            title="224x224, common settings, cubic splines",
+            size=224,
+            images=192,
+            settings={**DEFAULT_SETTINGS, "interpolation_order": 3},
+            scale=1 / 255,
+            rounds=3,
+            seconds=0.8,
+            by_default=False,
+        ),
+        Case(
             name="299",
             title="299x299, common settings",
             size=299,

@@ -71,7 +71,7 @@ class Contestant:
         label: Name in tables and figures.
         notes: What it does otherwise than the reference.
         ours: Whether it is fastaug.
-        any_dtype: Whether its batches have the `dtype` that the settings name.
+        leaves_out: Names of settings that it does not have; it has no part in a case with one.
         floor: Whether it does only part of the work, as a lower bound of the time.
         share: Heading of the column that gives fastaug's throughput as a share of this one's, or
             None for no such column.
@@ -81,7 +81,7 @@ class Contestant:
     label: str
     notes: tuple[str, ...] = ()
     ours = False
-    any_dtype = False
+    leaves_out: frozenset[str] = frozenset({"dtype", "interpolation_order"})
     floor = False
     share: str | None = None
 
@@ -143,7 +143,7 @@ class Keras(Contestant):
 
     key = "keras"
     label = "Keras ImageDataGenerator"
-    any_dtype = True
+    leaves_out = frozenset()
 
     def __init__(self, job):
         super().__init__(job)
@@ -171,7 +171,7 @@ class Multiprocessing(Keras):
     key = "multiprocessing"
     label = "Keras + multiprocessing.Pool"
     notes = ("the article's method: pool.map over the images of each batch",)
-    any_dtype = False
+    leaves_out = frozenset({"dtype"})
     work = staticmethod(article.augment)
 
     def __init__(self, job):
@@ -414,7 +414,7 @@ class Fastaug(Contestant):
     key = "fastaug_1"
     label = "fastaug, workers=1"
     ours = True
-    any_dtype = True
+    leaves_out = frozenset()
     workers = 1
 
     def __init__(self, job):
@@ -523,6 +523,7 @@ class Floor(Contestant):
         "the floor: rotations drawn beforehand, uint8 in and out; "
         "no draws, shifts, flips, colours, rescaling or labels",
     )
+    leaves_out = frozenset({"interpolation_order"})
     floor = True
 
     @contextmanager
@@ -624,5 +625,5 @@ def contestants_of(case):
         kind
         for kind in kinds
         if (has_function or not issubclass(kind, FastaugElementwise))
-        and ("dtype" not in case.settings or kind.any_dtype or kind.floor)
+        and kind.leaves_out.isdisjoint(case.settings)
     ]

@@ -154,7 +154,7 @@ class Point:
     def __init__(self, border, channels, size):
         self.border, self.channels, self.size = border, channels, size
         self.timings = {engine: Timing() for engine in ENGINES}
-        taken = choose("auto", 1, border, 0.0, (size, size, channels))
+        taken = choose("auto", 1, border, (size, size, channels))
         self.auto = "fused" if taken is None else "opencv"
 
     def __str__(self):

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 BORDERS: tuple[str, ...]
-"""Names of the border rules of orders 0 and 1, which are those of ``scipy.ndimage``."""
+"""Names of the border rules, which are those of ``scipy.ndimage``."""
 
 COLUMNS: tuple[str, ...]
 """Names of the columns of a parameter table, those of Keras's ``get_random_transform``."""
@@ -38,7 +38,7 @@ class Plan:
         width: Width of an image, from 1.
         channels: Channels of an image, from 1.
         channels_first: Whether source and output are `(channels, height, width)`.
-        order: Interpolation order of the built-in warp, 0 or 1.
+        order: Interpolation order of the built-in warp, 0 to 5.
         border: One of `BORDERS`.
         cval: Value outside, for the two constant borders.
         rescale: Factor for each value, or None.

@@ -203,8 +203,8 @@ cdef class Plan:
                              f"{channels}")
         if max(height, width) > 2**30:
             raise ValueError(f"Image sides go up to 2**30. Received: {height} x {width}")
-        if warp is None and order not in (0, 1):
-            raise ValueError(f"The built-in warp has orders 0 and 1. Received: order={order}")
+        if not 0 <= order <= 5:
+            raise ValueError(f"Interpolation orders go from 0 to 5. Received: order={order}")
         self.c.height = height
         self.c.width = width
         self.c.channels = channels
@@ -803,8 +803,8 @@ cdef int _check_bytes(Plan plan, cnp.ndarray images, bint standardize) except -1
     cdef fa_plan *c = &plan.c
     if cnp.PyArray_TYPE(images) != cnp.NPY_UINT8:
         raise TypeError(f"Expected uint8 images for a uint8 batch. Received: {images.dtype}")
-    if plan.warp is not None:
-        raise ValueError("A warp in Python works on float32 batches")
+    if plan.warp is not None or c.order > 1:
+        raise ValueError("Splines and a warp in Python work on float32 batches")
     if standardize and (c.rescales or c.sample_center or c.sample_std or c.feature_mean != NULL
                         or c.feature_scale != NULL or c.function_scale != NULL):
         raise ValueError("A uint8 batch cannot be standardized")

@@ -13,8 +13,8 @@
  *     constant       k k k k | a b c d | k k k k    a sample outside [0, n - 1] is k whole
  *     grid-constant  k k k k | a b c d | k k k k    samples blend into k over one pixel
  *
- * An image's way: _locate.h, _warp.h for either pixel type, a row sink here, _values.h. Compiled
- * without contraction of a * b + c, so that every instruction set gives the same bits.
+ * An image's way: _locate.h, _warp.h for either pixel type or, from order 2 on, _spline.h, a row sink
+ * here, _values.h. Compiled without contraction of a * b + c, so that every instruction set gives the same bits.
  */
 #ifndef FASTAUG_PIXELS_H
 #define FASTAUG_PIXELS_H
@@ -54,7 +54,7 @@ enum fa_column {
 typedef struct {
     ptrdiff_t height, width, channels;
     int channels_first;       /* layout of source and output */
-    int order;                /* 0 or 1 */
+    int order;                /* 0 to 5 */
     int border;               /* enum fa_border */
     float cval;
     int rescales;
@@ -107,6 +107,8 @@ FA_INLINE float *fa_row_line(const fa_row_sink *sink, const fa_plan *plan, ptrdi
 
 static void fa_row_done(fa_row_sink *sink, const fa_plan *plan, ptrdiff_t row, int flip_vertical,
                         float *out);
+
+#include "_spline.h"
 
 /* ---- the warp, for both pixel types ---------------------------------------------------------- */
 
@@ -196,18 +198,26 @@ static void fa_row_done(fa_row_sink *sink, const fa_plan *plan, ptrdiff_t row, i
 /* ---- one image, from source to finished ---------------------------------------------------------- */
 
 /* The part before the value shifts: warp, or, without a matrix, only flips. Both turn channels_first
- * into channels_last; work then holds one image. */
+ * into channels_last; work then holds one image. memory: fa_spline_values. */
 static void fa_place(const fa_plan *plan, const void *image, int is_float, ptrdiff_t behind,
-                     const double *row, const double *m, void *work, fa_row_sink *sink, float *out)
+                     const double *row, const double *m, void *work, float *memory,
+                     fa_row_sink *sink, float *out)
 {
+    fa_spline spline;
     const int flip_h = row[FA_FLIP_HORIZONTAL] != 0, flip_v = row[FA_FLIP_VERTICAL] != 0;
     sink->next_row = plan->width * plan->channels * (ptrdiff_t)(is_float ? sizeof(float) : 1);
 #define FA_PLACE(type) \
     const void *source = fa_channels_last_##type(plan, image, work); \
-    if (m) \
+    if (m && plan->order > 1) { \
+        fa_set_spline(&spline, plan, fa_as_doubles(memory)); \
+        fa_spline_fill_##type(&spline, plan, source); \
+        fa_spline_coefficients(&spline, plan); \
+        fa_spline_warp(&spline, plan, m, flip_h, flip_v, sink, out); \
+    } else if (m) { \
         fa_warp_##type(plan, source, source == image ? behind : 0, m, flip_h, flip_v, sink, out); \
-    else \
-        fa_copy_##type(plan, source, flip_h, flip_v, sink, out)
+    } else { \
+        fa_copy_##type(plan, source, flip_h, flip_v, sink, out); \
+    }
     if (is_float) {
         FA_PLACE(f32);
     } else {
@@ -272,11 +282,12 @@ static void fa_process(const fa_plan *plan, const void *image, int is_float, ptr
     const ptrdiff_t pixels = plan->height * plan->width;
     float *target = plan->channels_first ? work : out;
     float *turned = plan->channels_first ? work + pixels * plan->channels : NULL;
+    float *memory = plan->channels_first ? turned + pixels * plan->channels : work;
     fa_row_sink sink;
     fa_open_sink(plan, row, standardize, &sink);
     sink.next = next;
-    fa_place(plan, image, is_float, behind, row, fa_has_geometry(row) ? m : NULL, turned, &sink,
-             target);
+    fa_place(plan, image, is_float, behind, row, fa_has_geometry(row) ? m : NULL, turned, memory,
+             &sink, target);
     fa_finish(plan, row, standardize, &sink, target);
     if (plan->channels_first) fa_to_channels_first_f32(target, pixels, plan->channels, out);
 }
@@ -288,7 +299,7 @@ FA_INLINE ptrdiff_t fa_line_values(const fa_plan *plan)
     return (plan->truncates ? plan->height : fa_waiting_rows(plan)) * row_size;
 }
 
-/* The same from bytes to bytes, without standardization. */
+/* The same from bytes to bytes, without standardization, of order 0 or 1. */
 static void fa_process_bytes(const fa_plan *plan, const uint8_t *image, ptrdiff_t behind,
                              uintptr_t next, const double *row, const double *m, float *work,
                              uint8_t *out)
@@ -308,7 +319,8 @@ static void fa_process_bytes(const fa_plan *plan, const uint8_t *image, ptrdiff_
         sink.lines = work;
         sink.bytes = target;
     }
-    fa_place(plan, image, 0, behind, row, fa_has_geometry(row) ? m : NULL, turned, &sink, work);
+    fa_place(plan, image, 0, behind, row, fa_has_geometry(row) ? m : NULL, turned, NULL, &sink,
+             work);
     if (shifts && plan->truncates) {
         fa_finish(plan, row, 0, &sink, work);
         fa_store_bytes(work, size, 0, target);
@@ -327,7 +339,8 @@ static ptrdiff_t fa_work_values(const fa_plan *plan, int to_bytes)
 {
     const ptrdiff_t two = plan->channels_first ? 2 * plan->height * plan->width * plan->channels : 0;
     const ptrdiff_t value = (ptrdiff_t)sizeof(float);
-    return to_bytes ? fa_line_values(plan) + (two + value - 1) / value : two;
+    return to_bytes ? fa_line_values(plan) + (two + value - 1) / value
+                    : two + fa_spline_values(plan);
 }
 
 /* A batch: which images, what becomes of each, and where it goes. */
@@ -386,7 +399,7 @@ static void fa_before_warp(const fa_plan *plan, const void *image, int is_float,
 {
     const double upright[FA_COLUMNS] = {0};
     fa_row_sink nothing = {0, 0, {0}, {0}, 0, NULL, NULL, 0, 0};
-    fa_place(plan, image, is_float, 0, upright, NULL, work, &nothing, out);
+    fa_place(plan, image, is_float, 0, upright, NULL, work, NULL, &nothing, out);
 }
 
 /* and what the warp made of it, to the end. */

@@ -221,3 +221,24 @@ static const FA_PIXEL *FA_NAME(fa_channels_last)(const fa_plan *plan, const FA_P
     FA_NAME(fa_to_channels_last)(image, plan->height * plan->width, plan->channels, work);
     return work;
 }
+
+/* The pixels that the coefficients of a spline come from: the image and, if need be, its border. */
+FA_CLONES static void FA_NAME(fa_spline_fill)(const fa_spline *s, const fa_plan *plan,
+                                              const FA_PIXEL *FA_RESTRICT image)
+{
+    const ptrdiff_t channels = plan->channels, row_size = plan->width * channels;
+    const int repeats = plan->border == FA_NEAREST; /* else the border is the constant */
+    ptrdiff_t i, j, k;
+    for (i = 0; i < s->height; i++) {
+        const ptrdiff_t row = fa_beyond(i - s->padding, plan->height, plan->border);
+        const FA_PIXEL *pixels = image + (row < 0 ? 0 : row) * row_size;
+        double *left = s->first + i * s->row, *line = left + s->padding * channels;
+        double *right = line + row_size;
+        for (k = 0; k < row_size; k++) line[k] = row < 0 ? (double)plan->cval : (double)pixels[k];
+        for (j = 0; j < s->padding; j++)
+            for (k = 0; k < channels; k++) {
+                left[j * channels + k] = repeats ? line[k] : (double)plan->cval;
+                right[j * channels + k] = repeats ? right[k - channels] : (double)plan->cval;
+            }
+    }
+}

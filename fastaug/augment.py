@@ -130,7 +130,7 @@ class Augmentation:
         size = self.height, self.width, channels
         settings = {
             "channels_first": channels_first,
-            "order": min(order, 1),
+            "order": order,
             "border": border,
             "cval": cval,
             "rescale": generator.rescale or None,
@@ -139,7 +139,7 @@ class Augmentation:
             "feature_mean": core_mean,
             "feature_scale": None if core_std is None else 1 / (core_std + np.float32(1e-6)),
             "truncates": in_floatx,
-            "warp": choose(generator.warp, order, border, cval, size),
+            "warp": choose(generator.warp, order, border, size),
         }
         self.plan = _core.Plan(*size, **settings, **_map_settings(mapped))
         # for images of 8 bits

@@ -84,8 +84,8 @@ class ImageDataGenerator:
             `concurrent.futures` executor, or an int. For images in memory it only says how many
             threads to use.
         dim_ordering: 'tf' or 'th' in place of `data_format`, as in Keras 1; 'default' for None.
-        warp: What interpolates with orders 0 and 1: 'fused', fastaug's own; 'opencv', for order 1
-            and sides up to 256 pixels; 'auto' the fused one, by measurement.
+        warp: What interpolates: 'fused', fastaug's own; 'opencv', for order 1 and sides up to 256
+            pixels; 'auto' the fused one, by measurement.
 
     Raises:
         ValueError: If an argument is not one of the above, or `pool` is closed.

@@ -11,7 +11,7 @@ from fastaug import _core
 from fastaug.images import array_to_img, img_to_array
 from fastaug.params import row_from_dict
 from fastaug.streams import global_stream
-from fastaug.warp import border_name, check_order, choose
+from fastaug.warp import border_name, check_order
 
 
 def apply_affine_transform(
@@ -79,10 +79,9 @@ def apply_affine_transform(
             width,
             channels,
             channels_first=channels_first,
-            order=min(order, 1),
+            order=order,
             border=border,
             cval=cval,
-            warp=choose("auto", order, border, cval, (height, width, channels)),
         )
         out = np.empty((1, *x.shape), dtype=np.float32)
         images = np.ascontiguousarray(x)[np.newaxis]

@@ -1,14 +1,13 @@
-"""Which warp runs for which settings, and the warps that are calls into another library.
+"""Which warp runs for which settings, and the one that is a call into another library.
 
 A warp has one meaning, whoever computes it: ``warp(image, matrix, out)`` samples ``image`` at
 ``matrix[:, :2] @ (row, column) + matrix[:, 2]`` for each (row, column) of ``out``, with the border
 rules of ``scipy.ndimage``. Images are float32 ``(height, width, channels)``.
 
 ========  ==========================================================================================
-fused     orders 0 and 1, every border, any size and number of channels; in the core, without the
-          GIL, in one pass with what comes before and after it
+fused     every order, border, size and number of channels; in the core, without the GIL, in one
+          pass with what comes before and after it
 OpenCV    order 1, the borders that OpenCV has, 1, 3 or 4 channels, sides up to 256 pixels
-SciPy     orders 2 to 5
 ========  ==========================================================================================
 """
 
@@ -78,7 +77,7 @@ def check_engine(engine):
         raise ValueError(f"Invalid warp: {engine!r}; expected one of: {ENGINES}")
 
 
-def choose(engine, order, border, cval, shape):
+def choose(engine, order, border, shape):
     """Returns the warp for images: None for the fused one, else a function.
 
     Args:
@@ -87,11 +86,8 @@ def choose(engine, order, border, cval, shape):
             for, to the contract's 0.01, else 'fused'.
         order: Interpolation order, 0 to 5.
         border: One of ``_core.BORDERS``.
-        cval: Value outside, for the constant borders.
         shape: `(height, width, channels)`.
     """
-    if order > 1:
-        return Spline(order, border, cval)
     if (
         engine == "opencv"
         and order == 1
@@ -167,24 +163,3 @@ class OpenCV:
         _core.augment(
             plan, image[np.newaxis], index, table, matrix[np.newaxis], out[np.newaxis], 0, 1
         )
-
-
-class Spline:
-    """``scipy.ndimage.affine_transform``, one channel at a time. It drops the GIL as it works."""
-
-    def __init__(self, order, border, cval):
-        from scipy import ndimage  # only for those who interpolate with splines
-
-        self._affine_transform = ndimage.affine_transform
-        self._settings = {"order": order, "mode": border, "cval": cval}
-
-    def __call__(self, image, matrix, out):
-        """Warps ``image`` into ``out``."""
-        for channel in range(image.shape[2]):
-            self._affine_transform(
-                image[..., channel],
-                matrix[:, :2],
-                matrix[:, 2],
-                output=out[..., channel],
-                **self._settings,
-            )

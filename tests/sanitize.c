@@ -256,7 +256,7 @@ static void draw_the_rest(void)
     the.wild = draw(3);
     the.behind = draw(3) == 0 ? draw(24) : draw(2) == 0 ? size_of_image() : 0;
     the.standardize = draw(2);
-    the.to_bytes = !the.is_float && draw(2);
+    the.to_bytes = !the.is_float && the.plan.order < 2 && draw(2);
     the.plan.truncates = draw(2);
     the.plan.cval = ONE_OF(cvals);
     the.plan.channels_first = draw(4) == 0;
@@ -337,10 +337,10 @@ static void sweep_shapes(void)
     for (side = 0; side < COUNT(SIDES); side++)
         for (tall = 0; tall < 2; tall++)
             for (channels = 1; channels <= 5; channels++)
-                for (rest = 0; rest < 2 * 2 * 7; rest++) {
+                for (rest = 0; rest < 2 * 6 * 7; rest++) {
                     const int other = draw(2) ? 1 + draw(3) : 1 + draw(20);
                     reset("shapes", tall ? SIDES[side] : other, tall ? other : SIDES[side], channels,
-                          rest % 2, rest / 2 % 2, rest / 4);
+                          rest % 2, rest / 2 % 6, rest / 12);
                     draw_the_rest();
                     set_matrix(draw(3) ? draw(NAMED_MATRICES) : draw(MATRICES));
                     process();
@@ -354,9 +354,9 @@ static void sweep_matrices(void)
     int kind, channels, rest;
     for (kind = 0; kind < MATRICES; kind++)
         for (channels = 1; channels <= 5; channels++)
-            for (rest = 0; rest < 2 * 2 * 7; rest++) {
-                reset("matrices", ONE_OF(small), ONE_OF(small), channels, rest % 2, rest / 2 % 2,
-                      rest / 4);
+            for (rest = 0; rest < 2 * 6 * 7; rest++) {
+                reset("matrices", ONE_OF(small), ONE_OF(small), channels, rest % 2, rest / 2 % 6,
+                      rest / 12);
                 draw_the_rest();
                 set_matrix(kind);
                 process();
@@ -368,7 +368,7 @@ static void sweep_switches(void)
 {
     int bits;
     for (bits = 0; bits < 1 << 12; bits++) {
-        reset("switches", 1 + draw(9), 1 + draw(9), 1 + draw(5), bits & 1, 1, draw(7));
+        reset("switches", 1 + draw(9), 1 + draw(9), 1 + draw(5), bits & 1, 1 + draw(3), draw(7));
         the.place = draw(PLACES);
         if (bits & 2) set_matrix(3);
         the.row[FA_FLIP_HORIZONTAL] = (bits & 4) != 0;
@@ -383,7 +383,7 @@ static void sweep_switches(void)
         the.plan.channels_first = (bits & 2048) != 0;
         the.standardize = 1;
         process();
-        if (the.is_float) continue;
+        if (the.is_float || the.plan.order > 1) continue;
         the.to_bytes = 1;
         the.plan.truncates = draw(2);
         process();
@@ -394,7 +394,7 @@ static void sweep_at_random(int count)
 {
     while (count--) {
         reset("at random", ONE_OF(SIDES), draw(2) ? 1 + draw(20) : ONE_OF(SIDES), 1 + draw(5),
-              draw(2), draw(2), draw(7));
+              draw(2), draw(2) ? draw(2) : draw(6), draw(7));
         draw_the_rest();
         set_matrix(draw(2) ? draw(NAMED_MATRICES) : draw(MATRICES));
         if (draw(8) == 0) set_geometry(0, 0, 1, 1, 0, 0);
@@ -413,7 +413,7 @@ static void sweep_large(void)
         for (rest = 0; rest < (i < 5 ? 28 : 2); rest++) {
             const int border = i < 5 ? rest / 4 : draw(7);
             reset("large", shapes[i][0], shapes[i][1], shapes[i][2], rest % 2,
-                  i < 5 ? rest / 2 % 2 : 1, border);
+                  i >= 5 ? 1 : rest / 2 % 2 ? draw(6) : 0, border);
             draw_the_rest();
             set_matrix(draw(3) ? draw(NAMED_MATRICES) : draw(MATRICES));
             process();

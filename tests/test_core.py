@@ -101,9 +101,7 @@ def warps(draw):
 
 
 @SETTINGS
-@given(
-    warps(), st.sampled_from(_core.BORDERS), st.sampled_from([0, 1]), st.booleans(), st.booleans()
-)
+@given(warps(), st.sampled_from(_core.BORDERS), st.integers(0, 5), st.booleans(), st.booleans())
 def test_warp_is_scipys(case, border, order, flip_horizontal, flip_vertical):
     image, matrix = case
     table = table_of(tx=1, flip_horizontal=flip_horizontal, flip_vertical=flip_vertical)
@@ -132,15 +130,16 @@ def test_quarter_turn_is_a_transpose_and_a_flip(border, size):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-@pytest.mark.parametrize("order", [0, 1])
+@pytest.mark.parametrize("order", range(6))
 @pytest.mark.parametrize("border", _core.BORDERS)
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 6])
 def test_whole_shifts_move_pixels_exactly(dtype, order, border, channels):
     image = (np.random.default_rng(1).random((11, 17, channels)) * 255).astype(dtype)
     matrix = np.array([[[1.0, 0, 2], [0, 1, 3]]])
     out = run(image, table_of(tx=1), matrix, order=order, border=border)
-    # a + 1 * (b - a), the last row and column of a blend, is b but for a rounding
-    rounding = 2e-7 if order == 1 and dtype is np.float32 else 0
+    # a + 1 * (b - a), the last row and column of a blend, is b but for a rounding; a sum of splines
+    # is a pixel but for several
+    rounding = 2e-7 if order > 1 or (order == 1 and dtype is np.float32) else 0
     np.testing.assert_allclose(
         out[:9, :14], image[2:, 3:].astype(np.float32), rtol=rounding, atol=255 * rounding
     )
@@ -158,7 +157,7 @@ def test_every_width(width, channels):
 
 @pytest.mark.parametrize("flip_horizontal", [0, 1])
 @pytest.mark.parametrize("channels", [1, 3, 4])
-@pytest.mark.parametrize("order", [0, 1])
+@pytest.mark.parametrize("order", [0, 1, 3])
 @pytest.mark.parametrize("border", _core.BORDERS)
 def test_rows_that_are_only_in_part_inside(border, order, channels, flip_horizontal):
     """Wide ones: left of the image, inside and right of it, each in a way of its own."""
@@ -178,7 +177,7 @@ def test_rows_that_are_only_in_part_inside(border, order, channels, flip_horizon
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 @pytest.mark.parametrize("border", _core.BORDERS)
-@pytest.mark.parametrize("order", [0, 1])
+@pytest.mark.parametrize("order", range(6))
 @pytest.mark.parametrize("size", [(1, 1, 3), (2, 3, 1), (16, 16, 3), (33, 5, 4)])
 def test_any_matrix_is_safe(dtype, border, order, size):
     """Huge, tiny and NaN coordinates read no pixel outside the image."""
@@ -187,8 +186,11 @@ def test_any_matrix_is_safe(dtype, border, order, size):
                    [1, 0, 1e9, 0, 1, -1e9], [0] * 6, [1e18, -1e18, 0, 1, 1, 2**31]):  # fmt: skip
         matrix = np.array(values, dtype=np.float64).reshape(1, 2, 3)
         out = run(image, table_of(tx=1), matrix, order=order, border=border, cval=5.0)
+        # a spline overshoots beside a step, and SciPy's is not exact for a few reflected pixels
+        beyond = 2.0 if order > 1 else 0.0
         assert np.isin(out, [5, 9]).all() or (
-            border == "grid-constant" and np.all((out >= 5) & (out <= 9))
+            (border == "grid-constant" or (border == "reflect" and order > 1))
+            and np.all((out >= 5 - beyond) & (out <= 9 + beyond))
         )
 
 
@@ -487,7 +489,8 @@ def test_shifted_bytes_are_shifted_in_double(intensity, brightness):
     [
         ({"height": 0}, "0 x 6 x 3"),
         ({"channels": -1}, "5 x 6 x -1"),
-        ({"order": 2}, "order=2"),
+        ({"order": 6}, "order=6"),
+        ({"order": -1}, "order=-1"),
         ({"feature_mean": [1.0, 2.0]}, r"\(2,\)"),
         ({"border": "elsewhere"}, "elsewhere|not in tuple"),
         ({"height": 2**31}, "2147483648"),

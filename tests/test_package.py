@@ -110,15 +110,17 @@ def test_importing_brings_in_nothing_heavy():
     assert output == "[]\n"
 
 
-def test_using_it_without_keras_brings_in_no_scipy():
-    """Orders 0 and 1 and all the statistics are the library's own."""
+@pytest.mark.parametrize("order", [1, 3])
+def test_using_it_without_keras_brings_in_no_scipy(order):
+    """Every order and all the statistics are the library's own."""
     output = check_script(
-        """
+        f"""
         import sys
         import numpy as np
         import fastaug
         generator = fastaug.ImageDataGenerator(
-            rotation_range=20, horizontal_flip=True, featurewise_center=True)
+            rotation_range=20, horizontal_flip=True, featurewise_center=True,
+            interpolation_order={order})
         x = np.zeros((5, 8, 9, 3), dtype="uint8")
         generator.fit(x)
         with generator.flow(x, batch_size=2, seed=0) as iterator:
