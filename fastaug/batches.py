@@ -17,7 +17,6 @@ advanced only by the batches that are handed out.
 import collections
 import dataclasses
 import itertools
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,7 +24,8 @@ import numpy as np
 
 from fastaug import _core
 from fastaug.augment import Augmentation, augmentation_for
-from fastaug.buffers import COUNTS_REFERENCES, Buffers
+from fastaug.buffers import Buffers
+from fastaug.calls import FunctionCalls, call_for_each
 from fastaug.order import NEXT, Order
 from fastaug.streams import (
     LateStream,
@@ -90,20 +90,6 @@ def run_length(nbytes: int) -> int:
     return min(max(_RUN_BYTES // max(nbytes, 1), 1), _LONGEST_RUN)
 
 
-def _shown(image):
-    """Returns a view that a function may be given: whatever is made of it holds on to it.
-
-    NumPy refers a view of a view to the array that both are of, but to nothing that is no array.
-    """
-    return np.asarray(memoryview(image))
-
-
-def _put(result, images, i, there):
-    """Puts an image into a batch, unless it is the array that is there."""
-    if result is not there:
-        images[i] = result
-
-
 class BatchMaker:
     """Makes the batches of one iterator.
 
@@ -137,8 +123,7 @@ class BatchMaker:
         self._last_item = NEXT
         self._wrong = 0
         self._pause = 0
-        self._function_draws = None  # the preprocessing function that was seen to draw
-        self._function_keeps = None  # and the one that was seen to keep an image, or a part of it
+        self._calls = FunctionCalls(self._buffers)
         self._current_augmentation()
 
     @property
@@ -236,7 +221,7 @@ class BatchMaker:
         if augmentation is None:
             images = np.zeros((len(batch.index), *self._source.shape), dtype=self._dtype)
             with lent_to_user_code(batch.stream, batch.stream_start):
-                self._image_by_image(batch, images, 0, bad_image)
+                call_for_each(self._generator, self._source, batch, images, 0, bad_image)
                 hashes = self._draw_hashes(global_stream(), len(images))
         else:
             try:
@@ -248,7 +233,7 @@ class BatchMaker:
             images = batch.images
             if augmentation.function is not None:
                 with lent_to_user_code(batch.stream, batch.stream_start):
-                    images = self._apply_function(batch, bad_image)
+                    images = self._calls.apply(self._generator, self._source, batch, bad_image)
                     hashes = self._draw_hashes(global_stream(), len(images))
             if batch.lease is not None:
                 batch.lease.ended = True
@@ -270,10 +255,7 @@ class BatchMaker:
             overridden is None
             or overridden()
             or not can_stand(global_stream())
-            or (
-                self._function_draws is not None
-                and self._function_draws is generator.preprocessing_function
-            )
+            or self._calls.were_drawing(generator.preprocessing_function)
         ):
             self._drop_guesses()
             return None
@@ -507,94 +489,3 @@ class BatchMaker:
             if batch.run != self._last_run:  # that is waited for, or done
                 batch.job.cancel()
         self._ahead.clear()
-
-    # ---- user code, in the calling thread ----
-
-    def _apply_function(self, batch, bad_image):
-        """Calls the preprocessing function on each image, as the stream is left by the one before.
-
-        The rows of the table are drawn again, one by one, from the stream that the function sees.
-        They differ only if the function draws from it; then the rest is made image by image.
-        """
-        augmentation = batch.augmentation
-        function = augmentation.function
-        # A result takes the place of its image, which is at hand: but not if somebody has that.
-        in_place = COUNTS_REFERENCES and self._function_keeps is not function
-        images = batch.images
-        if not in_place:
-            images = self._buffers.array(images.shape, images.dtype)
-        kept_memory = _core.KeptMemory()
-        standardized = False
-        for i in range(len(images)):
-            image = _shown(batch.images[i])
-            drawn_anew = self._draw_again(batch, i)
-            if drawn_anew is not None:
-                self._function_draws = function
-                if not standardized:
-                    augmentation.standardize(images[:i])
-                self._image_by_image(batch, images, i, bad_image, drawn_anew)
-                return images
-            if i in batch.errors:
-                images[i] = 0
-                continue
-            references = sys.getrefcount(image)
-            with kept_memory:
-                result = function(image)
-            if result is image:
-                references += 1
-            if images is batch.images and sys.getrefcount(image) != references:
-                self._function_keeps = function
-                images = self._buffers.array(images.shape, images.dtype)
-                images[:i] = batch.images[:i]
-            if not standardized and not (
-                type(result) is np.ndarray
-                and result.dtype == np.float32
-                and result.shape == image.shape
-            ):
-                # in the result's own type, as Keras does
-                augmentation.standardize(images[:i])
-                standardized = True
-            if standardized:
-                result = self._generator._normalize(result)
-            # A call, because Python gives a line to what comes after it, the way back to the next
-            # image: IPython fails on a traceback of an interrupt in an instruction without a line.
-            _put(result, images, i, image if images is batch.images else None)
-        if not standardized:
-            augmentation.standardize(images)
-        return images
-
-    def _draw_again(self, batch, i):
-        """Draws one row where the stream now stands; None if it is the row drawn before."""
-        augmentation, stream = batch.augmentation, global_stream()
-        if batch.doubles is not None:
-            doubles = stream.random_sample(augmentation.sampler.doubles)
-            if doubles.item(0) == batch.doubles[i]:
-                return None
-            row = augmentation.from_doubles(doubles[np.newaxis])[0]
-        else:
-            row = augmentation.draw(stream, 1)[0]
-            if np.array_equal(row, batch.table[i], equal_nan=True):
-                return None
-        return augmentation.sampler.to_dict(row)
-
-    def _image_by_image(self, batch, images, start, bad_image, params=None):
-        """Asks the generator, if there is one, for each image, as Keras does, from `np.random`."""
-        generator = self._generator
-        for i in range(start, len(batch.index)):
-            try:
-                image = self._source.image(batch.index[i], self._dtype)
-            except Exception as error:
-                batch.errors[i] = error
-                bad_image(int(batch.index[i]), error)
-                if params is None and generator is not None:
-                    # left out, but drawn for: the others stay as they were
-                    generator.get_random_transform(self._source.shape)
-                params = None
-                continue
-            if generator is None:
-                images[i] = image
-                continue
-            if params is None:
-                params = generator.get_random_transform(image.shape)
-            images[i] = generator.standardize(generator.apply_transform(image, params))
-            params = None

@@ -34,7 +34,7 @@ from scripts import A_FLOW, check_script, interrupt, run_script, started_script
 from waiting import PATIENCE, library_threads, wait_until
 
 import fastaug
-from fastaug.batches import BatchMaker
+from fastaug.calls import FunctionCalls
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -765,7 +765,7 @@ def test_a_batch_that_is_kept_is_never_written_again():
 
 def test_the_way_back_to_the_next_image_has_a_line():
     """An interrupt arrives there, and IPython cannot show a traceback without a line."""
-    code = BatchMaker._apply_function.__code__
+    code = FunctionCalls.apply.__code__
     lines = {offset: line for start, end, line in code.co_lines() for offset in range(start, end)}
     jumps = [i.offset for i in dis.get_instructions(code) if i.opname.startswith("JUMP_BACKWARD")]
     assert jumps

@@ -1,0 +1,154 @@
+"""A user's code, called for each image: always in the thread that asks for the batch.
+
+Either the preprocessing function, on images that the threads have warped, or the generator itself,
+for all that is done to an image. Called as Keras would, with the global `np.random` where Keras
+would have it; what prepares that is `batches`, and the batches here are its own.
+"""
+
+import sys
+
+import numpy as np
+
+from fastaug import _core
+from fastaug.buffers import COUNTS_REFERENCES
+from fastaug.streams import global_stream
+
+
+def call_for_each(generator, source, batch, images, start, bad_image, params=None):
+    """Asks a generator for each image of a batch from a place on, as Keras does.
+
+    Args:
+        generator: An `ImageDataGenerator` of any kind, or None: images stay as they are.
+        source: Where the images come from.
+        batch: The batch; its `errors` get those of images that cannot be read.
+        images: Array for the finished images.
+        start: The first place.
+        bad_image: Function to call with the position and the exception of such an image.
+        params: Parameters of the first image, if they have been drawn.
+    """
+    for i in range(start, len(batch.index)):
+        try:
+            image = source.image(batch.index[i], images.dtype)
+        except Exception as error:
+            batch.errors[i] = error
+            bad_image(int(batch.index[i]), error)
+            if params is None and generator is not None:
+                # left out, but drawn for: the others stay as they were
+                generator.get_random_transform(source.shape)
+            params = None
+            continue
+        if generator is None:
+            images[i] = image
+            continue
+        if params is None:
+            params = generator.get_random_transform(image.shape)
+        images[i] = generator.standardize(generator.apply_transform(image, params))
+        params = None
+
+
+class FunctionCalls:
+    """Calls the preprocessing functions of one iterator, and remembers what was seen of them.
+
+    Args:
+        buffers: Memory for batches.
+    """
+
+    def __init__(self, buffers):
+        self._buffers = buffers
+        self._draws = None  # the function that was seen to draw
+        self._keeps = None  # and the one that was seen to keep an image, or a part of it
+
+    def were_drawing(self, function):
+        """Whether a function was seen to draw from `np.random`."""
+        return self._draws is not None and self._draws is function
+
+    def apply(self, generator, source, batch, bad_image):
+        """Calls the function on each image, as the stream is left by the one before.
+
+        The rows of the table are drawn again, one by one, from the stream that the function sees.
+        They differ only if the function draws from it; then the rest is made image by image.
+
+        Args:
+            generator: An `ImageDataGenerator`.
+            source: Where the images come from.
+            batch: A batch whose images are warped.
+            bad_image: As for `call_for_each`.
+
+        Returns:
+            The array of the finished images.
+        """
+        augmentation = batch.augmentation
+        function = augmentation.function
+        # A result takes the place of its image, which is at hand: but not if somebody has that.
+        in_place = COUNTS_REFERENCES and self._keeps is not function
+        images = batch.images
+        if not in_place:
+            images = self._buffers.array(images.shape, images.dtype)
+        kept_memory = _core.KeptMemory()
+        standardized = False
+        for i in range(len(images)):
+            image = _shown(batch.images[i])
+            drawn_anew = _draw_again(batch, i)
+            if drawn_anew is not None:
+                self._draws = function
+                if not standardized:
+                    augmentation.standardize(images[:i])
+                call_for_each(generator, source, batch, images, i, bad_image, drawn_anew)
+                return images
+            if i in batch.errors:
+                images[i] = 0
+                continue
+            references = sys.getrefcount(image)
+            with kept_memory:
+                result = function(image)
+            if result is image:
+                references += 1
+            if images is batch.images and sys.getrefcount(image) != references:
+                self._keeps = function
+                images = self._buffers.array(images.shape, images.dtype)
+                images[:i] = batch.images[:i]
+            if not standardized and not (
+                type(result) is np.ndarray
+                and result.dtype == np.float32
+                and result.shape == image.shape
+            ):
+                # in the result's own type, as Keras does
+                augmentation.standardize(images[:i])
+                standardized = True
+            if standardized:
+                result = generator._normalize(result)
+            # A call, because Python gives a line to what comes after it, the way back to the next
+            # image: IPython fails on a traceback of an interrupt in an instruction without a line.
+            _put(result, images, i, image if images is batch.images else None)
+        if not standardized:
+            augmentation.standardize(images)
+        return images
+
+
+def _shown(image):
+    """Returns a view that a function may be given: whatever is made of it holds on to it.
+
+    NumPy refers a view of a view to the array that both are of, but to nothing that is no array.
+    """
+    return np.asarray(memoryview(image))
+
+
+def _put(result, images, i, there):
+    """Puts an image into a batch, unless it is the array that is there."""
+    if result is not there:
+        images[i] = result
+
+
+def _draw_again(batch, i):
+    """Draws one row where the stream now stands; None if it is the row drawn before."""
+    augmentation, stream = batch.augmentation, global_stream()
+    if batch.doubles is not None:
+        doubles = stream.random_sample(augmentation.sampler.doubles)
+        if doubles.item(0) == batch.doubles[i]:
+            return None
+        row = augmentation.from_doubles(doubles[np.newaxis])[0]
+    else:
+        row = augmentation.draw(stream, 1)[0]
+        if np.array_equal(row, batch.table[i], equal_nan=True):
+            return None
+    return augmentation.sampler.to_dict(row)
