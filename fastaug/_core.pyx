@@ -803,8 +803,10 @@ cdef int _check_bytes(Plan plan, cnp.ndarray images, bint standardize) except -1
     cdef fa_plan *c = &plan.c
     if cnp.PyArray_TYPE(images) != cnp.NPY_UINT8:
         raise TypeError(f"Expected uint8 images for a uint8 batch. Received: {images.dtype}")
-    if plan.warp is not None or c.order > 1:
-        raise ValueError("Splines and a warp in Python work on float32 batches")
+    if plan.warp is not None:
+        raise ValueError("A warp in Python works on float32 batches")
+    if c.order > 1:
+        raise ValueError(f"Splines make float32 batches. Received: order={c.order}")
     if standardize and (c.rescales or c.sample_center or c.sample_std or c.feature_mean != NULL
                         or c.feature_scale != NULL or c.function_scale != NULL):
         raise ValueError("A uint8 batch cannot be standardized")

@@ -86,14 +86,6 @@ FA_INLINE ptrdiff_t fa_tap(ptrdiff_t i, ptrdiff_t n, int border)
     }
 }
 
-/* The pixel that one anywhere outside stands for; -1: the constant. */
-static ptrdiff_t fa_beyond(ptrdiff_t i, ptrdiff_t n, int border)
-{
-    double v = (double)i;
-    if (i >= 0 && i < n) return i;
-    return border != FA_GRID_CONSTANT && fa_fold(&v, n, border) ? (ptrdiff_t)v : -1;
-}
-
 /* Columns [*from, *to) of an output row whose source coordinate start + step * column lies in
  * [0, limit]; narrows the range it is given. Rounding is monotone, so the range has no holes. */
 static void fa_inside(double start, double step, double limit, ptrdiff_t *from, ptrdiff_t *to)

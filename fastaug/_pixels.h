@@ -13,8 +13,9 @@
  *     constant       k k k k | a b c d | k k k k    a sample outside [0, n - 1] is k whole
  *     grid-constant  k k k k | a b c d | k k k k    samples blend into k over one pixel
  *
- * An image's way: _locate.h, _warp.h for either pixel type or, from order 2 on, _spline.h, a row sink
- * here, _values.h. Compiled without contraction of a * b + c, so that every instruction set gives the same bits.
+ * An image's way: _locate.h, _warp.h for either pixel type or, from order 2 on, _spline.h, a row
+ * sink here, _values.h. Compiled without contraction of a * b + c, so that every instruction set gives
+ * the same bits.
  */
 #ifndef FASTAUG_PIXELS_H
 #define FASTAUG_PIXELS_H

@@ -18,6 +18,14 @@
 
 /* ---- coefficients ---------------------------------------------------------------------------- */
 
+/* The pixel that one anywhere outside stands for; -1: the constant. */
+static ptrdiff_t fa_beyond(ptrdiff_t i, ptrdiff_t n, int border)
+{
+    double v = (double)i;
+    if (i >= 0 && i < n) return i;
+    return border != FA_GRID_CONSTANT && fa_fold(&v, n, border) ? (ptrdiff_t)v : -1;
+}
+
 /* Memory that the coefficients of an image are in. */
 typedef struct {
     ptrdiff_t padding;       /* pixels on each side that are filtered with the image */
@@ -244,7 +252,7 @@ FA_INLINE void fa_set_taps(const double *FA_RESTRICT at, ptrdiff_t count, const 
     }
 }
 
-/* Sums the coefficients of each sample, down and then across: `count` channels of them, at most 4, of
+/* Sums the coefficients of each sample, down and then across: `count` channels of them, 1 or 3, of
  * pixels that are `channels` values apart. out: where the first sample goes, and the others `step`
  * values further each. */
 FA_INLINE void fa_spline_sum(const fa_spline *s, const fa_taps *rows, const fa_taps *columns,
@@ -256,7 +264,7 @@ FA_INLINE void fa_spline_sum(const fa_spline *s, const fa_taps *rows, const fa_t
     int l, q;
     for (j = 0; j < samples; j++) {
         const double *p = first + rows->first[j] * s->row + columns->first[j] * channels;
-        double down[(FA_SPLINE_ORDERS + 1) * 4];
+        double down[(FA_SPLINE_ORDERS + 1) * 3];
         for (q = 0; q <= order; q++)
             for (k = 0; k < count; k++)
                 down[q * count + k] = rows->weight[0][j] * p[q * channels + k];
@@ -311,6 +319,8 @@ static void fa_spline_warp(const fa_spline *s, const fa_plan *plan, const double
     ptrdiff_t i, j, k, first;
     for (i = 0; i < height; i++) {
         const double row = (double)i;
+        /* summed in SciPy's order, which decides on which side of the border a pixel comes to lie */
+        const double start[2] = {m[2] + m[0] * row, m[5] + m[3] * row};
         float *line = fa_row_line(sink, plan, i, flip_vertical, out);
         for (first = 0; first < width; first += FA_SPLINE_CHUNK) {
             const ptrdiff_t left = width - first;
@@ -319,8 +329,8 @@ static void fa_spline_warp(const fa_spline *s, const fa_plan *plan, const double
             float *pixels = line + (flip_horizontal ? width - 1 - first : first) * channels;
             for (j = 0; j < count; j++) {
                 const double column = (double)(first + j);
-                r[j] = m[0] * row + m[1] * column + m[2] + padding;
-                c[j] = m[3] * row + m[4] * column + m[5] + padding;
+                r[j] = start[0] + m[1] * column + padding;
+                c[j] = start[1] + m[4] * column + padding;
                 outside[j] = !fa_spline_fold(&r[j], s->height, plan->border)
                     || !fa_spline_fold(&c[j], s->width, plan->border);
                 if (outside[j]) r[j] = c[j] = 0;
