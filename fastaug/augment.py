@@ -1,21 +1,20 @@
-"""Settings of a generator, checked once, and the work of a batch cut into slices.
+"""Settings of a generator, checked once, and the work of a batch, as far as the core does it.
 
 Between the generator, which holds what a user has set, and `_core`, which takes typed buffers and
 believes what it is told. Knows nothing of order, seeds or prefetching.
 """
 
-import itertools
 import math
 
 import numpy as np
 
 from fastaug import _core
+from fastaug.by_image import ByImage, can_be_made_by_image
 from fastaug.functions import affine_map, apply_elementwise, channel_map, is_elementwise
 from fastaug.keras_backend import floatx, image_data_format
 from fastaug.params import ParameterSampler
 from fastaug.settings import FOR_FLOATS, Settings, makes_bytes, stays_in_levels
-from fastaug.threads import Job
-from fastaug.warn import warn
+from fastaug.slices import sliced_job
 from fastaug.warp import border_name, check_order, choose
 
 # Values in a slice, at least: below it, handing a slice to a thread costs more than it saves.
@@ -25,22 +24,7 @@ _SLICE_VALUES = 1 << 17
 _LARGEST_SLICE_VALUES = 1 << 24
 
 
-def sampler_of(generator) -> ParameterSampler:
-    """Returns what draws the parameters that a generator is set to."""
-    return ParameterSampler(
-        rotation_range=generator.rotation_range,
-        height_shift_range=generator.height_shift_range,
-        width_shift_range=generator.width_shift_range,
-        shear_range=generator.shear_range,
-        zoom_range=generator.zoom_range,
-        horizontal_flip=generator.horizontal_flip,
-        vertical_flip=generator.vertical_flip,
-        channel_shift_range=generator.channel_shift_range,
-        brightness_range=generator.brightness_range,
-    )
-
-
-def augmentation_for(generator, source, data_format, dtype) -> "Augmentation | None":
+def augmentation_for(generator, source, data_format, dtype) -> "Augmentation | ByImage | None":
     """Returns what a generator does to the images of a source, as it is now set.
 
     Args:
@@ -50,13 +34,16 @@ def augmentation_for(generator, source, data_format, dtype) -> "Augmentation | N
         dtype: Type of the batches.
 
     Returns:
-        None: The generator has to be asked for each image.
+        None: The generator has to be asked for each image, in the calling thread.
     """
+    if generator.data_format != data_format:
+        return None
+    if can_be_made_by_image(generator, source, dtype):
+        return ByImage(generator, source, dtype)
     channels = source.shape[0 if data_format == "channels_first" else 2]
     if (
         dtype not in (np.float32, np.uint8)
         or generator.dtype != dtype
-        or generator.data_format != data_format
         or (generator.brightness_range is not None and not _brightens(channels, data_format))
         or (dtype == np.uint8 and not makes_bytes(generator, source, floatx()))
     ):
@@ -84,10 +71,8 @@ class Augmentation:
     """
 
     def __init__(self, generator, shape, data_format, dtype=np.float32, in_floatx=False):
-        self._dtype = np.dtype(dtype)
-        self._settings = Settings(generator)
-        self.sampler = sampler_of(generator)
-        self.unfitted = generator._unfitted()
+        self.settings = Settings(generator, dtype)
+        self.sampler = ParameterSampler.of(generator)
         channels_first = data_format == "channels_first"
         channels, self.height, self.width = shape if channels_first else (shape[2], *shape[:2])
         self.shape = tuple(shape)
@@ -98,7 +83,6 @@ class Augmentation:
         # What has to be called for each image, with pieces of a batch, or not at all.
         self.function = generator.preprocessing_function or None
         self._elementwise = affine = None
-        self._defaults = image_data_format(), floatx()
         mapped = channel_map(self.function, channels, data_format)
         if mapped is not None:
             self.function = None
@@ -144,12 +128,6 @@ class Augmentation:
         self.plan = _core.Plan(*size, **settings, **_map_settings(mapped))
         # for images of 8 bits
         self._affine_plan = affine and _core.Plan(*size, **settings, **_map_settings(affine))
-
-    def is_of(self, generator, dtype):
-        """Whether this is what a generator does as it is now set, in batches of a type."""
-        if self._dtype != dtype or self._defaults != (image_data_format(), floatx()):
-            return False
-        return self._settings.are_of(generator)
 
     def draw(self, rng, count):
         """Returns a parameter table for `count` images, drawn from a stream."""
@@ -211,40 +189,22 @@ class Augmentation:
             `(job, errors)`: a job for `ThreadPool.submit`; errors is a dict that will have, when
             the job is done, an exception for each place whose image could not be read.
         """
-        count = len(index)
-        errors: dict[int, Exception] = {}
         if self.is_core_work(source, standardize):
-            return self.core_job(source, index, table, [out], standardize), errors
+            return self.core_job(source, index, table, [out], standardize), {}
         plan, function = self._plan_for(source, standardize)
-        if source.slice_length is None:
-            slices = max(1, min(2 * workers, count, out.size // _SLICE_VALUES))
-            slices = min(count, max(slices, out.size // _LARGEST_SLICE_VALUES)) or 1
-        else:
-            slices = max(1, -(-count // source.slice_length))
-        bounds = [count * k // slices for k in range(slices + 1)]
-        calls = []
-        try:
-            for start, stop in itertools.pairwise(bounds):
-                reading = source.open(index[start:stop])
-                calls.append(
-                    _Slice(
-                        plan,
-                        reading,
-                        table[start:stop],
-                        out[start:stop],
-                        standardize,
-                        function,
-                        self._standardizes,
-                        start,
-                        errors,
-                    )
-                )
-        except BaseException:  # Ctrl-C among others: what was begun must not keep its memory
-            for call in calls:
-                call.cancel()
-            raise
+
+        def augment(images, positions, rows, result, _):
+            in_core = standardize and function is None
+            _core.augment(plan, images, positions, rows, None, result, 0, len(result), in_core)
+            if function is not None:
+                apply_elementwise(function, result, self._standardizes)
+                _core.standardize(plan, result, 0, len(result))
+
+        count = len(index)
+        slices = max(1, min(2 * workers, count, out.size // _SLICE_VALUES))
+        slices = max(slices, out.size // _LARGEST_SLICE_VALUES)
         then = (lambda: self._standardize_rest(out)) if standardize and self._rest else None
-        return Job(calls, then), errors
+        return sliced_job(source, index, table, out, slices, augment, then)
 
     def standardize(self, out):
         """Standardizes finished images in place."""
@@ -259,56 +219,6 @@ class Augmentation:
         if self._whitening is not None and len(out):
             flat = out.reshape(len(out), math.prod(self.shape))
             flat[:] = flat @ self._whitening
-
-    def warn_unfitted(self):
-        """Warns of statistics that are asked for and not there, as Keras does on every image."""
-        for message in self.unfitted:
-            warn(message)
-
-
-class _Slice:
-    """Some images of a batch: waits for them, augments them, gives them back."""
-
-    __slots__ = (
-        "_errors", "_first", "_floats", "_function", "_out", "_plan", "_reading", "_standardize",
-        "_table",
-    )  # fmt: skip
-
-    def __init__(self, plan, reading, table, out, standardize, function, floats, first, errors):
-        self._plan = plan
-        self._reading = reading
-        self._table = table
-        self._out = out
-        self._standardize = standardize
-        self._function = function
-        self._floats = floats
-        self._first = first
-        self._errors = errors
-
-    def __call__(self):
-        try:
-            images, positions, errors = self._reading.read()
-            for place, error in errors.items():
-                self._errors[self._first + place] = error
-            _core.augment(
-                self._plan,
-                images,
-                positions,
-                self._table,
-                None,
-                self._out,
-                0,
-                len(self._out),
-                self._standardize and self._function is None,
-            )
-        finally:
-            self._reading.release()
-        if self._function is not None:
-            apply_elementwise(self._function, self._out, self._floats)
-            _core.standardize(self._plan, self._out, 0, len(self._out))
-
-    def cancel(self):
-        self._reading.cancel()
 
 
 def _map_settings(mapped):

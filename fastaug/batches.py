@@ -25,6 +25,7 @@ import numpy as np
 from fastaug import _core
 from fastaug.augment import Augmentation, augmentation_for
 from fastaug.buffers import Buffers
+from fastaug.by_image import ByImage
 from fastaug.calls import FunctionCalls, call_for_each
 from fastaug.order import NEXT, Order
 from fastaug.streams import (
@@ -59,7 +60,7 @@ class _Lease:
 class _Batch:
     """A batch under way, and what has to hold for it to be the one that is asked for."""
 
-    augmentation: Augmentation | None
+    augmentation: Augmentation | ByImage | None
     item: object  # what `it[item]` asked for, or NEXT
     before: Order
     order: Order  # after it
@@ -237,7 +238,7 @@ class BatchMaker:
                     hashes = self._draw_hashes(global_stream(), len(images))
             if batch.lease is not None:
                 batch.lease.ended = True
-            augmentation.warn_unfitted()
+            augmentation.settings.warn_unfitted()
         if not batch.errors:
             return images, batch.index, hashes
         for place in sorted(batch.errors):
@@ -260,7 +261,9 @@ class BatchMaker:
             self._drop_guesses()
             return None
         try:
-            if self._augmentation is None or not self._augmentation.is_of(generator, self._dtype):
+            if self._augmentation is None or not self._augmentation.settings.are_of(
+                generator, self._dtype
+            ):
                 self._augmentation = augmentation_for(
                     generator, self._source, self._data_format, self._dtype
                 )

@@ -10,9 +10,9 @@ import operator
 import numpy as np
 
 from fastaug import transforms
-from fastaug.augment import Augmentation, sampler_of
+from fastaug.augment import Augmentation
 from fastaug.keras_backend import floatx, image_data_format
-from fastaug.params import check_range
+from fastaug.params import ParameterSampler, check_range
 from fastaug.settings import STATISTICS
 from fastaug.sources import ArraySource
 from fastaug.streams import global_stream
@@ -74,7 +74,7 @@ class ImageDataGenerator:
         interpolation_order: Order of the spline that interpolates, 0 to 5.
         dtype: Type of the batches. None: Keras's floatx. float32 is fast, and so is uint8 for uint8
             images, without `preprocessing_function`; others are made image by image, as Keras
-            does. Batches of integers cannot be rescaled or standardized: `flow` raises a TypeError,
+            does, float64 in the threads. Batches of integers cannot be rescaled or standardized: `flow` raises a TypeError,
             or warns where Keras keeps the whole part.
         workers: Number of threads. None: one for each core that this process may use. 0: all work
             in the calling thread. It changes the speed, never the images.
@@ -484,7 +484,7 @@ class ImageDataGenerator:
         """
         if seed is not None:
             np.random.seed(seed)
-        sampler = sampler_of(self)
+        sampler = ParameterSampler.of(self)
         height = width = 1
         if sampler.uses_size:
             height, width = img_shape[self.row_axis - 1], img_shape[self.col_axis - 1]

@@ -154,6 +154,21 @@ class ParameterSampler:
         """
         return self.draws_of(height, width).table(doubles)
 
+    @classmethod
+    def of(cls, generator) -> "ParameterSampler":
+        """Returns what draws the parameters that a generator is set to."""
+        return cls(
+            rotation_range=generator.rotation_range,
+            height_shift_range=generator.height_shift_range,
+            width_shift_range=generator.width_shift_range,
+            shear_range=generator.shear_range,
+            zoom_range=generator.zoom_range,
+            horizontal_flip=generator.horizontal_flip,
+            vertical_flip=generator.vertical_flip,
+            channel_shift_range=generator.channel_shift_range,
+            brightness_range=generator.brightness_range,
+        )
+
     def draws_of(self, height: int, width: int) -> _core.Draws:
         """Returns how the core draws for images of a size."""
         draws = self._draws.get((height, width))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastaug import _core
+from fastaug.keras_backend import floatx, image_data_format
 from fastaug.warn import warn
 from fastaug.warp import border_name
 
@@ -126,19 +127,25 @@ def stays_in_levels(generator):
 
 
 class Settings:
-    """What a generator is set to at one time.
+    """What a generator is set to at one time, and Keras's defaults.
 
     Args:
         generator: An `ImageDataGenerator`.
+        dtype: Type of the batches.
     """
 
-    def __init__(self, generator):
+    def __init__(self, generator, dtype):
         values = _values_of(generator)
         self._frozen = tuple([_frozen(value) for value in values])
         self._remember(values)
+        self._dtype = np.dtype(dtype)
+        self._defaults = image_data_format(), floatx()
+        self._unfitted = generator._unfitted()
 
-    def are_of(self, generator) -> bool:
-        """Whether a generator is set to the same now: equal means the same batches."""
+    def are_of(self, generator, dtype) -> bool:
+        """Whether all is the same now: equal means the same batches."""
+        if self._dtype != dtype or self._defaults != (image_data_format(), floatx()):
+            return False
         if not _core.same_attributes(generator, SETTINGS, self._values, self._items):
             values = _values_of(generator)
             if self._frozen != tuple([_frozen(value) for value in values]):
@@ -146,6 +153,11 @@ class Settings:
             self._remember(values)
         changeable = self._changeable
         return not changeable or all(_frozen(value) == frozen for value, frozen in changeable)
+
+    def warn_unfitted(self):
+        """Warns of statistics that are asked for and not there, as Keras does on every image."""
+        for message in self._unfitted:
+            warn(message)
 
     def _remember(self, values):
         """Takes the very objects for these settings, to be told quickly from others."""

@@ -4,6 +4,8 @@ An image is an array of rank 3, channels first unless the axes say otherwise, as
 goes through the core; other types go through SciPy, whose result has the image's own type.
 """
 
+import functools
+
 import numpy as np
 from PIL import ImageEnhance
 
@@ -68,11 +70,11 @@ def apply_affine_transform(
     border = border_name(fill_mode)
     check_order(order)
 
-    matrix = _core.affine_matrices(table, x.shape[row_axis], x.shape[col_axis])
-    if col_axis < row_axis:  # Keras then leaves x and y as they are
-        matrix = np.ascontiguousarray(matrix[:, ::-1][:, :, [1, 0, 2]])
-    channels_first = channel_axis == 0
     if x.dtype == np.float32 and x.size:
+        matrix = _core.affine_matrices(table, x.shape[row_axis], x.shape[col_axis])
+        if col_axis < row_axis:  # Keras then leaves x and y as they are
+            matrix = np.ascontiguousarray(matrix[:, ::-1][:, :, [1, 0, 2]])
+        channels_first = channel_axis == 0
         channels, height, width = x.shape if channels_first else (x.shape[2], *x.shape[:2])
         plan = _core.Plan(
             height,
@@ -90,13 +92,39 @@ def apply_affine_transform(
 
     from scipy import ndimage
 
+    matrix = _matrix_of(theta, tx, ty, shear, zx, zy, x.shape[row_axis], x.shape[col_axis])
+    if col_axis > row_axis:
+        matrix = matrix[[1, 0, 2]][:, [1, 0, 2]]
     planes = [
         ndimage.affine_transform(
-            plane, matrix[0, :, :2], matrix[0, :, 2], order=order, mode=border, cval=cval
+            plane, matrix[:2, :2], matrix[:2, 2], order=order, mode=border, cval=cval
         )
         for plane in np.moveaxis(x, channel_axis, 0)
     ]
     return np.stack(planes, axis=channel_axis)
+
+
+def _matrix_of(theta, tx, ty, shear, zx, zy, height, width):
+    """Returns what `_core.affine_matrices` returns, but for the order of x and y.
+
+    To the last digit as Keras has it: whether a float64 is 255 or the next one after it decides
+    what Keras does about the brightness.
+    """
+    turn, slant = np.deg2rad(theta), np.deg2rad(shear)
+    steps = [
+        (theta != 0, [[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0]]),
+        (tx != 0 or ty != 0, [[1, 0, tx], [0, 1, ty]]),
+        (shear != 0, [[1, -np.sin(slant), 0], [0, np.cos(slant), 0]]),
+        (zx != 1 or zy != 1, [[zx, 0, 0], [0, zy, 0]]),
+    ]
+    product = functools.reduce(np.dot, [_whole(rows) for is_on, rows in steps if is_on])
+    x, y = height / 2 - 0.5, width / 2 - 0.5
+    there, back = _whole([[1, 0, x], [0, 1, y]]), _whole([[1, 0, -x], [0, 1, -y]])
+    return np.dot(np.dot(there, product), back)
+
+
+def _whole(rows):
+    return np.array([*rows, [0, 0, 1]], dtype=np.float64)
 
 
 def apply_channel_shift(x, intensity, channel_axis=0):

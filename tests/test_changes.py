@@ -97,12 +97,17 @@ CHANGES = {
 }
 
 
+# By the core, and image by image.
+DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
+
+
 @AHEAD
 @SEEDS
+@DTYPES
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
-def test_settings_changed_between_batches_hold_from_the_next_batch_on(change, seed, options):
+def test_settings_changed_between_batches_hold_from_the_next_batch_on(change, dtype, seed, options):
     script = [NEXT, NEXT, *change, NEXT, NEXT, item(1), NEXT]
-    start = FLIPS | {"rescale": 1 / 2}
+    start = FLIPS | {"rescale": 1 / 2, "dtype": dtype}
     tolerance = Tolerance(absolute=0.01, relative=1e-5)
     changed = compare_script(
         script, generator_settings=start, seed=seed, tolerance=tolerance, options=options
@@ -127,10 +132,13 @@ ERRORS = {
 
 @AHEAD
 @SHUFFLE
+@DTYPES
 @pytest.mark.parametrize(("error", "name", "bad", "good"), ERRORS.values(), ids=ERRORS.keys())
-def test_a_bad_setting_on_the_way_costs_its_own_batch(error, name, bad, good, shuffle, options):
+def test_a_bad_setting_on_the_way_costs_its_own_batch(
+    error, name, bad, good, dtype, shuffle, options
+):
     """The batch that raised is gone, as in Keras, and the next one is the one after it."""
-    start = FLIPS | {"rotation_range": 20}
+    start = FLIPS | {"rotation_range": 20, "dtype": dtype}
     script = [NEXT, ("generator", name, bad), ("fails", error), ("generator", name, good)]
     batches = compare_script(
         script + [NEXT, NEXT, item(1), NEXT],

@@ -1,0 +1,105 @@
+"""Batches of float64: image by image, as in Keras, but in the threads."""
+
+import threading
+
+import numpy as np
+import pytest
+from reference import (
+    EXACT,
+    STANDARD,
+    compare_flow,
+    flow_scenario,
+    images,
+    run_both,
+)
+
+import fastaug
+from fastaug import transforms
+
+GEOMETRY = {
+    "rotation_range": 30,
+    "width_shift_range": 0.2,
+    "zoom_range": 0.2,
+    "horizontal_flip": True,
+    "dtype": "float64",
+}
+SETTINGS = {
+    "geometry": ({}, EXACT),
+    "splines": ({"interpolation_order": 3, "fill_mode": "reflect"}, EXACT),
+    "shifts from a list": ({"width_shift_range": [-2, 0, 1], "vertical_flip": True}, EXACT),
+    "colours": ({"channel_shift_range": 30.0}, EXACT),
+    "brightness": ({"brightness_range": (0.5, 1.5)}, EXACT),
+    "sample by sample": (
+        {"samplewise_center": True, "samplewise_std_normalization": True},
+        STANDARD,
+    ),
+    "channels_first": ({"data_format": "channels_first", "rescale": 1 / 255}, STANDARD),
+}
+FAILING = {
+    "rescale": (images(), {"rescale": "a"}),
+    "cval": (images(), {"cval": "a", "fill_mode": "constant"}),
+    "two channels": (images(channels=2), {"brightness_range": (0.5, 1.5)}),
+}
+
+
+@pytest.fixture
+def warping_threads(monkeypatch):
+    """The threads that warped an image."""
+    threads = []
+    warp = transforms.apply_affine_transform
+
+    def recorded(*args, **kwargs):
+        threads.append(threading.current_thread())
+        return warp(*args, **kwargs)
+
+    monkeypatch.setattr(transforms, "apply_affine_transform", recorded)
+    return threads
+
+
+@pytest.mark.parametrize("seed", [None, 5])
+@pytest.mark.parametrize(("settings", "tolerance"), SETTINGS.values(), ids=SETTINGS.keys())
+@pytest.mark.parametrize("dtype", ["uint8", "float64"])
+def test_batches_are_keras_s(settings, tolerance, seed, dtype):
+    x = images(n=13, channels=3, dtype=dtype)
+    if settings.get("data_format") == "channels_first":
+        x = np.ascontiguousarray(x.transpose(0, 3, 1, 2))
+    for options in ({"workers": 0}, {"workers": 2, "prefetch": 3}):
+        expected = compare_flow(
+            x, settings=GEOMETRY | settings, tolerance=tolerance, options=options, batch_size=5,
+            seed=seed, batches=7,
+        )  # fmt: skip
+        assert all(batch.dtype == np.float64 for batch in expected.value)
+
+
+def test_the_threads_work(warping_threads):
+    here = threading.current_thread()
+    with fastaug.ImageDataGenerator(**GEOMETRY, workers=2).flow(images(), batch_size=6) as flow:
+        next(flow)
+        assert warping_threads.count(here) == 1  # that of the settings
+        assert len(warping_threads) > 6
+
+
+@pytest.mark.parametrize("settings", [{"preprocessing_function": abs}, {"dtype": "float16"}])
+def test_a_user_s_code_and_other_types_stay_in_the_calling_thread(settings, warping_threads):
+    settings = GEOMETRY | settings | {"rotation_range": 0, "zoom_range": 0, "width_shift_range": 0}
+    with fastaug.ImageDataGenerator(**settings, workers=2).flow(images(), batch_size=6) as flow:
+        next(flow)
+    assert set(warping_threads) == {threading.current_thread()}
+
+
+@pytest.mark.parametrize("seed", [None, 5])
+@pytest.mark.parametrize(("x", "settings"), FAILING.values(), ids=FAILING.keys())
+def test_a_setting_that_fails_does_so_at_the_first_image(x, settings, seed):
+    """The stream stands where Keras leaves it."""
+    scenario = flow_scenario(x, settings=GEOMETRY | settings, batch_size=4, seed=seed)
+    _, expected = run_both(scenario, stream="keras" if seed is None else "untouched")
+    assert expected.error is not None
+
+
+def test_warnings_come_once_for_a_batch():
+    scenario = flow_scenario(
+        images(n=4), settings=GEOMETRY | {"featurewise_center": True}, batch_size=2, batches=2
+    )
+    actual, expected = run_both(scenario)
+    assert len(actual.warnings) == 2
+    assert set(actual.warnings) == set(expected.warnings)
