@@ -103,7 +103,7 @@ def compare_batches(reference, candidates):
                             f"a batch has shape {got_x.shape} and dtype {got_x.dtype}, "
                             f"Keras's {want_x.shape} and {want_x.dtype}"
                         )
-                    deviation = np.abs(got_x.astype(np.float32) - want_x)
+                    deviation = np.abs(got_x.astype(np.float64) - want_x)
                     difference = np.max(deviation) / scale
                     if want_x.dtype == np.uint8:
                         check.differing = max(check.differing or 0.0, np.mean(deviation > 0))
