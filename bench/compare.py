@@ -11,6 +11,7 @@ after Ctrl-C, which keeps and prints what was measured.
 
 import argparse
 import datetime
+import gc
 import os
 import sys
 import tempfile
@@ -487,6 +488,8 @@ def end(status):
     compiles, would crash when the interpreter is taken apart.
     """
     if status == INTERRUPTED:
+        gc.unfreeze()
+        gc.collect()  # the pool's semaphores, which would else be said to be leaked
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
