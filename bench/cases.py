@@ -170,7 +170,7 @@ CASES = {
         replace(
             DIRECTORY,
             name="directory-rescale",
-            title="299x299 from JPEG files, rescaled only",
+            title="299x299 from JPEG files, the article's geometry and rescale",
             settings={**ARTICLE_GEOMETRY, "rescale": 1 / 255},
             scale=1 / 255,
             offset=0.0,

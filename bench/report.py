@@ -86,12 +86,16 @@ def _short(value):
 
 def describe_machine(machine):
     """Returns the machine and the versions in two lines."""
-    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    return (
-        f"{machine['cpu']}, {_cores(machine)}, {machine['os']}\n"
-        f"Python {machine['python']}, {versions}"
-        + (f", Keras on {backend}" if (backend := machine["keras_backend"]) else "")
-    )
+    return f"{machine['cpu']}, {_cores(machine)}, {machine['os']}\n" + ", ".join(_versions(machine))
+
+
+def _versions(machine):
+    backend = machine["keras_backend"]
+    return [
+        f"Python {machine['python']}",
+        *(f"{name} {version}" for name, version in machine["versions"].items()),
+        *([f"Keras on {backend}"] if backend else []),
+    ]
 
 
 def _cores(machine):
@@ -305,13 +309,7 @@ def write_png(path, results, pictures, machine):
 
 def caption(machine):
     """Returns the machine and the versions in one line, for a figure."""
-    return "   ".join(
-        [
-            f"{machine['cpu']}, {_cores(machine)}",
-            f"Python {machine['python']}",
-            *(f"{name} {version}" for name, version in machine["versions"].items()),
-        ]
-    )
+    return "   ".join([f"{machine['cpu']}, {_cores(machine)}", *_versions(machine)])
 
 
 def _bar_label(row):
