@@ -120,17 +120,6 @@ CASES = {
             by_default=False,
         ),
         Case(
-            name="224-float64",
-            title="224x224, common settings, as float64",
-            size=224,
-            images=192,
-            settings={**DEFAULT_SETTINGS, "dtype": "float64"},
-            scale=1 / 255,
-            rounds=3,
-            seconds=0.8,
-            by_default=False,
-        ),
-        Case(
             name="299",
             title="299x299, common settings",
             size=299,

@@ -9,7 +9,6 @@ import math
 import numpy as np
 
 from fastaug import _core
-from fastaug.by_image import ByImage, can_be_made_by_image
 from fastaug.functions import affine_map, apply_elementwise, channel_map, is_elementwise
 from fastaug.keras_backend import floatx, image_data_format
 from fastaug.params import ParameterSampler
@@ -24,7 +23,7 @@ _SLICE_VALUES = 1 << 17
 _LARGEST_SLICE_VALUES = 1 << 24
 
 
-def augmentation_for(generator, source, data_format, dtype) -> "Augmentation | ByImage | None":
+def augmentation_for(generator, source, data_format, dtype) -> "Augmentation | None":
     """Returns what a generator does to the images of a source, as it is now set.
 
     Args:
@@ -36,14 +35,11 @@ def augmentation_for(generator, source, data_format, dtype) -> "Augmentation | B
     Returns:
         None: The generator has to be asked for each image, in the calling thread.
     """
-    if generator.data_format != data_format:
-        return None
-    if can_be_made_by_image(generator, source, dtype):
-        return ByImage(generator, source, dtype)
     channels = source.shape[0 if data_format == "channels_first" else 2]
     if (
         dtype not in (np.float32, np.uint8)
         or generator.dtype != dtype
+        or generator.data_format != data_format
         or (generator.brightness_range is not None and not _brightens(channels, data_format))
         or (dtype == np.uint8 and not makes_bytes(generator, source, floatx()))
     ):
@@ -193,7 +189,7 @@ class Augmentation:
             return self.core_job(source, index, table, [out], standardize), {}
         plan, function = self._plan_for(source, standardize)
 
-        def augment(images, positions, rows, result, _):
+        def augment(images, positions, rows, result):
             in_core = standardize and function is None
             _core.augment(plan, images, positions, rows, None, result, 0, len(result), in_core)
             if function is not None:

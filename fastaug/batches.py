@@ -25,7 +25,6 @@ import numpy as np
 from fastaug import _core
 from fastaug.augment import Augmentation, augmentation_for
 from fastaug.buffers import Buffers
-from fastaug.by_image import ByImage
 from fastaug.calls import FunctionCalls, call_for_each
 from fastaug.order import NEXT, Order
 from fastaug.streams import (
@@ -60,7 +59,7 @@ class _Lease:
 class _Batch:
     """A batch under way, and what has to hold for it to be the one that is asked for."""
 
-    augmentation: Augmentation | ByImage | None
+    augmentation: Augmentation | None
     item: object  # what `it[item]` asked for, or NEXT
     before: Order
     order: Order  # after it

@@ -74,8 +74,8 @@ class ImageDataGenerator:
         interpolation_order: Order of the spline that interpolates, 0 to 5.
         dtype: Type of the batches. None: Keras's floatx. float32 is fast, and so is uint8 for uint8
             images, without `preprocessing_function`; others are made image by image, as Keras
-            does, float64 in the threads. Batches of integers cannot be rescaled or standardized:
-            `flow` raises a TypeError, or warns where Keras keeps the whole part.
+            does. Batches of integers cannot be rescaled or standardized: `flow` raises a TypeError,
+            or warns where Keras keeps the whole part.
         workers: Number of threads. None: one for each core that this process may use. 0: all work
             in the calling thread. It changes the speed, never the images.
         prefetch: Number of batches to prepare ahead. Small ones are made several at a time, up to 8

@@ -5,7 +5,7 @@ import itertools
 from fastaug.threads import Job
 
 
-def sliced_job(source, index, table, out, slices, work, then=None, as_is=False):
+def sliced_job(source, index, table, out, slices, work, then=None):
     """Returns the work of a batch, and begins to read its images.
 
     Args:
@@ -15,10 +15,8 @@ def sliced_job(source, index, table, out, slices, work, then=None, as_is=False):
         out: Array for the finished images.
         slices: Number of slices, unless the source has an opinion; at most one for each image.
         work: Function to call, in any thread, with the images that were read, the position in them
-            of each image of the slice, its rows of the table, its part of `out`, and the places in
-            it whose images are not to be had.
+            of each image of the slice, its rows of the table and its part of `out`.
         then: Function to call after all of them, in the thread of the last.
-        as_is: Whether images in memory are handed over in whatever type they have.
 
     Returns:
         `(job, errors)`: a job for `ThreadPool.submit`; errors is a dict that will have, when the
@@ -33,7 +31,7 @@ def sliced_job(source, index, table, out, slices, work, then=None, as_is=False):
     calls = []
     try:
         for start, stop in itertools.pairwise(bounds):
-            reading = source.open(index[start:stop], as_is)
+            reading = source.open(index[start:stop])
             part = slice(start, stop)
             calls.append(_Slice(reading, work, table[part], out[part], start, errors))
     except BaseException:  # Ctrl-C among others: what was begun must not keep its memory
@@ -61,7 +59,7 @@ class _Slice:
             images, positions, errors = self._reading.read()
             for place, error in errors.items():
                 self._errors[self._first + place] = error
-            self._work(images, positions, self._table, self._out, errors)
+            self._work(images, positions, self._table, self._out)
         finally:
             self._reading.release()
 

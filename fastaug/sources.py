@@ -3,8 +3,8 @@
 A source has `shape` and `dtype` of one image, `len`, `array`, an array of all images that the core
 can read where it lies, or None, `in_floatx`, whether Keras works on the images in its floatx,
 whatever the type of the batches, `slice_length`, how many images to ask for at a time (None: any
-number), `open(index, as_is)`, which begins to read some images, and `image(position, dtype)`, which
-reads one. What `open` returns has
+number), `open(index)`, which begins to read some images, and `image(position, dtype)`, which reads
+one. What `open` returns has
 
     read()     waits; any thread may call it. Returns (images, positions, errors): the images of the
                index are images[positions]; errors is {place in the index: exception}
@@ -55,22 +55,19 @@ class ArraySource:
     def close(self):
         """There is nothing to give back."""
 
-    def open(self, index, as_is=False):
-        """Begins to read the images of an index, an int64 array: for the core, or in their type."""
-        return _ArrayReading(self, index, as_is)
+    def open(self, index):
+        """Begins to read the images of an index, an int64 array."""
+        return _ArrayReading(self, index)
 
 
 class _ArrayReading:
-    __slots__ = ("_as_is", "_index", "_source")
+    __slots__ = ("_index", "_source")
 
-    def __init__(self, source, index, as_is):
+    def __init__(self, source, index):
         self._source = source
         self._index = index
-        self._as_is = as_is
 
     def read(self):
-        if self._as_is:
-            return self._source.images, self._index, {}
         if self._source.array is not None:
             return self._source.array, self._index, {}
         images = self._source.images[self._index]
@@ -134,7 +131,7 @@ class FileSource:
             raise error
         return image.astype(floatx())
 
-    def open(self, index, as_is=False):
+    def open(self, index):
         """Begins to read the files of an index, at most `slice_length`."""
         paths = [self.filepaths[position] for position in index]
         if self._pool is None:

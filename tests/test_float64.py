@@ -1,6 +1,4 @@
-"""Batches of float64: image by image, as in Keras, but in the threads."""
-
-import threading
+"""Batches of float64 of images in memory: the steps of Keras, to the last digit."""
 
 import numpy as np
 import pytest
@@ -12,9 +10,6 @@ from reference import (
     images,
     run_both,
 )
-
-import fastaug
-from fastaug import transforms
 
 GEOMETRY = {
     "rotation_range": 30,
@@ -42,20 +37,6 @@ FAILING = {
 }
 
 
-@pytest.fixture
-def warping_threads(monkeypatch):
-    """The threads that warped an image."""
-    threads = []
-    warp = transforms.apply_affine_transform
-
-    def recorded(*args, **kwargs):
-        threads.append(threading.current_thread())
-        return warp(*args, **kwargs)
-
-    monkeypatch.setattr(transforms, "apply_affine_transform", recorded)
-    return threads
-
-
 @pytest.mark.parametrize("seed", [None, 5])
 @pytest.mark.parametrize(("settings", "tolerance"), SETTINGS.values(), ids=SETTINGS.keys())
 @pytest.mark.parametrize("dtype", ["uint8", "float64"])
@@ -71,22 +52,6 @@ def test_batches_are_keras_s(settings, tolerance, seed, dtype):
         assert all(batch.dtype == np.float64 for batch in expected.value)
 
 
-def test_the_threads_work(warping_threads):
-    here = threading.current_thread()
-    with fastaug.ImageDataGenerator(**GEOMETRY, workers=2).flow(images(), batch_size=6) as flow:
-        next(flow)
-        assert warping_threads.count(here) == 1  # that of the settings
-        assert len(warping_threads) > 6
-
-
-@pytest.mark.parametrize("settings", [{"preprocessing_function": abs}, {"dtype": "float16"}])
-def test_a_user_s_code_and_other_types_stay_in_the_calling_thread(settings, warping_threads):
-    settings = GEOMETRY | settings | {"rotation_range": 0, "zoom_range": 0, "width_shift_range": 0}
-    with fastaug.ImageDataGenerator(**settings, workers=2).flow(images(), batch_size=6) as flow:
-        next(flow)
-    assert set(warping_threads) == {threading.current_thread()}
-
-
 @pytest.mark.parametrize("seed", [None, 5])
 @pytest.mark.parametrize(("x", "settings"), FAILING.values(), ids=FAILING.keys())
 def test_a_setting_that_fails_does_so_at_the_first_image(x, settings, seed):
@@ -94,12 +59,3 @@ def test_a_setting_that_fails_does_so_at_the_first_image(x, settings, seed):
     scenario = flow_scenario(x, settings=GEOMETRY | settings, batch_size=4, seed=seed)
     _, expected = run_both(scenario, stream="keras" if seed is None else "untouched")
     assert expected.error is not None
-
-
-def test_warnings_come_once_for_a_batch():
-    scenario = flow_scenario(
-        images(n=4), settings=GEOMETRY | {"featurewise_center": True}, batch_size=2, batches=2
-    )
-    actual, expected = run_both(scenario)
-    assert len(actual.warnings) == 2
-    assert set(actual.warnings) == set(expected.warnings)
