@@ -192,15 +192,17 @@ class Augmentation:
         def augment(images, positions, rows, result):
             in_core = standardize and function is None
             _core.augment(plan, images, positions, rows, None, result, 0, len(result), in_core)
-            if function is not None:
-                apply_elementwise(function, result, self._standardizes)
-                _core.standardize(plan, result, 0, len(result))
+
+        def apply(result):
+            apply_elementwise(function, result, self._standardizes)
+            _core.standardize(plan, result, 0, len(result))
 
         count = len(index)
         slices = max(1, min(2 * workers, count, out.size // _SLICE_VALUES))
         slices = max(slices, out.size // _LARGEST_SLICE_VALUES)
         then = (lambda: self._standardize_rest(out)) if standardize and self._rest else None
-        return sliced_job(source, index, table, out, slices, augment, then)
+        after = apply if function is not None else None
+        return sliced_job(source, index, table, out, slices, augment, after, then)
 
     def standardize(self, out):
         """Standardizes finished images in place."""

@@ -5,7 +5,7 @@ import itertools
 from fastaug.threads import Job
 
 
-def sliced_job(source, index, table, out, slices, work, then=None):
+def sliced_job(source, index, table, out, slices, work, after=None, then=None):
     """Returns the work of a batch, and begins to read its images.
 
     Args:
@@ -16,6 +16,7 @@ def sliced_job(source, index, table, out, slices, work, then=None):
         slices: Number of slices, unless the source has an opinion; at most one for each image.
         work: Function to call, in any thread, with the images that were read, the position in them
             of each image of the slice, its rows of the table and its part of `out`.
+        after: Function to call with that part once the images were given back.
         then: Function to call after all of them, in the thread of the last.
 
     Returns:
@@ -33,7 +34,7 @@ def sliced_job(source, index, table, out, slices, work, then=None):
         for start, stop in itertools.pairwise(bounds):
             reading = source.open(index[start:stop])
             part = slice(start, stop)
-            calls.append(_Slice(reading, work, table[part], out[part], start, errors))
+            calls.append(_Slice(reading, work, after, table[part], out[part], start, errors))
     except BaseException:  # Ctrl-C among others: what was begun must not keep its memory
         for call in calls:
             call.cancel()
@@ -44,11 +45,12 @@ def sliced_job(source, index, table, out, slices, work, then=None):
 class _Slice:
     """Some images of a batch: waits for them, works on them, gives them back."""
 
-    __slots__ = ("_errors", "_first", "_out", "_reading", "_table", "_work")
+    __slots__ = ("_after", "_errors", "_first", "_out", "_reading", "_table", "_work")
 
-    def __init__(self, reading, work, table, out, first, errors):
+    def __init__(self, reading, work, after, table, out, first, errors):
         self._reading = reading
         self._work = work
+        self._after = after
         self._table = table
         self._out = out
         self._first = first
@@ -62,6 +64,8 @@ class _Slice:
             self._work(images, positions, self._table, self._out)
         finally:
             self._reading.release()
+        if self._after is not None:
+            self._after(self._out)
 
     def cancel(self):
         self._reading.cancel()
