@@ -9,7 +9,7 @@
  * as there.
  */
 
-#define FA_SPLINE_ORDERS 5
+#define FA_SPLINE_TAPS 6     /* coefficients along an axis that a sample is made of, at most */
 #define FA_SPLINE_PADDING 12 /* pixels of the border on each side that are filtered with the image */
 #define FA_SPLINE_REACH 6    /* coefficients more on each side, so that no sample misses one */
 #define FA_SPLINE_LINES 8    /* rows that are filtered at a time */
@@ -116,13 +116,13 @@ FA_CLONES static void fa_spline_filter(double *FA_RESTRICT c, ptrdiff_t n, ptrdi
         /* what the filter has become on its way through all the pixels before the first */
         for (q = 0; q < lanes; q++) sum[q] = 0;
         for (i = 0; i < period && fabs(power) > 1e-20; i++, power *= z) {
-            /* scipy.ndimage sums in the place of the first value, and so takes for that, at the end,
-             * what is there by then */
-            const double *near = c + i * step, *far = i == n - 1 ? sum : last - i * step;
             if (border == FA_GRID_WRAP) {
-                near = i ? c + (n - i) * step : c;
-                for (q = 0; q < lanes; q++) sum[q] += power * near[q];
+                const double *before = i ? c + (n - i) * step : c;
+                for (q = 0; q < lanes; q++) sum[q] += power * before[q];
             } else {
+                /* scipy.ndimage sums in the place of the first value, and so takes for that, at the
+                 * end, what is there by then */
+                const double *near = c + i * step, *far = i == n - 1 ? sum : last - i * step;
                 for (q = 0; q < lanes; q++) sum[q] += power * (near[q] + end * far[q]);
             }
         }
@@ -206,7 +206,7 @@ static void fa_spline_coefficients(const fa_spline *s, const fa_plan *plan)
 /* Along one axis, which coefficients have a part in some samples, and how much. */
 typedef struct {
     int32_t first[FA_SPLINE_CHUNK];
-    double weight[FA_SPLINE_ORDERS + 1][FA_SPLINE_CHUNK];
+    double weight[FA_SPLINE_TAPS][FA_SPLINE_CHUNK];
 } fa_taps;
 
 /* Brings a coordinate, counted from the first filtered pixel, into reach. Returns 0 where the sample
@@ -234,6 +234,7 @@ FA_INLINE void fa_next_degree(const int degree, double t, double *w)
     w[0] = part * (1 - t) * w[0];
 }
 
+/* Locates some samples, whose coordinates are in reach, along an axis. */
 FA_INLINE void fa_set_taps(const double *FA_RESTRICT at, ptrdiff_t count, const int order,
                            fa_taps *FA_RESTRICT taps)
 {
@@ -242,7 +243,7 @@ FA_INLINE void fa_set_taps(const double *FA_RESTRICT at, ptrdiff_t count, const 
     for (j = 0; j < count; j++) {
         const double shifted = order % 2 ? at[j] : at[j] + 0.5, knot = floor(shifted);
         const double t = shifted - knot;
-        double w[FA_SPLINE_ORDERS + 1] = {1 - t, t};
+        double w[FA_SPLINE_TAPS] = {1 - t, t};
         fa_next_degree(2, t, w);
         if (order >= 3) fa_next_degree(3, t, w);
         if (order >= 4) fa_next_degree(4, t, w);
@@ -264,7 +265,7 @@ FA_INLINE void fa_spline_sum(const fa_spline *s, const fa_taps *rows, const fa_t
     int l, q;
     for (j = 0; j < samples; j++) {
         const double *p = first + rows->first[j] * s->row + columns->first[j] * channels;
-        double down[(FA_SPLINE_ORDERS + 1) * 3];
+        double down[FA_SPLINE_TAPS * 3];
         for (q = 0; q <= order; q++)
             for (k = 0; k < count; k++)
                 down[q * count + k] = rows->weight[0][j] * p[q * channels + k];

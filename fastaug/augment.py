@@ -197,8 +197,7 @@ class Augmentation:
             apply_elementwise(function, result, self._standardizes)
             _core.standardize(plan, result, 0, len(result))
 
-        count = len(index)
-        slices = max(1, min(2 * workers, count, out.size // _SLICE_VALUES))
+        slices = min(2 * workers, out.size // _SLICE_VALUES)
         slices = max(slices, out.size // _LARGEST_SLICE_VALUES)
         then = (lambda: self._standardize_rest(out)) if standardize and self._rest else None
         after = apply if function is not None else None

@@ -13,7 +13,8 @@ def sliced_job(source, index, table, out, slices, work, after=None, then=None):
         index: int64 array, the position of each image in the source.
         table: Parameter table with a row for each image.
         out: Array for the finished images.
-        slices: Number of slices, unless the source has an opinion; at most one for each image.
+        slices: Number of slices, unless the source has an opinion; brought to one at least, and to
+            one for each image at most.
         work: Function to call, in any thread, with the images that were read, the position in them
             of each image of the slice, its rows of the table and its part of `out`.
         after: Function to call with that part once the images were given back.
