@@ -80,13 +80,11 @@ def frame(tree):
 # ---------------------------------------------------------------------------- helpers
 
 
-def file_scenario(
-    data, *, settings, extras=None, batches=None, fit_on=None, walk=None, then=None, **flow
-):
+def file_scenario(data, *, settings, extras=None, batches=None, fit_on=None, walk=None, **flow):
     """A scenario: a generator, and an epoch and two batches of its flow from files.
 
-    ``data`` is a folder or a dataframe, ``extras`` are arguments that only fastaug has, ``walk``
-    takes the batches in its own way and ``then`` sees the iterator at the end.
+    ``data`` is a folder or a dataframe, ``extras`` are arguments that only fastaug has, and
+    ``walk`` takes the batches in its own way.
     """
 
     def scenario(library):
@@ -97,10 +95,7 @@ def file_scenario(
         try:
             if walk is not None:
                 return walk(iterator)
-            result = take(iterator, len(iterator) + 2 if batches is None else batches)
-            if then is not None:
-                then(library, iterator)
-            return result
+            return take(iterator, len(iterator) + 2 if batches is None else batches)
         finally:
             library.close(iterator)
 
@@ -115,15 +110,14 @@ def open_flow(library, generator, data, extras=None, **flow):
     return generator.flow_from_directory(str(data), **flow, **ours)
 
 
-def compare_files(data, *, settings, tolerance=EXACT, options=TWO, same_labels=True, **flow):
+def compare_files(data, *, settings, tolerance=EXACT, options=TWO, **flow):
     """Compare a flow from files with Keras's: batches, text, warnings, errors, global stream."""
     stream = "keras" if flow.get("seed") is None else "untouched"
     actual, expected = run_both(
         file_scenario(data, settings=settings, **flow), options=options, stream=stream
     )
     assert expected.error is None, f"Keras itself raised: {expected.error!r}"
-    if same_labels:
-        assert_batches_equal(actual.value, expected.value, tolerance)
+    assert_batches_equal(actual.value, expected.value, tolerance)
     return actual, expected
 
 
