@@ -7,9 +7,9 @@ from fastaug.decode import CHANNELS, Target
 from fastaug.directory import DirectoryIndex, labels_of
 from fastaug.iterators import AugmentingIterator
 from fastaug.keras_backend import floatx, image_data_format
-from fastaug.sources import FileSource
 from fastaug.warn import warn
-from fastaug.workers import decode_pool
+from fastaug.readers import decode_pool
+from fastaug.sources import FileSource
 
 
 class _FileIterator(AugmentingIterator):
