@@ -23,6 +23,7 @@ from libc.string cimport memcpy
 
 import operator
 import os
+import weakref
 from queue import Empty
 
 import numpy as np
@@ -603,6 +604,7 @@ cdef class Control:
     cdef fa_control *c
     cdef const uint8_t[::1] _memory
     cdef int _generation
+    cdef object _queue
 
     def __cinit__(self, memory, readers=None, cores=None):
         cdef uint32_t count
@@ -857,7 +859,9 @@ cdef class Ring:
 
     @property
     def wanted(self):
-        """Images of batches that are still to be read."""
+        """Images of batches that are still to be read; 0 if the ring is closed."""
+        if fa_load32(&self.c.entry.generation) != self.c.generation:
+            return 0  # the numbers there may be another ring's
         return fa_load64(&self.c.header.wanted) + fa_unclaimed(self.c.entry)
 
     def file(self, uint32_t slot):
@@ -1282,6 +1286,7 @@ cdef class Batch:
 cdef class TaskQueue:
     """Work for threads; see ``_core.pyi``."""
 
+    cdef object __weakref__
     cdef fa_queue c
     cdef Control _control
     cdef int _generation
@@ -1302,7 +1307,10 @@ cdef class TaskQueue:
         """Makes the threads sleep where the readers of a control block can wake them."""
         if self._control is not None:
             raise ValueError("This queue has another control block")
+        if control._queue is not None and control._queue() is not None:
+            raise ValueError("This control block has another queue")
         self._control = control
+        control._queue = weakref.ref(self)
         fa_attach(&self.c, control.c)
         return 0
 

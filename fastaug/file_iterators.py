@@ -4,12 +4,12 @@ import numbers
 
 from fastaug.dataframe import DataFrameIndex
 from fastaug.decode import CHANNELS, Target
+from fastaug.decode_pool import decode_pool
 from fastaug.directory import DirectoryIndex, labels_of
 from fastaug.iterators import AugmentingIterator
 from fastaug.keras_backend import floatx, image_data_format
-from fastaug.warn import warn
-from fastaug.readers import decode_pool
 from fastaug.sources import FileSource
+from fastaug.warn import warn
 
 
 class _FileIterator(AugmentingIterator):
@@ -172,7 +172,8 @@ class DirectoryIterator(_FileIterator):
         interpolation: 'nearest', 'bilinear', 'bicubic', 'lanczos', 'box' or 'hamming'.
         keep_aspect_ratio: Whether to cut images to the shape of the target before resizing.
         dtype: Type of the batches. None: Keras's floatx.
-        decoder: 'processes' or 'threads': what decodes the files.
+        decoder: 'processes' or 'threads': what decodes the files. None: 'processes', but
+            'threads' on Windows.
         on_error: 'raise', or 'skip' to leave out files that cannot be read; `bad_files` lists them.
         timeout: Seconds without any progress after which reading a file is given up.
 
@@ -204,7 +205,7 @@ class DirectoryIterator(_FileIterator):
         keep_aspect_ratio=False,
         dtype=None,
         *,
-        decoder="processes",
+        decoder=None,
         on_error="raise",
         timeout=60,
     ):
@@ -262,7 +263,8 @@ class DataFrameIterator(_FileIterator):
         keep_aspect_ratio: Whether to cut images to the shape of the target before resizing.
         dtype: Type of the batches.
         validate_filenames: Whether to leave out, with a warning, rows whose path is no image file.
-        decoder: 'processes' or 'threads': what decodes the files.
+        decoder: 'processes' or 'threads': what decodes the files. None: 'processes', but
+            'threads' on Windows.
         on_error: 'raise', or 'skip' to leave out files that cannot be read; `bad_files` lists them.
         timeout: Seconds without any progress after which reading a file is given up.
 
@@ -298,7 +300,7 @@ class DataFrameIterator(_FileIterator):
         dtype="float32",
         validate_filenames=True,
         *,
-        decoder="processes",
+        decoder=None,
         on_error="raise",
         timeout=60,
     ):

@@ -324,7 +324,7 @@ class ImageDataGenerator:
         interpolation="nearest",
         keep_aspect_ratio=False,
         *,
-        decoder="processes",
+        decoder=None,
         on_error="raise",
         timeout=60,
     ):
@@ -382,7 +382,7 @@ class ImageDataGenerator:
         interpolation="nearest",
         validate_filenames=True,
         *,
-        decoder="processes",
+        decoder=None,
         on_error="raise",
         timeout=60,
         **kwargs,

@@ -6,8 +6,8 @@
 
 One thread looks after all processes of a pool. It starts those that the owner wants, in the place
 of any that has ended, waits for their ends, and kills one that the owner says is stuck. What the
-processes work on does not come this way. So the thread has nothing to do as long as nobody dies, and
-Ctrl-C, which Python turns into an exception in the main thread, never interrupts a start. The
+processes work on does not come this way. So the thread has nothing to do as long as nobody dies,
+and Ctrl-C, which Python turns into an exception in the main thread, never interrupts a start. The
 processes are in process groups of their own: Ctrl-C in a terminal does not reach them, not even
 before they have run a line of Python.
 

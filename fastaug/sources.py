@@ -14,8 +14,9 @@ one. What `open` returns has
 
 import numpy as np
 
+from fastaug.file_reader import FileReader, current_folder
 from fastaug.keras_backend import floatx
-from fastaug.readers import FileReader, current_folder, decode_into
+from fastaug.readers import decode_into
 
 
 class ArraySource:

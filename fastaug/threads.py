@@ -213,7 +213,6 @@ _before_exit: list[Callable[[], None]] = []
 def _at_fork():
     global _pools_lock
     _pools_lock = threading.Lock()
-    _pools.clear()
 
 
 def _at_exit():

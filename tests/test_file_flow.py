@@ -1205,7 +1205,7 @@ def test_pillow_s_own_settings_are_known():
         "print(Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == [str(value) for value in readers._PILLOW_COMES_WITH]
+    assert done.stdout.split() == [str(value) for value in readers.PILLOW_COMES_WITH]
 
 
 @pytest.mark.parametrize("execution", ["processes 2 2", "pool=spawned Pool"])

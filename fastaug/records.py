@@ -1,0 +1,52 @@
+"""Exceptions as bytes that cross processes: the name of the type, the arguments, the text."""
+
+import ast
+import builtins
+import sys
+from typing import Any
+
+# Bytes of a record, at most.
+MOST_BYTES = 8188
+
+
+def _literal(values):
+    """Returns values as text that `ast.literal_eval` reads; raises ValueError if there is none."""
+    text = repr(values)
+    if ast.literal_eval(text) != values:
+        raise ValueError
+    return text
+
+
+def record_of(error: BaseException, room: int = MOST_BYTES) -> bytes:
+    """Returns an exception as at most `room` bytes, for `error_of` in another process."""
+    kind = type(error).__module__, type(error).__qualname__
+    filename = getattr(error, "filename", None) if isinstance(error, OSError) else None
+    try:
+        record = _literal((*kind, error.args, filename)).encode("utf-8", "surrogatepass")
+        if len(record) <= room:
+            return record
+    except (SyntaxError, ValueError):
+        pass
+    text = str(error)
+    while True:  # escaped, a character may take several bytes
+        record = repr((*kind, (text,), None)).encode("utf-8", "surrogatepass")
+        if len(record) <= room:
+            return record
+        text = text[: len(text) // 2]
+
+
+def error_of(record: bytes) -> Exception:
+    """Returns the exception of a record; an OSError if its type is not known here."""
+    module, name, arguments, filename = ast.literal_eval(record.decode("utf-8", "surrogatepass"))
+    kind: Any = sys.modules.get(module, builtins)
+    for part in name.split("."):
+        kind = getattr(kind, part, None)
+    try:
+        if not issubclass(kind, Exception):
+            raise TypeError
+        error = kind(*arguments)
+    except Exception:
+        return OSError(f"{' '.join(map(str, arguments))} ({name})")
+    if filename is not None:
+        error.filename = filename
+    return error
