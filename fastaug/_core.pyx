@@ -605,6 +605,7 @@ cdef class Control:
     cdef const uint8_t[::1] _memory
     cdef int _generation
     cdef object _queue
+    cdef bint _taken[FA_ENTRIES]  # until nothing of a ring looks at its entry any more
 
     def __cinit__(self, memory, readers=None, cores=None):
         cdef uint32_t count
@@ -643,7 +644,7 @@ cdef class Control:
             raise OSError(f"The path of the memory is longer than {FA_PATH_BYTES - 1} bytes: "
                           f"{os.fsdecode(path)}")
         for k in range(<uint32_t>FA_ENTRIES):
-            if self.c.entry[k].generation == 0:
+            if not self._taken[k]:
                 break
         else:
             raise OSError(f"More than {FA_ENTRIES} iterators read files at the same time")
@@ -657,6 +658,7 @@ cdef class Control:
         memcpy(entry.path, <const char *>path, len(path) + 1)
         ring._own_slots()
         ring._join(self, k, generation)
+        self._taken[k] = True
         ring.c.next = <uint64_t>generation << 48
         fa_store64(&entry.claimed, ring.c.next)
         fa_store64(&entry.submitted, ring.c.next)
@@ -665,14 +667,14 @@ cdef class Control:
         fa_store32(&entry.generation, generation)
 
     def close(self, Ring ring not None):
-        """Makes a ring unknown, and its readers let go of it."""
+        """Makes a ring unknown: its batches end, and its readers let go of it."""
         cdef uint32_t k
-        if self._generation != _forks or ring.c.entry == NULL:
+        if self._generation != _forks:
             return
-        if fa_load32(&ring.c.entry.generation) == ring.c.generation:
-            fa_store32(&ring.c.entry.generation, 0)
-            for k in range(2 * self.c.readers):
-                fa_wake_reader(&self.c.reader[k])
+        fa_store32(&ring.c.entry.generation, 0)
+        ring.fail_batches(RuntimeError("The files of this batch are not read any more"))
+        for k in range(2 * self.c.readers):
+            fa_wake_reader(&self.c.reader[k])
 
     def entry(self, uint32_t k):
         """`(generation, path, device, inode, size)` of the memory of a ring."""
@@ -743,6 +745,7 @@ cdef class Control:
 
 
 @cython.final
+@cython.no_gc_clear  # what is freed last looks at the control block
 cdef class Ring:
     """Slots for decoded images, and the paths of the files; see ``_core.pyi``."""
 
@@ -766,6 +769,8 @@ cdef class Ring:
             raise ValueError(f"No room for {header.slots} slots in {self._memory.shape[0]} bytes")
 
     def __dealloc__(self):
+        if self.c.free_slots != NULL and self.c.control != NULL and self._generation == _forks:
+            self._control._taken[self.c.entry - self.c.control.entry] = False
         PyMem_RawFree(self.c.free_slots)
         PyMem_RawFree(self.c.abandoned)
 

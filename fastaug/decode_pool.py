@@ -119,7 +119,7 @@ class DecodePool:
 
     def __init__(self, size):
         self.size = size
-        memory = SharedMemory(_core.Control.bytes_for(size))
+        memory = SharedMemory(_core.Control.bytes_for(size), "fastaug-control")
         self.address = memory.address
         self.control = _core.Control(memory.buffer, size, usable_cores())
         self._memory = memory

@@ -32,6 +32,7 @@ class SharedMemory:
 
     Args:
         size: How many.
+        name: What the system's lists of open files show.
 
     Attributes:
         address: `Address`.
@@ -41,12 +42,12 @@ class SharedMemory:
         OSError: If there is no memory for them.
     """
 
-    def __init__(self, size):
+    def __init__(self, size, name="fastaug"):
         if sys.platform == "win32":  # there, only threads read files
             self.address = Address(f"memory {next(_numbers)}", 0, 0, size)
             self.buffer = mmap.mmap(-1, size)
             return
-        fd, path, remove = _create(size)
+        fd, path, remove = _create(size, name)
         self._finalizer = weakref.finalize(self, _close, fd, remove, os.getpid())
         status = os.fstat(fd)
         self.address = Address(path, status.st_dev, status.st_ino, size)
@@ -81,13 +82,13 @@ def is_gone(address: Address) -> bool:
 _numbers = itertools.count(1)
 
 
-def _create(size):
+def _create(size, name):
     """Returns `(fd, path, path to remove or None)` of a file with memory behind every byte."""
     if hasattr(os, "memfd_create") and os.path.isdir("/proc/self/fd"):  # noqa: PTH112
-        fd = os.memfd_create("fastaug")
+        fd = os.memfd_create(name)
         path, remove = f"/proc/{os.getpid()}/fd/{fd}", None
     else:
-        fd, path = tempfile.mkstemp(prefix="fastaug-")
+        fd, path = tempfile.mkstemp(prefix=f"{name}-")
         remove = path
     try:
         if hasattr(os, "posix_fallocate"):

@@ -85,13 +85,13 @@ def kill(processes):
     return killed
 
 def memory():
-    # slots that this process holds
-    maps = open("/proc/self/maps").read().count("/memfd:fastaug")
+    # slots that this process holds; the control block of a pool stays
+    maps = open("/proc/self/maps").read().count("/memfd:fastaug (")
     open_files = []
     for fd in os.listdir("/proc/self/fd"):
         with contextlib.suppress(FileNotFoundError):  # a thread has closed it since
             open_files.append(os.readlink(f"/proc/self/fd/{fd}"))
-    return maps + sum("memfd:fastaug" in name for name in open_files)
+    return maps + sum("memfd:fastaug (" in name for name in open_files)
 
 def wait_until(condition, what, patience=8):
     end = time.monotonic() + patience
@@ -130,7 +130,7 @@ def fault(path):
 
 class Patch:
     def find_spec(self, name, path=None, target=None):
-        if name != "fastaug.workers":
+        if name != "fastaug.readers":
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
@@ -138,13 +138,13 @@ class Patch:
 
         def exec_module(module):
             load(module)
-            decode = module.decode
+            read_file = module.read_file
 
-            def faulty(path, target, out):
+            def faulty(path):
                 fault(path)
-                decode(path, target, out)
+                return read_file(path)
 
-            module.decode = faulty
+            module.read_file = faulty
 
         spec.loader.exec_module = exec_module
         return spec
@@ -973,11 +973,11 @@ def test_fifty_iterators(start, tree):
             iterator.close()
         wait_until(lambda: memory() == 0, "the slots were given back")
         held = max(
-            open(f"/proc/{process.pid}/maps").read().count("memfd:fastaug")
+            open(f"/proc/{process.pid}/maps").read().count("memfd:fastaug (")
             for process in decoders())
         iterator = flow()
         take(iterator, 8)
-        after = [open(f"/proc/{process.pid}/maps").read().count("memfd:fastaug")
+        after = [open(f"/proc/{process.pid}/maps").read().count("memfd:fastaug (")
                  for process in decoders()]
         iterator.close()
         wait_until(lambda: memory() == 0, "the slots were given back")
@@ -1101,9 +1101,9 @@ def test_a_fork_while_another_thread_makes_an_iterator(start, tree):
     """The child does not wait for a lock that nobody in it holds."""
     program = start(
         """
-        from fastaug import workers
+        from fastaug import decode_pool
         calm = take(flow(workers=0), 3)
-        with workers._pools_lock:
+        with decode_pool._pools_lock:
             child = os.fork()
             if child == 0:
                 signal.alarm(20)
