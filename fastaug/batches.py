@@ -17,6 +17,7 @@ advanced only by the batches that are handed out.
 import collections
 import dataclasses
 import itertools
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,6 +27,7 @@ from fastaug import _core
 from fastaug.augment import Augmentation, augmentation_for
 from fastaug.buffers import Buffers
 from fastaug.calls import FunctionCalls, call_for_each
+from fastaug.locks import renew_in_child
 from fastaug.order import NEXT, Order
 from fastaug.streams import (
     LateStream,
@@ -100,6 +102,9 @@ class BatchMaker:
         dtype: Type of the batches.
         workers: Number of threads; 0: everything in the calling thread.
         prefetch: Number of batches to prepare ahead.
+
+    Attributes:
+        lock: To be held for all calls but `finish`.
     """
 
     def __init__(self, source, generator, data_format, dtype, workers, prefetch):
@@ -124,7 +129,15 @@ class BatchMaker:
         self._wrong = 0
         self._pause = 0
         self._calls = FunctionCalls(self._buffers)
+        self._renew_in_child()
+        renew_in_child(self)
         self._current_augmentation()
+
+    def _renew_in_child(self):
+        self.lock = threading.Lock()
+        # a thread that the child does not have may hold their locks
+        self._spare_streams.clear()
+        self._leases.clear()
 
     @property
     def source(self):
@@ -170,8 +183,7 @@ class BatchMaker:
             item: Position in the epoch, or NEXT.
 
         Returns:
-            A batch for `finish`, with the iterator's state after it and its stream. Call this under
-            the iterator's lock.
+            A batch for `finish`, with the iterator's state after it and its stream.
         """
         augmentation = self._current_augmentation()
         batch = None
@@ -194,15 +206,15 @@ class BatchMaker:
         self._last_item = item
         return batch
 
-    def make(self, index, bad_image):
-        """Returns what `finish` returns for any index, drawn from the global stream."""
+    def make(self, index):
+        """Starts a batch of any index, drawn from the global stream, for `finish`."""
         order = Order(n=0, batch_size=1, shuffle=False, seed=None)
         batch = self._new_batch(
             self._current_augmentation(), NEXT, order, order, index, global_stream()
         )
         if batch.augmentation is not None:
             self._hand_over([batch])
-        return self.finish(batch, bad_image)
+        return batch
 
     def finish(self, batch, bad_image):
         """Waits for a batch.
@@ -422,9 +434,12 @@ class BatchMaker:
             return
         if batch.item is not NEXT and not self._in_sequence(batch.item):
             return
-        length = run_length(batch.images.nbytes) if self._is_core_work(augmentation) else 1
+        length = run_length(batch.images.nbytes)
         # of small ones another run, so that there is work while those of one are handed out
         self._enough = self._prefetch if length == 1 else max(self._prefetch, length + 1)
+        if not self._is_core_work(augmentation):  # each is a job of its own
+            self._enough = self._enough if self._source.has_readers else self._prefetch
+            length = 1
         self._buffers.kept = self._enough + length + 3
         if self._ahead:
             batch = self._ahead[-1]

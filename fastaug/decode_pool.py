@@ -322,7 +322,6 @@ def decode_pool(decoder, workers, user_pool):
         raise ValueError(f'Invalid decoder: {decoder!r}; expected "processes" or "threads"')
     if workers == 0:
         return None
-    workers = min(workers, _core.MOST_READERS)
     if decoder == "threads":
         return functools.partial(_OwnPool, workers, THREADS)
     if user_pool is None or isinstance(user_pool, numbers.Integral):

@@ -61,8 +61,7 @@ class _FileIterator(AugmentingIterator):
         source, paths = self._maker.source, self.filepaths
         same_paths = source.filepaths is paths or source.filepaths == paths
         if not same_paths or source.target != self._target():
-            with self.lock:
-                self._maker.source = self._new_source(paths)
+            self._maker.source = self._new_source(paths)
 
     @property
     def filepaths(self):

@@ -16,7 +16,7 @@ from fastaug.params import ParameterSampler, check_range
 from fastaug.settings import STATISTICS
 from fastaug.sources import ArraySource
 from fastaug.streams import global_stream
-from fastaug.threads import shared_pool, usable_cores
+from fastaug.threads import MOST_THREADS, shared_pool, usable_cores
 from fastaug.warn import warn
 from fastaug.warp import border_name, check_engine, check_order
 
@@ -245,9 +245,10 @@ class ImageDataGenerator:
     @property
     def _threads(self):
         """Number of threads of a flow; 0: everything in the calling thread."""
-        if self.workers is not None:
-            return self.workers
-        return usable_cores() if self._pool_size is None else self._pool_size
+        workers = self.workers
+        if workers is None:
+            workers = usable_cores() if self._pool_size is None else self._pool_size
+        return min(workers, MOST_THREADS)
 
     def flow(
         self,

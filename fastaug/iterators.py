@@ -8,6 +8,7 @@ import numpy as np
 from fastaug.batches import BatchMaker
 from fastaug.images import array_to_img
 from fastaug.keras_backend import dataset_class, floatx, image_data_format
+from fastaug.locks import renew_in_child
 from fastaug.order import NEXT, Order
 from fastaug.settings import check_dtype
 from fastaug.sources import ArraySource
@@ -21,7 +22,7 @@ def _order_attribute(name, doc):
 
     def set_(self, value):
         if "_order" not in vars(self):  # a subclass sets it before it calls Iterator's __init__
-            self._order_lock = threading.Lock()
+            self._renew_in_child()
             self._order = Order(n=0, batch_size=1, shuffle=False, seed=None)
         with self._order_lock:  # not `lock`, which who sets it may hold
             self._order = self._order.changed(**{name: value})
@@ -57,10 +58,14 @@ class Iterator(dataset_class()):  # type: ignore[misc]
 
     def __init__(self, n, batch_size, shuffle, seed, **kwargs):
         super().__init__(**kwargs)
-        self._order_lock = threading.Lock()
+        self._renew_in_child()
+        renew_in_child(self)
         self._order = Order(n=n, batch_size=batch_size, shuffle=shuffle, seed=seed)
-        self.lock = threading.Lock()
         self._own_stream = None
+
+    def _renew_in_child(self):
+        self._order_lock = threading.Lock()
+        self.lock = threading.Lock()
 
     @property
     def index_generator(self):
@@ -193,7 +198,7 @@ class AugmentingIterator(Iterator):
 
         The iterator stays where it is; the next batch starts threads again.
         """
-        with self.lock:
+        with self.lock, self._maker.lock:
             self._maker.stop()
 
     def __next__(self):
@@ -206,9 +211,10 @@ class AugmentingIterator(Iterator):
 
     def _take(self, item):
         try:
-            self._follow()
             with self.lock:
-                batch = self._maker.take(self._order, item)
+                with self._maker.lock:
+                    self._follow()
+                    batch = self._maker.take(self._order, item)
                 # in one store each, so that an interrupt leaves no half-made state
                 self._own_stream = batch.stream
                 with self._order_lock:
@@ -220,13 +226,16 @@ class AugmentingIterator(Iterator):
             raise
 
     def _follow(self):
+        """Takes on what a user may have changed in the iterator; under the maker's lock."""
         self._maker.follow(
             self.image_data_generator, self.dtype, self._hash_limit if self.save_to_dir else None
         )
 
     def _get_batches_of_transformed_samples(self, index_array):
-        self._follow()
-        return self._finished(*self._maker.make(index_array, self._bad_image))
+        with self._maker.lock:  # not `lock`, which who calls this may hold
+            self._follow()
+            batch = self._maker.make(index_array)
+        return self._finished(*self._maker.finish(batch, self._bad_image))
 
     def _finished(self, images, index, hashes):
         if self.save_to_dir:
@@ -365,7 +374,7 @@ class NumpyArrayIterator(AugmentingIterator):
         if self._maker is None:
             self._early_x = images
             return
-        with self.lock:
+        with self.lock, self._maker.lock:
             self._maker.source = ArraySource(images)
 
     def _with_labels(self, images, index):

@@ -23,6 +23,9 @@ from fastaug import _core
 
 IDLE_SECONDS = 1.0
 
+# Threads of a pool at most, and processes beside it.
+MOST_THREADS = _core.MOST_READERS
+
 # Seconds to wait, when the program ends, for calls that go on: a read may hang.
 _EXIT_SECONDS = 5.0
 
