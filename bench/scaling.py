@@ -9,6 +9,7 @@ import os
 import time
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field, replace
+from statistics import median
 
 import bare
 import numpy as np
@@ -83,7 +84,7 @@ class Plan:
     seconds: float
 
 
-FULL = Plan(COUNTS, files=(8192, 16384), distinct=(384, 2048), rounds=5, seconds=1.0)
+FULL = Plan(COUNTS, files=(8192, 16384), distinct=(384, 2048), rounds=5, seconds=0.8)
 QUICK = Plan(QUICK_COUNTS, files=(512, 2048), distinct=(64, 256), rounds=2, seconds=0.2)
 
 
@@ -170,7 +171,7 @@ class Scaling(Study):
             self.progress.done()
             for contestant, run in running:
                 self.progress.doing(f"{name}: round {number}", run.label)
-                run.add(metered_round(contestant, self.seconds, (time.process_time, children_time)))
+                run.add(metered_round(contestant, self.seconds, METERS))
                 self.progress.done()
             running.reverse()
 
@@ -203,6 +204,7 @@ class Run:
         wall: Time per image.
         parent: Processor time of this process per image.
         children: That of all processes below it.
+        machine: That of all programs on the machine.
     """
 
     decoder: str
@@ -210,6 +212,7 @@ class Run:
     wall: Timing = field(default_factory=Timing)
     parent: Timing = field(default_factory=Timing)
     children: Timing = field(default_factory=Timing)
+    machine: Timing = field(default_factory=Timing)
 
     @property
     def label(self):
@@ -221,9 +224,19 @@ class Run:
         """The number of cores that had work."""
         return (self.parent.us_per_image + self.children.us_per_image) / self.wall.us_per_image
 
-    def add(self, round_):
-        """Takes the microseconds per image of a round: of the clock, the parent, the children."""
-        for timing, us in zip((self.wall, self.parent, self.children), round_, strict=True):
+    @property
+    def others(self):
+        """The number of cores that worked for other programs, a figure for each round."""
+        times = (timing.rounds for timing in (self.machine, self.parent, self.children, self.wall))
+        return [
+            (machine - parent - children) / wall
+            for machine, parent, children, wall in zip(*times, strict=True)
+        ]
+
+    def add(self, spent):
+        """Takes the microseconds per image of a round: of the clock and of METERS."""
+        timings = (self.wall, self.parent, self.children, self.machine)
+        for timing, us in zip(timings, spent, strict=True):
             timing.rounds.append(us)
 
 
@@ -329,6 +342,7 @@ class Sweep:
             "of_best_with_fewer": self.of_fewer(run),
             "of_imdecode": speed / self.bare.imdecode.images_per_second,
             "busy_cores": run.busy,
+            "cores_of_other_programs": median(run.others),
             "parent_us_per_image": run.parent.us_per_image,
             "children_us_per_image": run.children.us_per_image,
             "outside_us_per_image": self.outside(run),
@@ -359,13 +373,14 @@ class Sweep:
         if not self.timed:
             return []
         us = {name: timing.us_per_image for name, timing in vars(self.bare).items()}
+        others = median(other for run in self.timed for other in run.others)
         heading = ("decoder", "workers", "images/s", "rounds", "of ideal", "of fewer")
         heading += ("of imdecode", "busy", "parent", "children", "outside")
         return [
             f"  {self.case.title}: bare work, us of processor time per image: "
             f"decode {us['decode']:.4g}, warp {us['warp']:.4g};",
             f"  imdecode alone {us['imdecode']:.4g}; decode while every core decodes "
-            f"{us['crowd']:.4g}",
+            f"{us['crowd']:.4g}; other programs had {others:.2g} of {self.cores} cores",
             *aligned([heading, *map(self._cells, self.timed)], "<" + ">" * (len(heading) - 1)),
             "",
         ]
@@ -432,3 +447,13 @@ def children_time():
             times = child.cpu_times()
             total += times.user + times.system
     return total
+
+
+def machine_time():
+    """Returns the seconds of processor time of all programs on the machine."""
+    times = psutil.cpu_times()
+    kinds = ("user", "nice", "system", "irq", "softirq", "steal")  # as far as the system has them
+    return sum(getattr(times, kind, 0) for kind in kinds)
+
+
+METERS = (time.process_time, children_time, machine_time)
