@@ -347,21 +347,22 @@ def test_what_scaling_makes_of_its_rounds(small_scaling):
     of["processes", 1].add([10.0, 6.0, 9.0, 16.0])
     of["processes", 2].add([8.0, 3.0, 9.0, 20.0])
     of["threads", 1].add([20.0, 15.0, 0.0, 15.0])
-    one, two, threads = (sweep.figures_of(run) for run in sweep.timed)
+    of["threads", 2].add([25.0, 15.0, 0.0, 15.0])
+    one, two, threads, slower = (sweep.figures_of(run) for run in sweep.timed)
     assert (one["images_per_second"], two["images_per_second"]) == (100_000, 125_000)
     assert (one["ideal_images_per_second"], two["ideal_images_per_second"]) == (100_000, 200_000)
     assert (one["of_ideal"], two["of_ideal"], threads["of_ideal"]) == (1, 0.625, 0.5)
     assert (one["of_best_with_fewer"], threads["of_best_with_fewer"]) == (None, None)
-    assert two["of_best_with_fewer"] == 1.25
+    assert (two["of_best_with_fewer"], slower["of_best_with_fewer"]) == (1.25, 0.8)
     assert (one["of_imdecode"], two["of_imdecode"]) == (0.5, 0.625)
     assert (one["busy_cores"], two["busy_cores"], threads["busy_cores"]) == (1.5, 1.5, 0.75)
     assert one["cores_of_other_programs"] == pytest.approx(0.1)
     assert two["cores_of_other_programs"] == pytest.approx(1.0)
     assert (one["outside_us_per_image"], two["outside_us_per_image"]) == (4, 1)
     assert threads["outside_us_per_image"] == 5  # without the decoding, too
-    assert len(sweep.table()) == 2 + 1 + 3 + 1
+    assert len(sweep.table()) == 2 + 1 + 4 + 1
     assert [line.get_ydata().tolist() for line in sweep.figure("").axes[0].lines[:3]] == [
-        [100_000, 125_000], [50_000], [100_000, 200_000]
+        [100_000, 125_000], [50_000, 40_000], [100_000, 200_000]
     ]  # fmt: skip
 
 
