@@ -40,7 +40,8 @@ LEGEND = (
     "of ideal: share of min(workers, cores) that only decode and warp",
     "of fewer: share of the best smaller number of workers",
     "of imdecode: in times one thread of cv2.imdecode over bytes in memory",
-    "busy: cores at work; parent, children: us of their processor time per image",
+    "busy: cores at work for it; useful: the bare work's share of their time",
+    "parent, children: us of their processor time per image",
     "outside: the parent's beside the bare warp and, with threads, the bare decode; below 0 where "
     "it did only part of that itself",
 )
@@ -220,9 +221,9 @@ class Run:
         return f"{self.decoder}, workers={self.workers}"
 
     @property
-    def busy(self):
-        """The number of cores that had work."""
-        return (self.parent.us_per_image + self.children.us_per_image) / self.wall.us_per_image
+    def spent(self):
+        """Microseconds of processor time per image, of the parent and its children."""
+        return self.parent.us_per_image + self.children.us_per_image
 
     @property
     def others(self):
@@ -341,7 +342,8 @@ class Sweep:
             "of_ideal": speed / self.ideal(run),
             "of_best_with_fewer": self.of_fewer(run),
             "of_imdecode": speed / self.bare.imdecode.images_per_second,
-            "busy_cores": run.busy,
+            "busy_cores": run.spent / run.wall.us_per_image,
+            "useful": (self.bare.decode.us_per_image + self.bare.warp.us_per_image) / run.spent,
             "cores_of_other_programs": median(run.others),
             "parent_us_per_image": run.parent.us_per_image,
             "children_us_per_image": run.children.us_per_image,
@@ -375,7 +377,7 @@ class Sweep:
         us = {name: timing.us_per_image for name, timing in vars(self.bare).items()}
         others = median(other for run in self.timed for other in run.others)
         heading = ("decoder", "workers", "images/s", "rounds", "of ideal", "of fewer")
-        heading += ("of imdecode", "busy", "parent", "children", "outside")
+        heading += ("of imdecode", "busy", "useful", "parent", "children", "outside")
         return [
             f"  {self.case.title}: bare work, us of processor time per image: "
             f"decode {us['decode']:.4g}, warp {us['warp']:.4g};",
@@ -396,8 +398,7 @@ class Sweep:
             f"{low:+.0f} .. {high:+.0f} %",
             f"{found['of_ideal']:.2f}",
             "" if fewer is None else f"{fewer:.2f}",
-            f"{found['of_imdecode']:.2f}",
-            f"{found['busy_cores']:.2f}",
+            *(f"{found[name]:.2f}" for name in ("of_imdecode", "busy_cores", "useful")),
             *(f"{found[f'{part}_us_per_image']:.1f}" for part in ("parent", "children", "outside")),
         )
 

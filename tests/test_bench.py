@@ -356,6 +356,7 @@ def test_what_scaling_makes_of_its_rounds(small_scaling):
     assert (two["of_best_with_fewer"], slower["of_best_with_fewer"]) == (1.25, 0.8)
     assert (one["of_imdecode"], two["of_imdecode"]) == (0.5, 0.625)
     assert (one["busy_cores"], two["busy_cores"], threads["busy_cores"]) == (1.5, 1.5, 0.75)
+    assert (one["useful"], two["useful"]) == (10 / 15, 10 / 12)
     assert one["cores_of_other_programs"] == pytest.approx(0.1)
     assert two["cores_of_other_programs"] == pytest.approx(1.0)
     assert (one["outside_us_per_image"], two["outside_us_per_image"]) == (4, 1)
