@@ -11,6 +11,9 @@ COLOURS = {
     "multiprocessing": "#2f6f9f",
     "fastaug": "#e4572e",
     "memory": "#3a9a5b",
+    "processes": "#e4572e",
+    "threads": "#2f6f9f",
+    "ideal": "#3a9a5b",
 }
 GPU_COLOURS = (
     "#e4572e",
