@@ -16,6 +16,7 @@ import keras
 import numpy as np
 import pytest
 from hypothesis import settings
+from reference import assert_all_seen, ours
 from waiting import library_threads, wait_until
 
 # The collector need not walk through all of Keras each time that a test calls for it.
@@ -24,6 +25,17 @@ gc.freeze()
 
 settings.register_profile("fastaug", deadline=None, derandomize=True, max_examples=30)
 settings.load_profile("fastaug")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call():
+    """A test that passes has looked at what fastaug made."""
+    ours.clear()
+    try:
+        yield
+        assert_all_seen()
+    finally:
+        ours.clear()
 
 
 @pytest.fixture(autouse=True)

@@ -386,7 +386,7 @@ def test_relative_paths(tree, monkeypatch, path):
         ours, _ = compare(".")
     else:
         ours, _ = compare(path)
-    assert ours.samples == 12
+    assert ours.samples == len(ours.filepaths) == 12
     assert all(pathlib.Path(name).is_file() for name in ours.filepaths)
 
 

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from execution import SPAWN
 from reference import (
+    assert_all_seen,
+    assert_batches_equal,
     assert_same_error,
     fastaug_library,
     flow_scenario,
@@ -311,6 +313,7 @@ def test_warning_of_the_wrong_data_format():
     )
     assert len(expected.warnings) == 1
     assert "13 channels" in actual.warnings[0][1]
+    assert_batches_equal(actual.value, expected.value)
 
 
 # --------------------------------------------------------------------- refused by fastaug at once
@@ -393,7 +396,11 @@ def test_an_order_that_is_no_whole_number(order):
 
 
 def test_a_random_transform_for_no_shape():
-    run_both(lambda library: library.generator(rotation_range=9).get_random_transform(()))
+    actual, expected = run_both(
+        lambda library: library.generator(rotation_range=9).get_random_transform(())
+    )
+    assert expected.value["theta"] != 0
+    assert actual.value == expected.value
 
 
 def test_keras_raises_the_same_type_for_ranges_that_are_not_finite():
@@ -405,8 +412,8 @@ def test_keras_raises_the_same_type_for_ranges_that_are_not_finite():
             scenario(library)
         return caught.type
 
-    _, expected = run_both(type_of_error)
-    assert expected.value is OverflowError
+    actual, expected = run_both(type_of_error)
+    assert actual.value is expected.value is OverflowError
 
 
 @pytest.mark.parametrize("shape", [(0, 4, 4, 3), (4, 0, 4, 3), (4, 4, 0, 3), (4, 4, 4, 0)], ids=str)
@@ -415,6 +422,15 @@ def test_an_empty_array(shape):
     with pytest.raises(ValueError) as caught:
         fastaug.ImageDataGenerator(horizontal_flip=True).flow(np.zeros(shape, dtype="uint8"))
     assert str(shape) in str(caught.value)
+
+
+def test_a_test_that_looks_at_keras_alone_does_not_pass():
+    actual, expected = run_both(lambda library: library.name)
+    assert expected.value == "keras"
+    with pytest.raises(AssertionError, match="does not look at"):
+        assert_all_seen()
+    assert actual.value == "fastaug"
+    assert_all_seen()
 
 
 def test_an_empty_subset():

@@ -57,15 +57,20 @@ def fingerprint(batch):
     parts = batch if isinstance(batch, (tuple, list)) else [batch]
     return hashlib.sha256(b"".join(np.ascontiguousarray(p).tobytes() for p in parts)).hexdigest()
 
+def rows(batch):
+    # of each sample; an image without a single pixel has none
+    return [fingerprint(row) if row[0].any() else "zero" for row in zip(*batch, strict=True)]
+
 def take(iterator, count=None):
     return [fingerprint(next(iterator)) for _ in range(len(iterator) if count is None else count)]
 
 def children(word):
-    # those that have it in their command line; one that is ending has none
-    found = []
+    # those that have it in their command line; one that is ending has none, a fork has our own
+    found, own = [], psutil.Process().cmdline()
     for process in psutil.Process().children(recursive=True):
         try:
-            if word in " ".join(process.cmdline()):
+            line = process.cmdline()
+            if word in " ".join(line) and line != own:
                 found.append(process)
         except psutil.Error:
             pass
@@ -103,54 +108,8 @@ def report(**values):
     print(json.dumps(values), flush=True)
 """
 
-#: As `sitecustomize`, in every process of a program: files whose name says what becomes of it.
-FAULTY_DECODER = """
-import importlib.util, os, signal, sys, time
-
-def fault(path):
-    kind = os.path.basename(path).split("_")[0]
-    if kind == "slow":
-        time.sleep(0.03)
-    elif kind == "crawl":
-        time.sleep(0.25)
-    elif kind == "crash":
-        os.kill(os.getpid(), signal.SIGSEGV)
-    elif kind == "exit":
-        os._exit(0)
-    elif kind == "killed":  # as it happens when there is no memory for it
-        os.kill(os.getpid(), signal.SIGKILL)
-    elif kind == "freeze":
-        os.kill(os.getpid(), signal.SIGSTOP)
-    elif kind == "once":
-        try:
-            os.close(os.open(path + ".seen", os.O_CREAT | os.O_EXCL))
-        except FileExistsError:
-            return
-        os.kill(os.getpid(), signal.SIGSEGV)
-
-class Patch:
-    def find_spec(self, name, path=None, target=None):
-        if name != "fastaug.readers":
-            return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
-        load = spec.loader.exec_module
-
-        def exec_module(module):
-            load(module)
-            read_file = module.read_file
-
-            def faulty(path):
-                fault(path)
-                return read_file(path)
-
-            module.read_file = faulty
-
-        spec.loader.exec_module = exec_module
-        return spec
-
-sys.meta_path.insert(0, Patch())
-"""
+#: A folder for the path of a program whose files do harm; see there.
+FAULTY = pathlib.Path(__file__).parent / "faulty"
 
 
 # ---------------------------------------------------------------------------- programs
@@ -171,9 +130,7 @@ class Program:
         (home / "tmp").mkdir(exist_ok=True)
         environment = os.environ | {TOKEN: token, "TMPDIR": str(home / "tmp")}
         if faulty:
-            (home / "site").mkdir(exist_ok=True)
-            (home / "site/sitecustomize.py").write_text(FAULTY_DECODER)
-            path = [str(home / "site"), os.environ.get("PYTHONPATH", "")]
+            path = [str(FAULTY), os.environ.get("PYTHONPATH", "")]
             environment["PYTHONPATH"] = os.pathsep.join(filter(None, path))
         self._errors = (home / f"stderr-{uuid.uuid4().hex}").open("w+")
         self.process = subprocess.Popen(
@@ -294,12 +251,26 @@ def slow_tree(tmp_path_factory):
     return root
 
 
-def with_file(root, name, content=None):
-    """A small tree in which one file, of the name given, lies among others."""
-    trees.plain_tree(root, (6, 6, 4))
-    if content is None:
-        trees.write(root, name, 50)
-    return root
+#: How much of a batch one process reads: a file or two, or all of it, one after the other.
+GROUPS = {
+    "few": {"batch_size": 4, "workers": 2},
+    "many": {"batch_size": 16, "workers": 1},
+}
+BY_GROUP = pytest.mark.parametrize("group", GROUPS)
+BY_ON_ERROR = pytest.mark.parametrize("on_error", ["raise", "skip"])
+
+
+@pytest.fixture(scope="module")
+def unreadable(tmp_path_factory):
+    """A hundred slow files of which every ninth is no image; also the paths of those."""
+    root = tmp_path_factory.mktemp("unreadable")
+    bad = []
+    for k in range(100):
+        path = trees.write(root, f"{'ab'[k % 2]}/slow_{k}.jpg", k)
+        if k % 9 == 4:
+            trees.text(path)
+            bad.append(str(path))
+    return root, sorted(bad)
 
 
 # ---------------------------------------------------------------------------- deaths
@@ -307,9 +278,11 @@ def with_file(root, name, content=None):
 
 KILLS = """
 import random
-calm = take(flow(decoder="threads"), 15)
-iterator = flow()
-first = fingerprint(next(iterator))
+arguments, count = json.loads(sys.argv[2]), int(sys.argv[3])
+warnings.simplefilter("ignore")
+calm = [rows(next(each)) for each in [flow(decoder="threads", **arguments)] for _ in range(count)]
+iterator = flow(**arguments)
+batches = [rows(next(iterator))]
 stop = threading.Event()
 kills = 0
 def kill_some():
@@ -321,61 +294,81 @@ def kill_some():
 killer = threading.Thread(target=kill_some, daemon=True)
 killer.start()
 start = time.monotonic()
-batches = [first] + take(iterator, 14)
+batches += [rows(next(iterator)) for _ in range(count - 1)]
 seconds = time.monotonic() - start
 stop.set()
 killer.join()
-report(right=[a == b for a, b in zip(calm, batches, strict=True)], kills=kills, seconds=seconds)
+report(right=[a == b for a, b in zip(calm, batches, strict=True)], kills=kills, seconds=seconds,
+       zero=sum(batch.count("zero") for batch in batches), bad=iterator.bad_files,
+       samples=sum(map(len, batches)))
 """
 
 
 @pytest.mark.parametrize(
-    ("one", "pause"),
-    [(True, 0.3), (True, 0.8), (False, 1.0)],
-    ids=["one every 0.3 s", "one every 0.8 s", "all every second"],
+    ("one", "pause", "group"),
+    [(True, 0.3, "few"), (True, 0.8, "few"), (False, 1.0, "few"), (False, 0.9, "many")],
+    ids=["one every 0.3 s", "one every 0.8 s", "all every second", "the only one"],
 )
-def test_workers_killed_within_an_epoch(start, slow_tree, one, pause):
+def test_workers_killed_within_an_epoch(start, slow_tree, unreadable, one, pause, group):
     """Every sample arrives exactly once, in order, with the pixels of a calm run."""
     code = KILLS.format(pause=pause, one=one)
-    program = start(code, slow_tree, faulty=True)
+    few = group == "few"
+    root, bad = (slow_tree, []) if few else unreadable
+    arguments = {"batch_size": 8} if few else GROUPS[group] | {"on_error": "skip"}
+    count = 15 if few else 7
+    program = start(code, root, json.dumps(arguments), count, faulty=True)
     result = program.report(patience=90)
     program.finish()
-    assert result["right"] == [True] * 15
+    assert result["right"] == [True] * count
+    assert result["zero"] == 0
+    assert result["samples"] == (116 if few else 100 - len(bad))
+    assert sorted(result["bad"]) == bad
     assert result["kills"] >= 2
     assert result["seconds"] < 60
 
 
-def test_idle_workers_killed_between_batches(start, tree):
+@BY_GROUP
+def test_idle_workers_killed_between_batches(start, unreadable, group):
+    root, bad = unreadable
     program = start(
         """
-        calm = take(flow(workers=0), 12)
-        iterator = flow(prefetch=0)
+        arguments = json.loads(sys.argv[2]) | dict(on_error="skip", prefetch=0)
+        warnings.simplefilter("ignore")
+        calm = [rows(next(each)) for each in [flow(**arguments | dict(workers=0))]
+                for _ in range(7)]
+        iterator = flow(**arguments)
         batches = []
-        for _ in range(12):
-            batches += take(iterator, 1)
+        for _ in range(7):
+            batches.append(rows(next(iterator)))
             kill(decoders())
-        report(right=batches == calm)
+        report(right=batches == calm, zero=sum(batch.count("zero") for batch in batches),
+               bad=iterator.bad_files)
         """,
-        tree,
+        root,
+        json.dumps(GROUPS[group]),
     )
-    assert program.report() == {"right": True}
+    result = program.report()
     program.finish()
+    assert result["right"] and result["zero"] == 0
+    assert result["bad"] and set(result["bad"]) <= set(bad)
 
 
+@BY_GROUP
 @pytest.mark.parametrize("kind", ["spawned Pool", "ProcessPoolExecutor"])
-def test_death_in_a_user_s_pool(start, slow_tree, kind):
+def test_death_in_a_user_s_pool(start, slow_tree, kind, group):
     """It is the user's to repair: an error that says so, in time, and no hanging."""
+    workers = GROUPS[group]["workers"]
     make = {
-        "spawned Pool": "multiprocessing.get_context('spawn').Pool(2)",
+        "spawned Pool": f"multiprocessing.get_context('spawn').Pool({workers})",
         "ProcessPoolExecutor": "concurrent.futures.ProcessPoolExecutor("
-        "2, mp_context=multiprocessing.get_context('spawn'))",
+        f"{workers}, mp_context=multiprocessing.get_context('spawn'))",
     }[kind]
     program = start(
         f"""
         import concurrent.futures, multiprocessing
         if __name__ == "__main__":
             pool = {make}
-            iterator = flow(pool=pool, timeout=2)
+            iterator = flow(pool=pool, timeout=2, batch_size={GROUPS[group]["batch_size"]})
             next(iterator)
             kill(children("spawn_main"))
             start = time.monotonic()
@@ -400,168 +393,262 @@ def test_death_in_a_user_s_pool(start, slow_tree, kind):
     assert result["seconds"] < 15
 
 
-# ---------------------------------------------------------------------------- one bad file
-
-
-ONE_BAD_FILE = """
-name = sys.argv[2]
-arguments = json.loads(sys.argv[3])
-good = take(flow(shuffle=False, decoder="threads", root=sys.argv[4], batch_size=4), 4)
-iterator = flow(shuffle=False, batch_size=4, **arguments)
-outcomes, seconds = [], []
-with warnings.catch_warnings(record=True) as caught:
-    warnings.simplefilter("always")
-    for _ in range(4):
+@BY_GROUP
+def test_deaths_while_a_fork_holds_the_connections(start, unreadable, tmp_path, group):
+    """Ends of pipes that another process has open, too, hide no death: of idle processes, of busy
+    ones, and of those that a file kills; and the processes end with the program, not the fork."""
+    root, bad = unreadable
+    trees.write(tmp_path / "killers", "a/good_0.jpg", 0)
+    trees.write(tmp_path / "killers", "b/crash_1.jpg", 1)
+    trees.write(tmp_path / "killers", "c/killed_2.jpg", 2)
+    program = start(
+        """
+        arguments = json.loads(sys.argv[2]) | dict(on_error="skip")
+        warnings.simplefilter("ignore")
+        calm = [rows(next(each)) for each in [flow(**arguments | dict(workers=0))]
+                for _ in range(7)]
+        iterator = flow(**arguments)
+        batches = [rows(next(iterator))]
+        holder = os.fork()
+        if holder == 0:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            time.sleep(600)
+            os._exit(0)
+        seconds, kills = [], 0
+        for k in range(6):
+            kills += kill(decoders())
+            start = time.monotonic()
+            batches.append(rows(next(iterator)))
+            seconds.append(time.monotonic() - start)
         start = time.monotonic()
-        try:
-            batch = next(iterator)
-            outcomes.append([len(batch[0]), fingerprint(batch) in good])
-        except Exception as error:
-            outcomes.append([type(error).__name__, str(error)])
+        killers = flow(sys.argv[3], shuffle=False, **arguments | dict(batch_size=3))
+        sizes = [len(next(killers)[0])]
         seconds.append(time.monotonic() - start)
-report(outcomes=outcomes, bad=iterator.bad_files, warnings=[str(w.message) for w in caught],
-       seconds=seconds)
+        report(right=batches == calm, zero=sum(batch.count("zero") for batch in batches),
+               bad=iterator.bad_files, killers=killers.bad_files, sizes=sizes, kills=kills,
+               seconds=seconds, holder=holder)
+        """,
+        root,
+        json.dumps(GROUPS[group]),
+        tmp_path / "killers",
+        faulty=True,
+    )
+    result = program.report()
+    program.finish(patience=PATIENCE)
+    try:
+        wait_until(
+            lambda: [each.pid for each in processes_of(start.token)] == [result["holder"]],
+            "the decode processes ended with the program",
+            PATIENCE,
+        )
+    finally:
+        os.kill(result["holder"], signal.SIGTERM)
+    assert result["right"] and result["zero"] == 0
+    assert result["bad"] and set(result["bad"]) <= set(bad)
+    assert result["sizes"] == [1]
+    paths = [str(tmp_path / "killers" / name) for name in ("b/crash_1.jpg", "c/killed_2.jpg")]
+    assert result["killers"] == paths
+    assert result["kills"] >= 3
+    assert max(result["seconds"]) < 15
+
+
+# ---------------------------------------------------------------------------- bad files
+
+
+BAD_FILES = """
+bad_root, calm_root, arguments = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+name, change, repair = [arguments.pop(key, None) for key in ("name", "change", "repair")]
+arguments = dict(shuffle=False) | arguments
+
+def epoch(iterator):
+    iterator.reset()
+    iterator.total_batches_seen = 0
+    outcomes, seconds = [], []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(len(iterator)):
+            start = time.monotonic()
+            try:
+                outcomes.append(rows(next(iterator)))
+            except Exception as error:
+                outcomes.append(dict(error=type(error).__name__, text=str(error)))
+            seconds.append(time.monotonic() - start)
+    return dict(outcomes=outcomes, bad=iterator.bad_files, seconds=sum(seconds),
+                warnings=[str(each.message) for each in caught])
+
+calm = epoch(flow(root=calm_root, **arguments | dict(decoder="threads", on_error="raise")))
+iterator = flow(root=bad_root, **arguments)
+if change is not None:
+    if change == "unlinked":
+        os.unlink(name)
+    else:
+        os.truncate(name, 0 if change == "emptied" else os.path.getsize(name) // 2)
+report(calm=calm["outcomes"], **epoch(iterator))
+if repair is not None:
+    os.replace(*repair)
+    report(**epoch(iterator))
 """
 
 
-def bad_file_trees(tmp_path, name, fifo=False):
-    """A tree with the bad file, and one with a good file in its place."""
-    roots = tmp_path / "bad", tmp_path / "good"
-    for root in roots:
-        with_file(root, "bees/x.jpg")
-    (roots[0] / "bees/x.jpg").unlink()
-    if fifo:
-        os.mkfifo(roots[0] / name)
-    else:
-        trees.write(roots[0], name, 50)
-    return roots
+class BadFile:
+    """A tree of small files with a bad one in its middle, and one with a good file in its place.
+
+    In the group "many" a text under the name of an image lies just before the bad file, and good
+    files after it, all of them in one batch.
+
+    Args:
+        tmp_path: Folder for the trees.
+        group: Name of one of `GROUPS`.
+        name: Name of the bad file; its first word is what becomes of its reader.
+        make: Function that makes the file of this path; by default it is a good image.
+    """
+
+    def __init__(self, tmp_path, group, name, make=None):
+        self.arguments = dict(GROUPS[group])
+        self.root, self.calm = tmp_path / "bad", tmp_path / "calm"
+        for root in (self.root, self.calm):
+            trees.plain_tree(root, (5, 5, 6))
+        self.path, self.text = self.root / "bees" / name, None
+        trees.write(self.calm, "bees/z.jpg", 50)
+        (make or (lambda path: trees.write(self.root, f"bees/{name}", 50)))(self.path)
+        if group == "many":
+            self.text = self.root / "bees/9.jpg"
+            trees.write(self.calm, "bees/9.jpg", 51)
+            trees.text(self.text)
+        self.paths = sorted(self.root.glob("*/*"))
+
+    def check(self, start, on_error, wrong, *, patience=60, **arguments):
+        """Take an epoch: every file is read but the bad ones, which are named.
+
+        An error names the first of a batch. If that is the text, it is replaced by the image, and
+        another epoch names the bad file.
+
+        Args:
+            start: The fixture.
+            on_error: 'raise' or 'skip'.
+            wrong: Bad files in their order, but for the text: `{path: name of the error's type}`.
+            patience: Seconds to wait for an epoch.
+            **arguments: Of the flow; `change` is what becomes of the bad file.
+
+        Returns:
+            Seconds that the slower epoch took.
+        """
+        arguments = self.arguments | {"on_error": on_error, "name": str(self.path)} | arguments
+        if self.text is not None:
+            wrong = {self.text: "UnidentifiedImageError"} | wrong
+        twice = self.text is not None and on_error == "raise"
+        if twice:
+            repaired = trees.write(self.root, "repaired", 51, format="JPEG")
+            arguments["repair"] = [str(repaired), str(self.text)]
+        program = start(BAD_FILES, self.root, self.calm, json.dumps(arguments), faulty=True)
+        result = program.report(patience)
+        calm, seconds = result["calm"], result["seconds"]
+        assert sum(map(len, calm)) == len(self.paths)
+        self._check_epoch(result, calm, wrong, on_error)
+        if twice:
+            result = program.report(patience)
+            del wrong[self.text]
+            self._check_epoch(result, calm, wrong, on_error)
+            seconds = max(seconds, result["seconds"])
+        program.finish()
+        return seconds
+
+    def _check_epoch(self, result, calm, wrong, on_error):
+        size, seen = self.arguments["batch_size"], []
+        for k, (outcome, good) in enumerate(zip(result["outcomes"], calm, strict=True)):
+            assert "zero" not in good
+            rows = dict(zip(self.paths[k * size : (k + 1) * size], good, strict=True))
+            here = [path for path in rows if path in wrong]
+            seen += here
+            if here and on_error == "raise":
+                assert outcome["error"] == wrong[here[0]]
+                named = [path for path in self.paths if str(path) in outcome["text"]]
+                assert named == here[:1], outcome
+            else:
+                assert outcome == [row for path, row in rows.items() if path not in here]
+        assert seen == list(wrong)
+        bad = list(map(str, wrong)) if on_error == "skip" else []
+        assert result["bad"] == bad
+        for path, warning in zip(bad, result["warnings"], strict=True):
+            assert path in warning
 
 
-@pytest.mark.parametrize("on_error", ["raise", "skip"])
+@BY_GROUP
+@BY_ON_ERROR
 @pytest.mark.parametrize("kind", ["crash", "exit", "killed"])
-def test_a_file_that_kills_its_reader(start, tmp_path, kind, on_error):
+def test_a_file_that_kills_its_reader(start, tmp_path, kind, on_error, group):
     """It is reported by its path, and every other file is read."""
-    roots = bad_file_trees(tmp_path, f"bees/{kind}_x.jpg")
-    arguments = json.dumps({"on_error": on_error})
-    program = start(ONE_BAD_FILE, roots[0], "", arguments, roots[1], faulty=True)
-    result = program.report()
-    program.finish()
-    check_one_bad_file(result, roots[0] / f"bees/{kind}_x.jpg", on_error, "OSError")
-    assert sum(result["seconds"]) < 20
+    case = BadFile(tmp_path, group, f"{kind}_x.jpg")
+    assert case.check(start, on_error, {case.path: "OSError"}) < 20
 
 
+@BY_GROUP
 @pytest.mark.parametrize("decoder", ["processes", "threads"])
-@pytest.mark.parametrize("on_error", ["raise", "skip"])
-@pytest.mark.parametrize("change", ["unlinked", "truncated", "emptied"])
-def test_a_file_that_changed_since_it_was_found(start, tmp_path, change, on_error, decoder):
-    roots = bad_file_trees(tmp_path, "bees/x.jpg")
-    changes = {
-        "unlinked": "os.unlink(name)",
-        "truncated": "os.truncate(name, os.path.getsize(name) // 2)",
-        "emptied": "os.truncate(name, 0)",
-    }
-    code = ONE_BAD_FILE.replace("outcomes, seconds =", changes[change] + "\noutcomes, seconds =")
-    path = roots[0] / "bees/x.jpg"
-    # nothing prepared ahead: the file is read after the change
-    arguments = json.dumps({"on_error": on_error, "prefetch": 0, "decoder": decoder})
-    program = start(code, roots[0], path, arguments, roots[1])
-    result = program.report()
-    program.finish()
-    error = {
-        "unlinked": "FileNotFoundError",
-        "truncated": "OSError",
-        "emptied": "UnidentifiedImageError",
-    }[change]
-    check_one_bad_file(result, path, on_error, error)
+@BY_ON_ERROR
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ("unlinked", "FileNotFoundError"),
+        ("truncated", "OSError"),
+        ("emptied", "UnidentifiedImageError"),
+    ],
+)
+def test_a_file_that_changed_since_it_was_found(
+    start, tmp_path, change, error, on_error, decoder, group
+):
+    case = BadFile(tmp_path, group, "x.jpg")
+    case.check(start, on_error, {case.path: error}, change=change, decoder=decoder)
 
 
-@pytest.mark.parametrize("on_error", ["raise", "skip"])
+@BY_GROUP
+@BY_ON_ERROR
 @pytest.mark.parametrize("kind", ["fifo", "freeze"])
-def test_a_file_that_is_never_read(start, tmp_path, kind, on_error):
+def test_a_file_that_is_never_read(start, tmp_path, kind, on_error, group):
     """A pipe in the place of a file, and a process that stops: an error after the timeout."""
-    roots = bad_file_trees(tmp_path, f"bees/{kind}_x.jpg", fifo=kind == "fifo")
-    arguments = json.dumps({"on_error": on_error, "timeout": 2})
-    program = start(ONE_BAD_FILE, roots[0], "", arguments, roots[1], faulty=True)
-    result = program.report()
-    program.finish()
-    check_one_bad_file(result, roots[0] / f"bees/{kind}_x.jpg", on_error, "TimeoutError")
-    assert 1.5 < sum(result["seconds"]) < 15
+    case = BadFile(tmp_path, group, f"{kind}_x.jpg", make=os.mkfifo if kind == "fifo" else None)
+    assert 1.5 < case.check(start, on_error, {case.path: "TimeoutError"}, timeout=2) < 15
 
 
-@pytest.mark.parametrize("on_error", ["raise", "skip"])
-def test_a_hung_read_beside_slow_ones(start, tmp_path, on_error):
-    """Giving up the one does no harm to those that are on their way in the other process."""
-    root = tmp_path / "t"
-    for k in range(15):
-        trees.write(root, f"a/crawl_{k:02}.jpg", k)
-    os.mkfifo(root / "a/fifo.jpg")
-    program = start(
-        """
-        iterator = flow(shuffle=False, batch_size=4, prefetch=4, timeout=2, on_error=sys.argv[2])
-        outcomes = []
-        warnings.simplefilter("ignore")
-        for _ in range(8):
-            try:
-                outcomes.append(len(next(iterator)[0]))
-            except Exception as error:
-                outcomes.append(str(error))
-        report(outcomes=outcomes)
-        """,
-        root,
-        on_error,
-        faulty=True,
-    )
-    outcomes = program.report()["outcomes"]
-    program.finish()
-    for last in outcomes.pop(7), outcomes.pop(3):
-        assert last == 3 if on_error == "skip" else "fifo.jpg" in last
-    assert outcomes == [4] * 6
+@BY_GROUP
+@BY_ON_ERROR
+def test_a_hung_read_beside_slow_ones(start, tmp_path, on_error, group):
+    """Giving up the one does no harm to those that are on their way, before and after it."""
+    case = BadFile(tmp_path, group, "fifo_x.jpg", make=os.mkfifo)
+    for path in case.paths:
+        if path not in (case.path, case.text):
+            path.with_name(f"{path.name}.fault").write_text("crawl")
+    assert case.check(start, on_error, {case.path: "TimeoutError"}, timeout=2, prefetch=4) < 25
 
 
-def check_one_bad_file(result, path, on_error, error):
-    outcomes = result["outcomes"]
-    which = [k for k, outcome in enumerate(outcomes) if outcome != [4, True]]
-    assert len(which) == 1, outcomes
-    if on_error == "raise":
-        assert outcomes[which[0]][0] == error
-        assert str(path) in outcomes[which[0]][1]
-        assert result["bad"] == [] and result["warnings"] == []
-    else:
-        assert outcomes[which[0]] == [3, False]
-        assert result["bad"] == [str(path)]
-        assert len(result["warnings"]) == 1 and str(path) in result["warnings"][0]
-
-
-def test_a_file_that_kills_its_reader_once(start, tmp_path):
+@BY_GROUP
+@BY_ON_ERROR
+def test_a_file_that_kills_its_reader_once(start, tmp_path, on_error, group):
     """It is simply read again."""
-    roots = bad_file_trees(tmp_path, "bees/once_x.jpg")
-    program = start(ONE_BAD_FILE, roots[0], "", "{}", roots[1], faulty=True)
-    result = program.report()
-    program.finish()
-    assert result["outcomes"] == [[4, True]] * 4
-    assert (roots[0] / "bees/once_x.jpg.seen").exists()
+    case = BadFile(tmp_path, group, "once_x.jpg")
+    case.check(start, on_error, {})
+    assert case.path.with_name("once_x.jpg.seen").exists()
 
 
-def test_many_files_that_kill_their_readers(start, tmp_path):
+@BY_GROUP
+def test_a_file_that_is_read_again_after_a_crash_is_so_in_a_fresh_process(start, tmp_path, group):
+    """What other files have done to a process is not the fault of the one that it crashes at."""
+    case = BadFile(tmp_path, group, "victim_x.jpg")
+    for path in case.paths:
+        if path not in (case.path, case.text):
+            path.with_name(f"{path.name}.fault").write_text("poison")
+    case.check(start, "skip", {}, prefetch=4)
+
+
+@BY_GROUP
+def test_many_files_that_kill_their_readers(start, tmp_path, group):
     """A whole folder of them is skipped, and the rest of the batches come."""
-    root = with_file(tmp_path / "t", "bees/crash_0.jpg")
+    case = BadFile(tmp_path, group, "crash_0.jpg")
+    killers = [case.path]
     for k in range(1, 5):
-        trees.write(root, f"bees/crash_{k}.jpg", k)
-    program = start(
-        """
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            iterator = flow(shuffle=False, batch_size=4, on_error="skip")
-            sizes = [len(next(iterator)[0]) for _ in range(len(iterator))]
-        report(sizes=sizes, bad=len(iterator.bad_files), warned=len(caught))
-        """,
-        root,
-        faulty=True,
-    )
-    result = program.report(patience=60)
-    program.finish()
-    assert sum(result["sizes"]) == 16
-    assert result["bad"] == result["warned"] == 5
+        killers.append(trees.write(case.root, f"bees/crash_{k}.jpg", k))
+        trees.write(case.calm, f"bees/z{k}.jpg", k)
+    case.paths = sorted(case.root.glob("*/*"))
+    case.check(start, "skip", dict.fromkeys(killers, "OSError"))
 
 
 # ---------------------------------------------------------------------------- Ctrl-C
@@ -640,14 +727,16 @@ def test_ctrl_c_again_and_again(start, slow_tree):
     program.finish()
 
 
-def test_ctrl_c_while_a_read_hangs(start, tmp_path):
+@BY_GROUP
+def test_ctrl_c_while_a_read_hangs(start, tmp_path, group):
     """The prompt does not wait for the files, nor does the end of the program."""
-    roots = bad_file_trees(tmp_path, "bees/fifo_x.jpg", fifo=True)
-    os.mkfifo(roots[0] / "ants/fifo_y.jpg")  # one for each process
+    case = BadFile(tmp_path, group, "fifo_x.jpg", make=os.mkfifo)
+    os.mkfifo(case.root / "ants/fifo_y.jpg")  # one for each of two processes
     program = start(
         """
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        iterator = flow(shuffle=False, batch_size=18, timeout=600)
+        workers = int(sys.argv[2])
+        iterator = flow(shuffle=False, batch_size=18, timeout=600, workers=workers)
         try:
             print("ready", flush=True)
             next(iterator)
@@ -658,10 +747,12 @@ def test_ctrl_c_while_a_read_hangs(start, tmp_path):
         gc.collect()
         os.unlink(os.path.join(root, "bees/fifo_x.jpg"))
         os.unlink(os.path.join(root, "ants/fifo_y.jpg"))
-        good = flow(shuffle=False)
-        report(n=sum(len(next(good)[0]) for _ in range(len(good))))
+        warnings.simplefilter("ignore")
+        good = flow(shuffle=False, workers=workers, on_error="skip")
+        report(n=sum(len(next(good)[0]) for _ in range(len(good))), bad=good.bad_files)
         """,
-        roots[0],
+        case.root,
+        GROUPS[group]["workers"],
     )
     assert program.line() == "ready"
     time.sleep(1.5)
@@ -669,7 +760,8 @@ def test_ctrl_c_while_a_read_hangs(start, tmp_path):
     os.killpg(program.process.pid, signal.SIGINT)
     assert program.line() == "interrupted"
     assert time.monotonic() - begin < 2
-    assert program.report(patience=20) == {"n": 16}
+    bad = [] if case.text is None else [str(case.text)]
+    assert program.report(patience=20) == {"n": 16, "bad": bad}
     program.finish(patience=PATIENCE)
 
 
@@ -780,33 +872,41 @@ def test_a_program_that_ends_within_an_epoch(start, slow_tree, ending, status):
         assert not program.errors
 
 
-def test_a_program_that_ends_while_a_read_hangs(start, tmp_path):
-    roots = bad_file_trees(tmp_path, "bees/fifo_x.jpg", fifo=True)
+@BY_GROUP
+def test_a_program_that_ends_while_a_read_hangs(start, tmp_path, group):
+    trees.plain_tree(tmp_path / "tree", (8, 8, 4))
+    os.mkfifo(tmp_path / "tree/cats/2_fifo.jpg")  # behind the first batch
     program = start(
         """
-        iterator = flow(shuffle=False, batch_size=4, prefetch=4, timeout=600)
+        arguments = json.loads(sys.argv[2])
+        iterator = flow(shuffle=False, prefetch=4, timeout=600, **arguments)
         next(iterator)
         time.sleep(1)
         print("ending", flush=True)
         """,
-        roots[0],
+        tmp_path / "tree",
+        json.dumps(GROUPS[group]),
     )
     assert program.line() == "ending"
     program.finish(patience=4)  # nobody waits for the file
 
 
-def test_a_program_that_becomes_another_while_a_read_hangs(start, tmp_path):
+@BY_GROUP
+def test_a_program_that_becomes_another_while_a_read_hangs(start, tmp_path, group):
     """The other program has the same number and is no parent of decode processes."""
-    roots = bad_file_trees(tmp_path, "bees/fifo_x.jpg", fifo=True)
+    trees.plain_tree(tmp_path / "tree", (8, 8, 4))
+    os.mkfifo(tmp_path / "tree/cats/2_fifo.jpg")  # behind the first batch
     program = start(
         """
-        iterator = flow(shuffle=False, batch_size=4, prefetch=4, timeout=600)
+        arguments = json.loads(sys.argv[2])
+        iterator = flow(shuffle=False, prefetch=4, timeout=600, **arguments)
         next(iterator)
         time.sleep(1)
         print("ready", flush=True)
         os.execv("/bin/sleep", ["sleep", "60"])
         """,
-        roots[0],
+        tmp_path / "tree",
+        json.dumps(GROUPS[group]),
     )
     assert program.line() == "ready"
     wait_until(lambda: len(processes_of(start.token)) == 1, "only the other program is left", 5)

@@ -80,13 +80,11 @@ def frame(tree):
 # ---------------------------------------------------------------------------- helpers
 
 
-def file_scenario(
-    data, *, settings, extras=None, batches=None, fit_on=None, walk=None, then=None, **flow
-):
+def file_scenario(data, *, settings, extras=None, batches=None, fit_on=None, walk=None, **flow):
     """A scenario: a generator, and an epoch and two batches of its flow from files.
 
-    ``data`` is a folder or a dataframe, ``extras`` are arguments that only fastaug has, ``walk``
-    takes the batches in its own way and ``then`` sees the iterator at the end.
+    ``data`` is a folder or a dataframe, ``extras`` are arguments that only fastaug has, and
+    ``walk`` takes the batches in its own way.
     """
 
     def scenario(library):
@@ -97,10 +95,7 @@ def file_scenario(
         try:
             if walk is not None:
                 return walk(iterator)
-            result = take(iterator, len(iterator) + 2 if batches is None else batches)
-            if then is not None:
-                then(library, iterator)
-            return result
+            return take(iterator, len(iterator) + 2 if batches is None else batches)
         finally:
             library.close(iterator)
 
@@ -115,15 +110,14 @@ def open_flow(library, generator, data, extras=None, **flow):
     return generator.flow_from_directory(str(data), **flow, **ours)
 
 
-def compare_files(data, *, settings, tolerance=EXACT, options=TWO, same_labels=True, **flow):
+def compare_files(data, *, settings, tolerance=EXACT, options=TWO, **flow):
     """Compare a flow from files with Keras's: batches, text, warnings, errors, global stream."""
     stream = "keras" if flow.get("seed") is None else "untouched"
     actual, expected = run_both(
         file_scenario(data, settings=settings, **flow), options=options, stream=stream
     )
     assert expected.error is None, f"Keras itself raised: {expected.error!r}"
-    if same_labels:
-        assert_batches_equal(actual.value, expected.value, tolerance)
+    assert_batches_equal(actual.value, expected.value, tolerance)
     return actual, expected
 
 
@@ -1181,21 +1175,60 @@ def test_a_file_that_is_mended_is_read_again(tmp_path):
         assert len(next(iterator)[0]) == 4
 
 
-@pytest.mark.parametrize("execution", ["processes 2 2", "threads 2 2", "pool=spawned Pool"])
-def test_pillow_s_settings_hold_from_the_next_batch_on(tmp_path, pools, execution, monkeypatch):
-    """Also in processes that have long been started."""
+PILLOW_SETTINGS = {
+    "truncated files": (ImageFile, "LOAD_TRUNCATED_IMAGES", False, True, OSError),
+    "a limit of pixels": (Image, "MAX_IMAGE_PIXELS", 1000, None, Image.DecompressionBombError),
+}
+
+
+@pytest.mark.parametrize("ask", ["next", "items"])
+@pytest.mark.parametrize("batch_size", [4, N])
+@pytest.mark.parametrize("setting", PILLOW_SETTINGS.values(), ids=PILLOW_SETTINGS.keys())
+@pytest.mark.parametrize(
+    "execution", ["processes 2 3", "processes 1 3", "threads 2 3", "pool=spawned Pool"]
+)
+def test_pillow_s_settings_hold_from_the_next_batch_on(
+    tmp_path, pools, execution, setting, batch_size, ask, monkeypatch
+):
+    """Also in processes that have long been started, and for the last of many files."""
+    owner, name, strict, loose, error = setting
     root = trees.plain_tree(tmp_path / "t")
-    trees.truncated(root / "ants/1.jpg")
+    place = N - 1 if batch_size == N else 1
+    path = root / ("cats/3.jpg" if batch_size == N else "ants/1.jpg")
+    trees.truncated(path)  # and larger than the others
+    if owner is Image:
+        trees.write(path.parent, path.name, 90, size=(60, 90))
     options, extras = arguments_of(execution, pools)
-    generator = fastaug_library(options).generator()
-    flow = {"target_size": TARGET, "batch_size": 4, "shuffle": False, "seed": 1} | extras
-    with generator.flow_from_directory(str(root), **flow) as iterator:
-        for _ in range(2):
-            monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", False)
-            with pytest.raises(OSError, match="truncated"):
-                iterator[0]
-            monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
-            assert len(iterator[0][0]) == 4
+    flow = {"target_size": TARGET, "batch_size": batch_size, "shuffle": False, "seed": 1}
+
+    def first(iterator):
+        """The first batch, in either way."""
+        iterator.reset()
+        iterator.total_batches_seen = 0
+        return next(iterator) if ask == "next" else iterator[0]
+
+    def outcome(iterator):
+        try:
+            return first(iterator)
+        except Exception as error:
+            return error
+
+    def opened(options, extras):
+        generator = fastaug_library({"prefetch": 3} | options).generator()
+        return generator.flow_from_directory(str(root), **flow, **extras)
+
+    with monkeypatch.context() as patch, opened({"workers": 0}, {}) as alone:
+        patch.setattr(owner, name, loose)
+        expected = first(alone)
+    assert np.any(expected[0][place])
+    with opened(options, extras) as iterator:
+        for value in (loose, strict, strict, loose, strict):
+            monkeypatch.setattr(owner, name, value)
+            found = outcome(iterator)
+            if value is strict:
+                assert type(found) is error and str(path) in str(found)
+            else:
+                assert_same(found, expected)
 
 
 def test_pillow_s_own_settings_are_known():

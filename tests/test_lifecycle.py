@@ -17,6 +17,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import trees
 from execution import POOLS, SPAWN
 from reference import (
     STANDARD,
@@ -243,6 +244,63 @@ def test_iterating_after_close_goes_on(options):
         batches += take(iterator, 2)
     assert_batches_equal(batches, expected)
     iterator.close()
+
+
+CYCLES = """
+import faulthandler, gc, json, sys, threading, time
+import numpy as np
+import fastaug
+
+root, decoder, threshold, rounds = sys.argv[1:3] + [json.loads(word) for word in sys.argv[3:]]
+faulthandler.dump_traceback_later(25 + rounds / 4, exit=True)
+
+def flow(**options):
+    return fastaug.ImageDataGenerator(rotation_range=30, **options).flow_from_directory(
+        root, target_size=(96, 96), class_mode="sparse", seed=3, decoder=decoder)
+
+def batches(iterator):
+    with iterator:
+        return [next(iterator) for _ in range(6)]
+
+def number_of(word, path):
+    return open(path).read().count(word)
+
+expected = batches(flow(workers=0, prefetch=0))
+if threshold:
+    gc.set_threshold(*threshold)
+for _ in range(rounds):
+    iterator = flow(workers=2, prefetch=8)
+    next(iterator)
+    iterator.me = iterator
+    del iterator
+found = batches(flow(workers=2, prefetch=8))
+right = all(np.array_equal(*parts) for pair in zip(found, expected) for parts in zip(*pair))
+gc.collect()
+end = time.monotonic() + 5
+while time.monotonic() < end:
+    names = [t.name for t in threading.enumerate() if t.name.startswith("fastaug")]
+    left = number_of("memfd:fastaug", "/proc/self/maps") if sys.platform == "linux" else 0
+    if not names and not left:
+        break
+    time.sleep(0.02)
+print(right, names, left)
+"""
+
+
+@pytest.mark.parametrize("rounds", [60, pytest.param(1000, marks=pytest.mark.faults)])
+@pytest.mark.parametrize("decoder", ["processes", "threads"])
+@pytest.mark.parametrize("threshold", [None, (50, 5, 5), (5, 2, 2)], ids=str)
+def test_iterators_that_the_collector_finds_while_they_read_ahead(
+    tmp_path, decoder, threshold, rounds
+):
+    """It runs in any thread, also in one that is handing on work: nothing waits for itself."""
+    trees.plain_tree(tmp_path, (40, 40, 40))
+    output = check_script(
+        CYCLES,
+        arguments=(tmp_path, decoder, json.dumps(threshold), rounds),
+        timeout=60 + rounds / 2,
+    )
+    assert output.splitlines()[-1] == "True [] 0"
 
 
 @pytest.mark.parametrize("batches", [0, 2])
@@ -564,6 +622,66 @@ print(statuses == [0] * 20)
         timeout=120,
     )
     assert output == "True\n"
+
+
+FORK_WITHIN = (
+    A_FLOW
+    + """
+import faulthandler, os, random, signal, sys, threading, time
+kind, root = sys.argv[1:]
+faulthandler.register(signal.SIGALRM, chain=True)  # what hangs says where, and ends
+signal.alarm(90)
+options = dict(workers=2, prefetch=2)
+if kind == "arrays":
+    iterator = flow(x=np.repeat(x, 3, axis=0), y=None, shuffle=False, seed=None, **options)
+else:
+    iterator = fastaug.ImageDataGenerator(**options).flow_from_directory(
+        root, target_size=(96, 96), batch_size=8, shuffle=False, decoder=kind)
+iterator.image_data_generator.rotation_range = iterator.image_data_generator.zoom_range = 0
+iterator.image_data_generator.zoom_range = (1, 1)
+iterator.image_data_generator.horizontal_flip = False
+count = len(iterator)
+expected = [fingerprint(iterator[k]) for k in range(count)]
+stop, wrong, asked = threading.Event(), [], 0
+
+def ask():
+    global asked
+    while not stop.is_set():
+        k = asked * 7 % count  # neither in order, so that nothing is ahead, nor always the same
+        if fingerprint(iterator[k]) != expected[k]:
+            wrong.append(k)
+        asked += 1
+
+thread = threading.Thread(target=ask)
+thread.start()
+chance, statuses = random.Random(3), []
+while len(statuses) < FORKS and not any(statuses):
+    time.sleep(chance.uniform(0, 0.02))
+    child = os.fork()
+    if child == 0:
+        signal.alarm(15)
+        right = [fingerprint(iterator[k]) for k in range(3)] == expected[:3]
+        right = right and fingerprint(next(iterator)) in expected
+        iterator.close()
+        os._exit(0 if right else 2)
+    statuses.append(os.waitpid(child, 0)[1])
+stop.set()
+thread.join()
+iterator.close()
+print(statuses, wrong, asked > len(statuses))
+"""
+)
+
+
+@can_fork
+@pytest.mark.parametrize("kind", ["arrays", "threads", "processes"])
+def test_a_fork_while_another_thread_asks_for_batches(kind, tmp_path):
+    """As torch's DataLoader does: the child uses the same iterator, whatever the thread held."""
+    trees.plain_tree(tmp_path, (16, 16, 16))
+    forks = 8 if kind == "processes" else 40
+    code = FORK_WITHIN.replace("FORKS", str(forks))
+    output = check_script(code, arguments=(kind, tmp_path), timeout=120)
+    assert output.splitlines()[-1] == f"{[0] * forks} [] True"
 
 
 def _iterate_in_another_process(seed):
