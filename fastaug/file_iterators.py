@@ -174,7 +174,7 @@ class DirectoryIterator(_FileIterator):
         decoder: 'processes' or 'threads': what decodes the files. None: 'processes', but
             'threads' on Windows.
         on_error: 'raise', or 'skip' to leave out files that cannot be read; `bad_files` lists them.
-        timeout: Seconds without any progress after which reading a file is given up.
+        timeout: Seconds after which a process that is still at the same file is given up.
 
     Raises:
         ValueError: If an argument is not one of the above.
@@ -265,7 +265,7 @@ class DataFrameIterator(_FileIterator):
         decoder: 'processes' or 'threads': what decodes the files. None: 'processes', but
             'threads' on Windows.
         on_error: 'raise', or 'skip' to leave out files that cannot be read; `bad_files` lists them.
-        timeout: Seconds without any progress after which reading a file is given up.
+        timeout: Seconds after which a process that is still at the same file is given up.
 
     Raises:
         ValueError: If an argument is not one of the above.
