@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fastaug.directory import list_pictures, validate_filename
     from fastaug.file_iterators import DataFrameIterator, DirectoryIterator
     from fastaug.functions import elementwise
     from fastaug.generator import ImageDataGenerator
@@ -43,6 +44,7 @@ _HOMES = {
     "array_to_img": "images",
     "elementwise": "functions",
     "img_to_array": "images",
+    "list_pictures": "directory",
     "load_img": "images",
     "plot_images": "plotting",
     "random_brightness": "transforms",
@@ -52,6 +54,7 @@ _HOMES = {
     "random_shift": "transforms",
     "random_zoom": "transforms",
     "save_img": "images",
+    "validate_filename": "directory",
 }
 
 __all__ = [
@@ -67,6 +70,7 @@ __all__ = [
     "array_to_img",
     "elementwise",
     "img_to_array",
+    "list_pictures",
     "load_img",
     "plot_images",
     "random_brightness",
@@ -76,6 +80,7 @@ __all__ = [
     "random_shift",
     "random_zoom",
     "save_img",
+    "validate_filename",
 ]
 
 

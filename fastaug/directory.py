@@ -1,7 +1,8 @@
 """Images in a tree of class folders, as an index: paths, labels, subsets; no pixels.
 
 Owns the scan of the tree, the progress shown meanwhile, and what it shares with the index of a
-dataframe: labels as a batch, and words to the user. It knows nothing of decoding or of iterators.
+dataframe: labels as a batch, and words to the user. Beside it two helpers that Keras's old package
+had. It knows nothing of decoding or of iterators.
 """
 
 import collections
@@ -12,6 +13,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -324,3 +326,55 @@ def join_all(directory, names):
         return []
     prefix = os.path.join(directory, "")  # noqa: PTH118 (keeps "./" and doubled slashes)
     return [name if name.startswith("/") else prefix + name for name in names]
+
+
+def validate_filename(
+    filename: str | os.PathLike[str], white_list_formats: str | Iterable[str]
+) -> bool:
+    """Whether a path has one of some endings and names a file.
+
+    Args:
+        filename: The path.
+        white_list_formats: An ending in lower case, or some.
+
+    Returns:
+        True or False.
+
+    Raises:
+        TypeError: If `filename` is no path, or an ending no string.
+
+    Example:
+        >>> fastaug.validate_filename("notes.txt", ("png", "jpg"))
+        False
+    """
+    endings = (white_list_formats,) if isinstance(white_list_formats, str) else white_list_formats
+    name = os.fspath(filename)
+    return name.lower().endswith(tuple(endings)) and os.path.isfile(name)  # noqa: PTH113 (strings)
+
+
+def list_pictures(
+    directory: str | os.PathLike[str], ext: str | Iterable[str] = FORMATS
+) -> list[str]:
+    """Lists the image files in a folder and in all folders below it, by their endings.
+
+    Args:
+        directory: The folder. Where it cannot be read, there are no files.
+        ext: An ending in lower case, without its dot, or some.
+
+    Returns:
+        The paths, joined to `directory`, in the order of `os.walk`.
+
+    Raises:
+        TypeError: If `directory` is no path, or an ending no string.
+
+    Example:
+        >>> fastaug.list_pictures("photos", ext="png")
+        ['photos/cat.png', 'photos/more/dog.PNG']
+    """
+    endings = tuple([f".{ending}" for ending in ((ext,) if isinstance(ext, str) else ext)])
+    return [
+        os.path.join(folder, name)  # noqa: PTH118 (strings)
+        for folder, _, names in os.walk(os.fspath(directory))
+        for name in names
+        if name.lower().endswith(endings)
+    ]

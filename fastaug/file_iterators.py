@@ -12,6 +12,16 @@ from fastaug.warn import warn
 from fastaug.workers import decode_pool
 
 
+def _index_attribute(name):
+    def get(self):
+        return getattr(self._index, name)
+
+    def set_(self, value):
+        setattr(self._index, name, value)
+
+    return property(get, set_)
+
+
 class _FileIterator(AugmentingIterator):
     """What the iterators over files share: the arguments about files, and labels from an index."""
 
@@ -59,7 +69,7 @@ class _FileIterator(AugmentingIterator):
     def _follow(self):
         super()._follow()
         source, paths = self._maker.source, self.filepaths
-        same_paths = source.filepaths is paths or source.filepaths == paths
+        same_paths = source.filepaths is paths or list(source.filepaths) == list(paths)
         if not same_paths or source.target != self._target():
             with self.lock:
                 self._maker.source = self._new_source(paths)
@@ -68,6 +78,9 @@ class _FileIterator(AugmentingIterator):
     def filepaths(self):
         """Paths of the images, in the order of `filenames`."""
         return self._index.filepaths
+
+    # Keras's own name of what `filepaths` returns, which recipes set.
+    _filepaths = _index_attribute("filepaths")
 
     @property
     def labels(self):
@@ -272,6 +285,10 @@ class DataFrameIterator(_FileIterator):
     """
 
     allowed_class_modes = DataFrameIndex.allowed_class_modes
+
+    # Keras's own names of what `labels` and `sample_weight` return, which recipes set.
+    _targets = _index_attribute("_targets")
+    _sample_weight = _index_attribute("sample_weight")
 
     def __init__(
         self,
