@@ -205,7 +205,8 @@ class Progress:
     """
 
     def __init__(self):
-        self._stream = sys.stderr if getattr(sys.stderr, "isatty", bool)() else None
+        closed = getattr(sys.stderr, "closed", False)
+        self._stream = None if closed or not getattr(sys.stderr, "isatty", bool)() else sys.stderr
         self._lock = threading.Lock()
         self._count = 0
         self._next = time.perf_counter() + _SECONDS_UNTIL_PROGRESS
