@@ -1,6 +1,7 @@
 """Iterators over image files: their arguments, and labels from an index."""
 
 import numbers
+from collections.abc import Iterable
 
 from fastaug.dataframe import DataFrameIndex
 from fastaug.decode import CHANNELS, Target
@@ -20,6 +21,27 @@ def _index_attribute(name):
         setattr(self._index, name, value)
 
     return property(get, set_)
+
+
+def _checked_size(target_size):
+    """Returns a `target_size` as a tuple.
+
+    Raises:
+        TypeError: If it is no sequence of integers.
+        ValueError: If it has not two of them, from 1 on.
+    """
+    size = () if isinstance(target_size, str | bytes) else target_size
+    size = tuple(size) if isinstance(size, Iterable) else ()
+    if not size or not all(isinstance(side, numbers.Integral) for side in size):
+        error: type[Exception] = TypeError
+    elif len(size) != 2 or min(size) < 1:
+        error = ValueError
+    else:
+        return size
+    raise error(
+        "`target_size` should be (height, width), two integers from 1 on; the channels come from "
+        f"`color_mode`. Received: target_size={target_size!r}"
+    )
 
 
 class _FileIterator(AugmentingIterator):
@@ -59,9 +81,8 @@ class _FileIterator(AugmentingIterator):
         super().__init__(source, batch_size, shuffle, seed, hash_limit=1e7)
 
     def _target(self):
-        return Target(
-            *self.target_size, self.color_mode, self.interpolation, self.keep_aspect_ratio
-        )
+        size = _checked_size(self.target_size)
+        return Target(*size, self.color_mode, self.interpolation, self.keep_aspect_ratio)
 
     def _new_source(self, filepaths):
         return FileSource(filepaths, self._target(), self.data_format, **self._reading)
@@ -116,7 +137,7 @@ class _FileIterator(AugmentingIterator):
         dtype,
     ):
         self.image_data_generator = image_data_generator
-        self.target_size = tuple(target_size)
+        self.target_size = _checked_size(target_size)
         self.keep_aspect_ratio = keep_aspect_ratio
         if color_mode not in CHANNELS:
             raise ValueError(
@@ -191,6 +212,7 @@ class DirectoryIterator(_FileIterator):
 
     Raises:
         ValueError: If an argument is not one of the above.
+        TypeError: If `target_size` is no pair of integers.
         OSError: If the directory cannot be listed.
     """
 
@@ -281,7 +303,7 @@ class DataFrameIterator(_FileIterator):
 
     Raises:
         ValueError: If an argument is not one of the above.
-        TypeError: If a column holds values of a wrong type.
+        TypeError: If a column holds values of a wrong type, or `target_size` other than integers.
     """
 
     allowed_class_modes = DataFrameIndex.allowed_class_modes
