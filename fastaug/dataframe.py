@@ -293,3 +293,43 @@ def _regular_files(folder, limit):
             }
     except (OSError, ValueError):  # not to be listed, or no name of a folder
         return set()
+
+
+def as_one_array(values):
+    """Returns the values of a column, or of some columns, as one array of numbers if they are such.
+
+    A trainer takes neither arrays of objects nor pandas's own.
+
+    Args:
+        values: What `values` of a series or a dataframe gives: vectors of one length, numbers in
+            objects, pandas's integers that may be missing, categories.
+
+    Returns:
+        An array with a row for each value: of vectors of rank 2 or more; NaN for what is missing.
+        Categories that are no numbers become their codes, -1 for what is missing. What is neither
+        comes back as it is: words, vectors of many lengths.
+    """
+    if not isinstance(values, np.ndarray):
+        if hasattr(values, "categories"):
+            if values.categories.dtype.kind not in "biuf":
+                return np.asarray(values.codes, dtype=np.int64)
+            return np.asarray(values)
+        if values.dtype.kind not in "biuf":
+            return values
+        if values.isna().any():
+            return values.to_numpy(dtype=np.float64, na_value=np.nan)
+        return values.to_numpy(dtype=getattr(values.dtype, "numpy_dtype", None))
+    if values.dtype != object:
+        return values
+    cells = [_nan_if_missing(value) for value in values.ravel().tolist()]
+    try:
+        numbers = np.array(cells)
+    except ValueError:  # vectors of many lengths
+        return values
+    if numbers.dtype.kind not in "biuf" or not len(values):
+        return values
+    return numbers.reshape(values.shape + numbers.shape[1:])
+
+
+def _nan_if_missing(value):
+    return np.nan if value is None or type(value).__name__ == "NAType" else value

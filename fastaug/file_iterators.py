@@ -3,7 +3,7 @@
 import numbers
 from collections.abc import Iterable
 
-from fastaug.dataframe import DataFrameIndex
+from fastaug.dataframe import DataFrameIndex, as_one_array
 from fastaug.decode import CHANNELS, Target
 from fastaug.directory import DirectoryIndex, labels_of
 from fastaug.iterators import AugmentingIterator
@@ -170,6 +170,8 @@ class _FileIterator(AugmentingIterator):
         if self.class_mode is None:
             return images
         labels = images.copy() if self.class_mode == "input" else labels_of(self, index, self.dtype)
+        if self.class_mode == "multi_output":
+            labels = tuple(labels)  # a trainer on TensorFlow refuses a list
         if self.sample_weight is None:
             return images, labels
         return images, labels, self.sample_weight[index]
@@ -283,8 +285,10 @@ class DataFrameIterator(_FileIterator):
         color_mode: 'rgb', 'rgba' or 'grayscale'.
         classes: The classes to use, in the order of their labels. None: all, sorted.
         class_mode: 'categorical' (one-hot labels; rows with lists have several), 'binary' or
-            'sparse' (numbers), 'raw' (the column's values), 'multi_output' (a list of them),
-            'input' (the images themselves) or None (no labels).
+            'sparse' (numbers), 'raw' (the column's values, or those of several columns: vectors and
+            pandas's own numbers as one array, words in a column of categories as their codes),
+            'multi_output' (a tuple of such values), 'input' (the images themselves) or None (no
+            labels).
         batch_size: Samples in a batch.
         shuffle: Whether to take each epoch in a new random order.
         seed: Seed of the order and the parameters. None: both come from the global `np.random`.
@@ -366,6 +370,10 @@ class DataFrameIterator(_FileIterator):
             validate_filenames=validate_filenames,
             formats=self.white_list_formats,
         )
+        if class_mode == "raw":
+            index._targets = as_one_array(index._targets)
+        if index.sample_weight is not None:
+            index.sample_weight = as_one_array(index.sample_weight)
         super().__init__(
             index, batch_size, shuffle, seed, decoder=decoder, on_error=on_error, timeout=timeout
         )

@@ -281,7 +281,8 @@ class ImageDataGenerator:
 
         Returns:
             A `NumpyArrayIterator` over `x`, `(x, y)` or `(x, y, sample_weight)`, where the images
-            are a new array of the generator's `dtype`, or `[images, extra, ...]`.
+            are a new array of the generator's `dtype`, or `(images, extra, ...)`. A trainer takes
+            a tuple of two for inputs and labels: to predict from several inputs, give `y` too.
 
         Raises:
             ValueError: If lengths or rank do not fit, there are no images, or the subset is

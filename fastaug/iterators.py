@@ -248,7 +248,8 @@ class NumpyArrayIterator(AugmentingIterator):
 
     Args:
         x: Images, of rank 4 in `data_format`, any real type; kept as it is. Or `(x, extra)`, where
-            extra is an array or a list of arrays of the same length, handed out with the images.
+            extra is an array or a list of arrays of the same length, handed out with the images in
+            a tuple.
         y: Labels, or None.
         image_data_generator: An `ImageDataGenerator`.
         batch_size: Samples in a batch.
@@ -370,7 +371,7 @@ class NumpyArrayIterator(AugmentingIterator):
 
     def _with_labels(self, images, index):
         if self.x_misc:
-            images = [images] + [xx[index] for xx in self.x_misc]
+            images = (images, *[xx[index] for xx in self.x_misc])
         if self.y is None:
             return images
         if self.sample_weight is None:

@@ -133,23 +133,33 @@ def assert_same(actual, expected, where="result"):
         assert actual == expected, f"{where}: {actual!r} is not {expected!r}"
 
 
+def with_tuples(batch):
+    """A batch of Keras's with tuples for its lists, which its own trainer refuses."""
+    if isinstance(batch, (list, tuple)):
+        return tuple(with_tuples(part) for part in batch)
+    return batch
+
+
 def images_of(batch):
     """The augmented images of a batch of any structure."""
-    if isinstance(batch, tuple):
+    while isinstance(batch, (list, tuple)):
         batch = batch[0]
-    return batch[0] if isinstance(batch, list) else batch
+    return batch
 
 
 def rest_of(batch):
     """All of a batch but its augmented images."""
     first, others = (batch[0], batch[1:]) if isinstance(batch, tuple) else (batch, None)
-    return (first[1:] if isinstance(first, list) else None, others)
+    return (first[1:] if isinstance(first, tuple) else None, others)
 
 
 def assert_batches_equal(actual, expected, tolerance=EXACT, excluded=None):
-    """Same number and structure of batches, images within ``tolerance``, all else identical."""
+    """Same number and structure of batches, images within ``tolerance``, all else identical.
+
+    But for Keras's lists, which are tuples.
+    """
     assert len(actual) == len(expected) > 0
-    for i, (a, e) in enumerate(zip(actual, expected, strict=True)):
+    for i, (a, e) in enumerate(zip(actual, map(with_tuples, expected), strict=True)):
         assert type(a) is type(e), f"batch {i}: {type(a)} is not {type(e)}"
         if isinstance(e, tuple):
             assert len(a) == len(e), f"batch {i}: {len(a)} parts instead of {len(e)}"
