@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         random_shift,
         random_zoom,
     )
+    from fastaug.warn import UsageWarning
 
 __version__ = "0.1.0"
 
@@ -38,6 +39,7 @@ _HOMES = {
     "Iterator": "iterators",
     "NumpyArrayIterator": "iterators",
     "SysMonitor": "monitor",
+    "UsageWarning": "warn",
     "apply_affine_transform": "transforms",
     "apply_brightness_shift": "transforms",
     "apply_channel_shift": "transforms",
@@ -64,6 +66,7 @@ __all__ = [
     "Iterator",
     "NumpyArrayIterator",
     "SysMonitor",
+    "UsageWarning",
     "apply_affine_transform",
     "apply_brightness_shift",
     "apply_channel_shift",

@@ -5,6 +5,7 @@ import threading
 
 import numpy as np
 
+from fastaug.advice import about_images
 from fastaug.batches import BatchMaker
 from fastaug.images import array_to_img
 from fastaug.keras_backend import dataset_class, floatx, image_data_format
@@ -12,7 +13,7 @@ from fastaug.order import NEXT, Order
 from fastaug.settings import check_dtype
 from fastaug.sources import ArraySource
 from fastaug.streams import LateStream, can_stand, global_stream, lent_to_user_code
-from fastaug.warn import warn
+from fastaug.warn import UsageWarning, warn
 
 
 def _order_attribute(name, doc):
@@ -355,6 +356,8 @@ class NumpyArrayIterator(AugmentingIterator):
         self.save_prefix = save_prefix
         self.save_format = save_format
         super().__init__(ArraySource(x), batch_size, shuffle, seed, hash_limit=1e4)
+        for text in about_images(image_data_generator, x, self.dtype):
+            warn(text, UsageWarning)
 
     @property
     def x(self):
