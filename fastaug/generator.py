@@ -11,6 +11,7 @@ import numpy as np
 
 from fastaug import transforms
 from fastaug.augment import Augmentation
+from fastaug.functions import name_function, returned
 from fastaug.keras_backend import floatx, image_data_format
 from fastaug.params import ParameterSampler, check_range
 from fastaug.settings import STATISTICS
@@ -439,13 +440,24 @@ class ImageDataGenerator:
 
         Returns:
             The standardized images; `x` itself unless a function or ZCA made a new array.
+
+        Raises:
+            TypeError: If `preprocessing_function` returns None.
         """
         if self.preprocessing_function:
-            x = self.preprocessing_function(x)
+            x = returned(self.preprocessing_function, self.preprocessing_function(x))
         return self._normalize(x)
 
     def _normalize(self, x):
         """Does what `standardize` does after `preprocessing_function`."""
+        try:
+            return self._in_place(x)
+        except (TypeError, ValueError) as error:
+            if self.preprocessing_function:
+                name_function(error, self.preprocessing_function, x)
+            raise
+
+    def _in_place(self, x):
         if self.rescale:
             x *= self.rescale
         if self.samplewise_center:

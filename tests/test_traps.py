@@ -119,3 +119,96 @@ def test_a_memmap_is_not_read_whole(tmp_path):
     x = x.view(Watched)
     list(fastaug.advice.about_images(fastaug.ImageDataGenerator(brightness_range=(1, 2)), x, "f4"))
     assert 1 < len(looked_at) <= 16
+
+
+# ---------------------------------------------------------------------------- functions
+
+
+def forgets_to_return(image):
+    image /= 255
+
+
+def drops_a_row(image):
+    return image[1:]
+
+
+def makes_words(image):
+    return "image"
+
+
+def makes_objects(image):
+    return np.full(image.shape, object())
+
+
+def makes_bytes(image):
+    return image.astype("uint8")
+
+
+def forgets_now_and_then(image):
+    return image if image[0, 0, 0] < 128 else None
+
+
+# Image by image, as warped by the threads, and as elementwise pieces.
+WAYS = {
+    "float32": {},
+    "float16": {"dtype": "float16"},
+    "rescaled": {"rescale": 1 / 255},
+    "calling thread": {"workers": 0},
+    "without prefetching": {"prefetch": 0, "samplewise_center": True},
+}
+ways = pytest.mark.parametrize("settings", WAYS.values(), ids=WAYS.keys())
+
+
+def error_of(function, settings):
+    """What a flow raises, its notes in its text as in a traceback."""
+    generator = fastaug.ImageDataGenerator(preprocessing_function=function, **settings)
+    with generator.flow(images(n=20, seed=3), batch_size=20) as flow:
+        with pytest.raises((TypeError, ValueError)) as caught:
+            next(flow)
+        return caught.type, "\n".join([str(caught.value), *getattr(caught.value, "__notes__", [])])
+
+
+@ways
+@pytest.mark.parametrize("function", [forgets_to_return, forgets_now_and_then])
+def test_a_function_that_returns_nothing(function, settings):
+    kind, text = error_of(function, settings)
+    assert kind is TypeError
+    assert text == (
+        f"The preprocessing_function {function.__name__} returned None; it should return an image"
+    )
+
+
+@ways
+@pytest.mark.parametrize(
+    ("function", "returned"),
+    [
+        (drops_a_row, "an array of shape (8, 13, 3) and dtype float"),
+        (makes_words, ""),
+        (makes_objects, "object"),
+    ],
+)
+def test_a_function_of_whose_result_no_image_can_be_made(function, returned, settings):
+    _, text = error_of(function, settings)
+    assert f"The preprocessing_function {function.__name__} returned: " in text
+    assert returned in text
+
+
+def test_bytes_that_cannot_be_rescaled_name_the_function():
+    kind, text = error_of(makes_bytes, {"rescale": 1 / 255})
+    assert issubclass(kind, TypeError)
+    assert "preprocessing_function makes_bytes returned: an array of shape (9, 13, 3)" in text
+    assert text.endswith("dtype uint8")
+
+
+def test_an_elementwise_function_is_named_too():
+    for function in (forgets_to_return, makes_words, makes_objects):
+        declared = fastaug.elementwise(lambda x, function=function: function(x))
+        declared.__name__ = "declared"
+        assert "declared" in error_of(declared, {})[1]
+
+
+def test_a_function_that_returns_nothing_for_a_single_image():
+    generator = fastaug.ImageDataGenerator(preprocessing_function=forgets_to_return)
+    with pytest.raises(TypeError, match="forgets_to_return"):
+        generator.standardize(np.ones((3, 3, 3), np.float32))
+    assert generator.preprocessing_function is forgets_to_return
