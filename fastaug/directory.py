@@ -22,6 +22,11 @@ from fastaug.warn import warn
 
 FORMATS = ("png", "jpg", "jpeg", "bmp", "ppm", "tif", "tiff")
 
+# Endings of images that Keras leaves out.
+OTHER_FORMATS = frozenset(
+    ("avif", "gif", "heic", "heif", "j2k", "jfif", "jp2", "jpe", "pbm", "pgm", "pnm", "tga", "webp")
+)
+
 _ENTRIES_AT_ONCE = 4096
 _SECONDS_UNTIL_PROGRESS = 2.0
 _SECONDS_UNTIL_THREADS = 0.1
@@ -55,6 +60,10 @@ class DirectoryIndex:
         num_classes: Number of class folders.
         samples: Number of images.
         sample_weight: None; files in folders have no weights.
+        given_classes: The argument `classes`; None where the folders are the classes.
+        counts: Dict from the name of a class to the number of its images, whatever the split.
+        formats: As given.
+        left_out: Counter of the endings of files that are images, but not of `formats`.
 
     Raises:
         ValueError: If `class_mode` is not one of the above.
@@ -79,8 +88,10 @@ class DirectoryIndex:
         self.directory = directory
         self.class_mode = class_mode
         self.split = split
+        self.formats = formats
+        self.given_classes = classes if classes else None
         if not classes:
-            classes = _folders(directory)
+            classes = folders_in(directory)
         self.num_classes = len(classes)
         self.class_indices = dict(zip(classes, range(len(classes)), strict=True))
 
@@ -92,7 +103,10 @@ class DirectoryIndex:
             scans = map_waiting(
                 lambda top: _images_below(top, formats, follow_links, progress), tops, progress
             )
-        for top, (names, has_tiff) in zip(tops, scans, strict=True):
+        self.counts = {name: len(found) for name, (found, *_) in zip(classes, scans, strict=True)}
+        self.left_out: collections.Counter = collections.Counter()
+        for top, (names, has_tiff, left_out) in zip(tops, scans, strict=True):
+            self.left_out += left_out
             if has_tiff and not warned:
                 warned = True
                 warn(
@@ -119,7 +133,7 @@ class DirectoryIndex:
         return self.classes
 
 
-def _folders(directory):
+def folders_in(directory):
     """Returns the names of the folders in a folder, sorted; links to folders count."""
     names = sorted(os.listdir(directory))  # noqa: PTH208 (Keras's names and errors)
     return [name for name in names if os.path.isdir(os.path.join(directory, name))]  # noqa: PTH112, PTH118
@@ -136,7 +150,7 @@ def _images_below(top, formats, follow_links, progress):
 
     Returns:
         The paths, relative to the folder above `top`, in order of their folders' paths and then
-        by name; and whether there are files that end in '.tiff'.
+        by name; whether there are files that end in '.tiff'; and a counter of `other_format`.
 
     Raises:
         OSError: If linked folders lead in endless circles.
@@ -144,6 +158,7 @@ def _images_below(top, formats, follow_links, progress):
     nothing = top[:0]  # str, or bytes as the path is
     found = []
     has_tiff = False
+    left_out: collections.Counter = collections.Counter()
     visits: collections.Counter = collections.Counter()
     stack = [(top, os.path.join(os.path.basename(top), nothing), 0)]  # noqa: PTH118, PTH119
     while stack:
@@ -176,11 +191,19 @@ def _images_below(top, formats, follow_links, progress):
                 has_tiff = True
             if lower.endswith(formats):
                 names.append(name)
+            elif ending := other_format(lower):
+                left_out[ending] += 1
         if names:
             names.sort()
             found.append((folder, prefix, names))
     found.sort(key=lambda item: item[0])
-    return [prefix + name for _, prefix, names in found for name in names], has_tiff
+    return [prefix + name for _, prefix, names in found for name in names], has_tiff, left_out
+
+
+def other_format(name):
+    """Returns the ending of a name in lower case if it is one of `OTHER_FORMATS`, else ''."""
+    ending = name[name.rfind(".") + 1 :]
+    return ending if ending in OTHER_FORMATS else ""
 
 
 def _entries(folder, progress):

@@ -1,15 +1,18 @@
 """Iterators over image files: their arguments, and labels from an index."""
 
+import itertools
 import numbers
 from collections.abc import Iterable
 
+from fastaug.advice import about_folders, about_rows, about_split
 from fastaug.dataframe import DataFrameIndex, as_one_array
 from fastaug.decode import CHANNELS, Target
-from fastaug.directory import DirectoryIndex, labels_of
+from fastaug.directory import OTHER_FORMATS, DirectoryIndex, labels_of
+from fastaug.images import can_read
 from fastaug.iterators import AugmentingIterator
 from fastaug.keras_backend import floatx, image_data_format
 from fastaug.sources import FileSource
-from fastaug.warn import warn
+from fastaug.warn import UsageWarning, warn
 from fastaug.workers import decode_pool
 
 
@@ -50,6 +53,7 @@ class _FileIterator(AugmentingIterator):
     def __init__(
         self,
         index,
+        advice,
         batch_size,
         shuffle,
         seed,
@@ -79,6 +83,26 @@ class _FileIterator(AugmentingIterator):
         }
         source = self._new_source(index.filepaths)
         super().__init__(source, batch_size, shuffle, seed, hash_limit=1e7)
+        for text in itertools.chain(about_split(generator, self.subset, len(index)), advice):
+            warn(text, UsageWarning)
+
+    def _formats_with(self, formats):
+        """Returns the endings to read: Keras's, or a subclass's own, and others.
+
+        Raises:
+            TypeError: If an ending is no string.
+            ValueError: If Pillow cannot read such files.
+        """
+        if formats is None:
+            return self.white_list_formats
+        given = (formats,) if isinstance(formats, str) else formats
+        if not isinstance(given, Iterable) or not all(isinstance(each, str) for each in given):
+            raise TypeError(f"`formats` should be endings of files. Received: {formats=}")
+        endings = [ending.lower().removeprefix(".") for ending in given]
+        for ending in endings:
+            if ending in OTHER_FORMATS and not can_read(ending):
+                raise ValueError(f"This Pillow does not read .{ending}. Received: {formats=}")
+        return tuple(dict.fromkeys((*self.white_list_formats, *endings)))
 
     def _target(self):
         size = _checked_size(self.target_size)
@@ -211,6 +235,8 @@ class DirectoryIterator(_FileIterator):
         decoder: 'processes' or 'threads': what decodes the files.
         on_error: 'raise', or 'skip' to leave out files that cannot be read; `bad_files` lists them.
         timeout: Seconds without any progress after which reading a file is given up.
+        formats: Endings of files to read beside Keras's, such as 'webp', 'gif' (the first picture),
+            'avif' or 'jp2': one or some. What a file is, its content tells.
 
     Raises:
         ValueError: If an argument is not one of the above.
@@ -244,6 +270,7 @@ class DirectoryIterator(_FileIterator):
         decoder="processes",
         on_error="raise",
         timeout=60,
+        formats=None,
     ):
         self._set_file_arguments(
             image_data_generator,
@@ -264,10 +291,17 @@ class DirectoryIterator(_FileIterator):
             class_mode=class_mode,
             split=self.split,
             follow_links=follow_links,
-            formats=self.white_list_formats,
+            formats=self._formats_with(formats),
         )
         super().__init__(
-            index, batch_size, shuffle, seed, decoder=decoder, on_error=on_error, timeout=timeout
+            index,
+            about_folders(index),
+            batch_size,
+            shuffle,
+            seed,
+            decoder=decoder,
+            on_error=on_error,
+            timeout=timeout,
         )
 
 
@@ -304,6 +338,8 @@ class DataFrameIterator(_FileIterator):
         decoder: 'processes' or 'threads': what decodes the files.
         on_error: 'raise', or 'skip' to leave out files that cannot be read; `bad_files` lists them.
         timeout: Seconds without any progress after which reading a file is given up.
+        formats: Endings of files to read beside Keras's, such as 'webp', 'gif' (the first picture),
+            'avif' or 'jp2': one or some. What a file is, its content tells.
 
     Raises:
         ValueError: If an argument is not one of the above.
@@ -344,6 +380,7 @@ class DataFrameIterator(_FileIterator):
         decoder="processes",
         on_error="raise",
         timeout=60,
+        formats=None,
     ):
         self._set_file_arguments(
             image_data_generator,
@@ -368,12 +405,19 @@ class DataFrameIterator(_FileIterator):
             class_mode=class_mode,
             split=self.split,
             validate_filenames=validate_filenames,
-            formats=self.white_list_formats,
+            formats=self._formats_with(formats),
         )
         if class_mode == "raw":
             index._targets = as_one_array(index._targets)
         if index.sample_weight is not None:
             index.sample_weight = as_one_array(index.sample_weight)
         super().__init__(
-            index, batch_size, shuffle, seed, decoder=decoder, on_error=on_error, timeout=timeout
+            index,
+            about_rows(index),
+            batch_size,
+            shuffle,
+            seed,
+            decoder=decoder,
+            on_error=on_error,
+            timeout=timeout,
         )

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import copy
+import inspect
 import math
 import multiprocessing.pool
 import numbers
@@ -10,6 +11,7 @@ import operator
 import numpy as np
 
 from fastaug import transforms
+from fastaug.advice import about_keywords
 from fastaug.augment import Augmentation
 from fastaug.functions import name_function, returned
 from fastaug.keras_backend import floatx, image_data_format
@@ -18,7 +20,7 @@ from fastaug.settings import STATISTICS
 from fastaug.sources import ArraySource
 from fastaug.streams import global_stream
 from fastaug.threads import shared_pool, usable_cores
-from fastaug.warn import warn
+from fastaug.warn import UsageWarning, warn
 from fastaug.warp import border_name, check_engine, check_order
 
 _DIM_ORDERINGS = {"default": None, "tf": "channels_last", "th": "channels_first"}
@@ -329,6 +331,7 @@ class ImageDataGenerator:
         decoder="processes",
         on_error="raise",
         timeout=60,
+        formats=None,
     ):
         """Iterates over augmented batches of image files in a folder with a folder for each class.
 
@@ -361,6 +364,7 @@ class ImageDataGenerator:
             decoder=decoder,
             on_error=on_error,
             timeout=timeout,
+            formats=formats,
         )
 
     def flow_from_dataframe(
@@ -387,12 +391,13 @@ class ImageDataGenerator:
         decoder="processes",
         on_error="raise",
         timeout=60,
+        formats=None,
         **kwargs,
     ):
         """Iterates over augmented batches of the image files that a dataframe names.
 
         The arguments and errors are those of `DataFrameIterator`. Keras's old `has_ext`, `sort`
-        and `drop_duplicates` are taken with a warning and have no effect.
+        and `drop_duplicates` are taken with a warning and have no effect; so are unknown ones.
 
         Returns:
             A `DataFrameIterator` over images, `(images, labels)` or `(images, labels, weights)`.
@@ -405,6 +410,9 @@ class ImageDataGenerator:
             elif name not in kwargs:
                 continue
             warn(text, DeprecationWarning)
+        unknown = [name for name in kwargs if name not in _DEPRECATED]
+        for text in about_keywords(unknown, inspect.signature(self.flow_from_dataframe).parameters):
+            warn(text, UsageWarning)
         return DataFrameIterator(
             dataframe,
             directory,
@@ -430,6 +438,7 @@ class ImageDataGenerator:
             decoder=decoder,
             on_error=on_error,
             timeout=timeout,
+            formats=formats,
         )
 
     def standardize(self, x):

@@ -5,7 +5,7 @@ import threading
 
 import numpy as np
 
-from fastaug.advice import about_images
+from fastaug.advice import about_images, about_split
 from fastaug.batches import BatchMaker
 from fastaug.images import array_to_img
 from fastaug.keras_backend import dataset_class, floatx, image_data_format
@@ -334,11 +334,13 @@ class NumpyArrayIterator(AugmentingIterator):
                 "Input data in `NumpyArrayIterator` should have rank 4. You passed an array with "
                 f"shape {x.shape}"
             )
+        advice = list(about_split(image_data_generator, subset, len(x)))
         if x.size == 0:
-            raise ValueError(
+            text = (
                 "Input data in `NumpyArrayIterator` should have at least one image and one pixel. "
                 f"You passed an array with shape {x.shape}"
             )
+            raise ValueError(". ".join([text, *advice]))
         channels_axis = 3 if data_format == "channels_last" else 1
         channels = x.shape[channels_axis]
         if channels not in (1, 3, 4):
@@ -356,7 +358,7 @@ class NumpyArrayIterator(AugmentingIterator):
         self.save_prefix = save_prefix
         self.save_format = save_format
         super().__init__(ArraySource(x), batch_size, shuffle, seed, hash_limit=1e4)
-        for text in about_images(image_data_generator, x, self.dtype):
+        for text in [*advice, *about_images(image_data_generator, x, self.dtype)]:
             warn(text, UsageWarning)
 
     @property

@@ -282,14 +282,19 @@ def run(scenario, library, stream_seed=1234):
     return result
 
 
-def run_both(scenario, *, options=None, stream_seed=1234, stream="keras"):
+def run_both(scenario, *, options=None, stream_seed=1234, stream="keras", usage=False):
     """Run with both libraries; errors and warnings must agree, and the global stream.
 
     The stream must end where Keras leaves it (``stream="keras"``), be as it was
-    (``"untouched"``), or may be anywhere (``None``). Returns fastaug's and Keras's result.
+    (``"untouched"``), or may be anywhere (``None``). With ``usage``, fastaug has to give a
+    ``UsageWarning`` too, and else it must not. Returns fastaug's and Keras's result.
     """
     expected = run(scenario, keras_library(), stream_seed)
     actual = run(scenario, fastaug_library(options), stream_seed)
+    if usage:
+        categories = [category for category, _ in actual.warnings]
+        assert fastaug.UsageWarning in categories
+        actual.warnings = [w for w in actual.warnings if w[0] is not fastaug.UsageWarning]
     assert_same_outcome(actual, expected)
     if stream == "keras":
         assert same_stream(actual.stream, expected.stream), "the global stream ends elsewhere"

@@ -16,7 +16,7 @@ def said(make):
         warnings.simplefilter("always")
         make()
     assert all(warning.category is UsageWarning for warning in caught), [*map(str, caught)]
-    assert all(warning.filename == __file__ for warning in caught)
+    assert all(warning.filename == make.__code__.co_filename for warning in caught)
     return [str(warning.message) for warning in caught]
 
 
