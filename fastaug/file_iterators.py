@@ -9,7 +9,7 @@ from fastaug.dataframe import DataFrameIndex, as_one_array
 from fastaug.decode import CHANNELS, Target
 from fastaug.directory import OTHER_FORMATS, DirectoryIndex, labels_of
 from fastaug.images import can_read
-from fastaug.iterators import AugmentingIterator
+from fastaug.iterators import AugmentingIterator, check_batch_size
 from fastaug.keras_backend import floatx, image_data_format
 from fastaug.sources import FileSource
 from fastaug.warn import UsageWarning, warn
@@ -71,6 +71,7 @@ class _FileIterator(AugmentingIterator):
             raise ValueError(f'Invalid on_error: {on_error!r}; expected "raise" or "skip"')
         if not (isinstance(timeout, numbers.Real) and timeout > 0):
             raise ValueError(f"Invalid timeout: {timeout!r}; expected seconds, more than 0")
+        check_batch_size(batch_size)
         self.on_error = on_error
         self.bad_files = []
         generator = self.image_data_generator

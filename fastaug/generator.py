@@ -13,9 +13,10 @@ import numpy as np
 from fastaug import transforms
 from fastaug.advice import about_keywords
 from fastaug.augment import Augmentation
+from fastaug.checks import check_number, check_settings
 from fastaug.functions import name_function, returned
 from fastaug.keras_backend import floatx, image_data_format
-from fastaug.params import ParameterSampler, check_range
+from fastaug.params import ParameterSampler
 from fastaug.settings import STATISTICS
 from fastaug.sources import ArraySource
 from fastaug.streams import global_stream
@@ -95,7 +96,7 @@ class ImageDataGenerator:
         RuntimeError: If `fill_mode` or `interpolation_order` is not one that SciPy has, or `pool`
             is an executor that was shut down.
         OverflowError: If a range is NaN or infinite.
-        TypeError: If `workers`, `prefetch` or `pool` is of the wrong type.
+        TypeError: If an argument is of a wrong type.
     """
 
     def __init__(
@@ -168,6 +169,7 @@ class ImageDataGenerator:
             self.channel_axis, self.row_axis, self.col_axis = 1, 2, 3
         else:
             self.row_axis, self.col_axis, self.channel_axis = 1, 2, 3
+        check_number("validation_split", validation_split, none_allowed=True)
         if validation_split and not 0 < validation_split < 1:
             raise ValueError(
                 "`validation_split` must be strictly between 0 and 1. "
@@ -226,16 +228,7 @@ class ImageDataGenerator:
             )
         self.brightness_range = brightness_range
 
-        for name in (
-            "rotation_range",
-            "width_shift_range",
-            "height_shift_range",
-            "brightness_range",
-            "shear_range",
-            "zoom_range",
-            "channel_shift_range",
-        ):
-            check_range(name, getattr(self, name))
+        check_settings(self)
         border_name(fill_mode)
         check_order(interpolation_order)
         check_engine(warp)

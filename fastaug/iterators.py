@@ -1,5 +1,7 @@
 """The iterators that Keras trainers and `for` loops see: arguments and delegation only."""
 
+import operator
+import os
 import pathlib
 import threading
 
@@ -16,11 +18,39 @@ from fastaug.streams import LateStream, can_stand, global_stream, lent_to_user_c
 from fastaug.warn import UsageWarning, warn
 
 
-def _order_attribute(name, doc):
+def check_batch_size(batch_size):
+    """Checks a number of samples.
+
+    Raises:
+        TypeError: If it is no integer.
+        ValueError: If it is less than 1.
+    """
+    try:
+        too_small = operator.index(batch_size) < 1
+    except TypeError:
+        raise TypeError(f"`batch_size` should be an integer. Received: {batch_size=}") from None
+    if too_small:
+        raise ValueError(f"`batch_size` should be at least 1. Received: {batch_size=}")
+
+
+def _check_seed(seed):
+    """Raises what the first batch would raise, with the seed in a note."""
+    if seed is None or (type(seed) is int and 0 <= seed < 1 << 32):
+        return
+    try:
+        np.random.RandomState(seed + 0)  # as the number of batches is added
+    except Exception as error:
+        error.add_note(f"Received: {seed=}")
+        raise
+
+
+def _order_attribute(name, doc, check=None):
     def get(self):
         return getattr(self._order, name)
 
     def set_(self, value):
+        if check is not None:
+            check(value)
         if "_order" not in vars(self):  # a subclass sets it before it calls Iterator's __init__
             self._order_lock = threading.Lock()
             self._order = Order(n=0, batch_size=1, shuffle=False, seed=None)
@@ -43,12 +73,16 @@ class Iterator(dataset_class()):  # type: ignore[misc]
         shuffle: Whether to take each epoch in a new random order.
         seed: Seed of the order and the draws, or None to go on in the global stream.
         **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of `keras.utils.PyDataset`.
+
+    Raises:
+        ValueError: If `batch_size` is less than 1, or `seed` is none that NumPy takes.
+        TypeError: If they are of a wrong type.
     """
 
     white_list_formats = ("png", "jpg", "jpeg", "bmp", "ppm", "tif", "tiff")
 
     n = _order_attribute("n", "Number of samples.")
-    batch_size = _order_attribute("batch_size", "Samples in a batch.")
+    batch_size = _order_attribute("batch_size", "Samples in a batch.", check_batch_size)
     seed = _order_attribute("seed", "Seed, or None.")
     shuffle = _order_attribute("shuffle", "Whether each epoch is shuffled.")
     batch_index = _order_attribute("batch_index", "Batches of this epoch that `next` gave.")
@@ -58,6 +92,8 @@ class Iterator(dataset_class()):  # type: ignore[misc]
 
     def __init__(self, n, batch_size, shuffle, seed, **kwargs):
         super().__init__(**kwargs)
+        check_batch_size(batch_size)
+        _check_seed(seed)
         self._order_lock = threading.Lock()
         self._order = Order(n=n, batch_size=batch_size, shuffle=shuffle, seed=seed)
         self.lock = threading.Lock()
@@ -91,7 +127,23 @@ class Iterator(dataset_class()):  # type: ignore[misc]
         return self._drawn_batch(lambda: self._step(NEXT))
 
     def __getitem__(self, idx):
+        idx = self._from_the_start(idx)
         return self._drawn_batch(lambda: self._step(idx))
+
+    def _from_the_start(self, idx):
+        """Returns a position in the epoch, of which a negative one counts from the end.
+
+        Raises:
+            ValueError: If it lies before the first batch.
+        """
+        if idx >= 0:
+            return idx
+        length = len(self)
+        if idx < -length:
+            raise ValueError(
+                f"Asked to retrieve element {idx}, but the Sequence has length {length}"
+            )
+        return idx + length
 
     def close(self):
         """Ends what runs for this iterator; here nothing does."""
@@ -152,9 +204,9 @@ class Iterator(dataset_class()):  # type: ignore[misc]
 class AugmentingIterator(Iterator):
     """What the iterators over arrays and over files share: batches made ahead, on all cores.
 
-    Endless in a `for` loop and with `next`; `it[i]` is batch `i` of an epoch. A subclass sets
-    `image_data_generator`, `data_format`, `dtype`, `save_to_dir`, `save_prefix` and `save_format`
-    first, and implements `_with_labels`.
+    Endless in a `for` loop and with `next`; `it[i]` is batch `i` of an epoch, `it[-1]` the last.
+    A subclass sets `image_data_generator`, `data_format`, `dtype`, `save_to_dir`, `save_prefix` and
+    `save_format` first, and implements `_with_labels`.
 
     Args:
         source: Where the images come from.
@@ -171,6 +223,10 @@ class AugmentingIterator(Iterator):
 
     def __init__(self, source, batch_size, shuffle, seed, hash_limit):
         super().__init__(len(source), batch_size, shuffle, seed)
+        if self.save_to_dir and not isinstance(self.save_to_dir, str | os.PathLike):
+            raise TypeError(
+                f"`save_to_dir` should be a path. Received: save_to_dir={self.save_to_dir!r}"
+            )
         generator = self.image_data_generator
         if hasattr(generator, "_overrides_methods"):  # one of ours
             check_dtype(generator, self.dtype, source.in_floatx)
@@ -203,7 +259,9 @@ class AugmentingIterator(Iterator):
         return self._take(NEXT)
 
     def __getitem__(self, idx):
-        return super().__getitem__(idx) if self._asks_itself else self._take(idx)
+        if self._asks_itself:
+            return super().__getitem__(idx)
+        return self._take(self._from_the_start(idx))
 
     def _take(self, item):
         try:
