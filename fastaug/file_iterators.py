@@ -191,6 +191,12 @@ class _FileIterator(AugmentingIterator):
                 )
             self.split = (0, validation_split) if subset == "validation" else (validation_split, 1)
 
+    def _described_labels(self):
+        if getattr(self, "class_indices", None) is not None:
+            yield f"{len(self.class_indices)} classes"
+        yield f"class_mode={self.class_mode!r}"
+        yield f"directory={str(self.directory)!r}"
+
     def _with_labels(self, images, index):
         if self.class_mode is None:
             return images

@@ -238,6 +238,20 @@ class ImageDataGenerator:
         self.pool = pool
         self._pool_size = _pool_size(pool)
 
+    def __repr__(self):
+        """Returns the arguments that are not the default."""
+        defaults = {"data_format": image_data_format(), "dtype": floatx(), "zoom_range": [1, 1]}
+        parts = []
+        for name, parameter in _PARAMETERS.items():
+            attribute = "_validation_split" if name == "validation_split" else name
+            default = defaults.get(name, parameter.default)
+            value = getattr(self, attribute, default)
+            if not _same(value, default):
+                # a function by its name alone, an array in one line
+                text = getattr(value, "__qualname__", None) or " ".join(repr(value).split())
+                parts.append(f"{name}={text if len(text) <= 80 else text[:77] + '...'}")
+        return f"{type(self).__name__}({', '.join(parts)})"
+
     @property
     def _threads(self):
         """Number of threads of a flow; 0: everything in the calling thread."""
@@ -651,6 +665,14 @@ class ImageDataGenerator:
 
 
 _OUR_METHODS = _methods_of(ImageDataGenerator)
+_PARAMETERS = inspect.signature(ImageDataGenerator).parameters
+
+
+def _same(value, default):
+    try:
+        return value is default or bool(np.all(value == default))
+    except ValueError:  # arrays that cannot be compared
+        return False
 
 
 def _data_format(data_format, dim_ordering):

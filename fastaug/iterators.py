@@ -118,6 +118,23 @@ class Iterator(dataset_class()):  # type: ignore[misc]
     def __len__(self):
         return len(self._order)
 
+    def __repr__(self):
+        """Returns what it iterates over, in words."""
+        if "_order" not in vars(self):  # in the middle of its own __init__
+            return super().__repr__()
+        order = self._order
+        parts = [
+            *self._described(),
+            f"batch_size={order.batch_size}",
+            f"shuffle={order.shuffle}",
+            f"seed={order.seed}",
+        ]
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+    def _described(self):
+        """Yields what there is to say of the samples."""
+        yield f"{self._order.n} samples"
+
     def __iter__(self):
         return self
 
@@ -244,6 +261,18 @@ class AugmentingIterator(Iterator):
             getattr(type(self), name) is not getattr(AugmentingIterator, name)
             for name in ("_get_batches_of_transformed_samples", "_set_index_array")
         )
+
+    def _described(self):
+        generator = self.image_data_generator
+        shape = "x".join(map(str, self._maker.source.shape)) if self._maker else "unknown shape"
+        yield f"{self._order.n} images of {shape}"
+        yield from self._described_labels()
+        yield f"dtype={np.dtype(self.dtype).name}"
+        yield f"workers={getattr(generator, '_threads', 0)}"
+
+    def _described_labels(self):
+        """Yields what there is to say of the labels."""
+        return ()
 
     def close(self):
         """Ends the threads and drops what was prepared ahead.
@@ -431,6 +460,12 @@ class NumpyArrayIterator(AugmentingIterator):
             return
         with self.lock:
             self._maker.source = ArraySource(images)
+
+    def _described_labels(self):
+        for name in ("y", "sample_weight"):
+            values = getattr(self, name, None)
+            if values is not None:
+                yield f"{name} of shape {np.shape(values)}"
 
     def _with_labels(self, images, index):
         if self.x_misc:
