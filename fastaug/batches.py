@@ -81,6 +81,7 @@ class _Batch:
     stream_after: bytes | None = None
     doubles: list[float] | None = None  # first number of each row, if the function does not draw
     lease: _Lease | None = None
+    paths: list | None = None  # of its files, when they began to be read
 
 
 def run_length(nbytes: int) -> int:
@@ -353,7 +354,13 @@ class BatchMaker:
             if type(stream) is not LateStream:
                 self._draw(batch)
             batch.images = self._buffers.array((len(index), *self._source.shape), self._dtype)
+            batch.paths = self._paths_of(own_index)
         return batch
+
+    def _paths_of(self, index):
+        """Returns the files of some images, in a list that may be changed in place, or None."""
+        paths = getattr(self._source, "filepaths", None)
+        return None if paths is None else [paths[position] for position in index]
 
     def _hand_over(self, batches):
         """Hands the work of batches to the threads, as one job."""
@@ -479,6 +486,7 @@ class BatchMaker:
             and batch.before.same(order)
             and np.asarray(batch.place, dtype=np.int64).tobytes() == batch.index.tobytes()
             and batch.hash_limit == self._hash_limit
+            and batch.paths == self._paths_of(batch.index)
             and not batch.job.is_lost()
             and self._step_global_stream(batch)
         ):

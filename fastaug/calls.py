@@ -11,6 +11,7 @@ import numpy as np
 
 from fastaug import _core
 from fastaug.buffers import COUNTS_REFERENCES
+from fastaug.functions import name_function, returned
 from fastaug.streams import global_stream
 
 
@@ -42,7 +43,8 @@ def call_for_each(generator, source, batch, images, start, bad_image, params=Non
             continue
         if params is None:
             params = generator.get_random_transform(image.shape)
-        images[i] = generator.standardize(generator.apply_transform(image, params))
+        result = generator.standardize(generator.apply_transform(image, params))
+        _put(result, images, i, None, getattr(generator, "preprocessing_function", None))
         params = None
 
 
@@ -100,7 +102,7 @@ class FunctionCalls:
                 continue
             references = sys.getrefcount(image)
             with kept_memory:
-                result = function(image)
+                result = returned(function, function(image))
             if result is image:
                 references += 1
             if images is batch.images and sys.getrefcount(image) != references:
@@ -119,7 +121,7 @@ class FunctionCalls:
                 result = generator._normalize(result)
             # A call, because Python gives a line to what comes after it, the way back to the next
             # image: IPython fails on a traceback of an interrupt in an instruction without a line.
-            _put(result, images, i, image if images is batch.images else None)
+            _put(result, images, i, image if images is batch.images else None, function)
         if not standardized:
             augmentation.standardize(images)
         return images
@@ -133,10 +135,16 @@ def _shown(image):
     return np.asarray(memoryview(image))
 
 
-def _put(result, images, i, there):
+def _put(result, images, i, there, function):
     """Puts an image into a batch, unless it is the array that is there."""
-    if result is not there:
+    if result is there:
+        return
+    try:
         images[i] = result
+    except (TypeError, ValueError) as error:
+        if function:
+            name_function(error, function, result)
+        raise
 
 
 def _draw_again(batch, i):

@@ -1,15 +1,50 @@
 """Iterators over image files: their arguments, and labels from an index."""
 
+import itertools
 import numbers
+from collections.abc import Iterable
 
-from fastaug.dataframe import DataFrameIndex
+from fastaug.advice import about_folders, about_rows, about_split
+from fastaug.dataframe import DataFrameIndex, as_one_array
 from fastaug.decode import CHANNELS, Target
 from fastaug.decode_pool import decode_pool
-from fastaug.directory import DirectoryIndex, labels_of
-from fastaug.iterators import AugmentingIterator
+from fastaug.directory import OTHER_FORMATS, DirectoryIndex, labels_of
+from fastaug.images import can_read
+from fastaug.iterators import AugmentingIterator, check_batch_size
 from fastaug.keras_backend import floatx, image_data_format
 from fastaug.sources import FileSource
-from fastaug.warn import warn
+from fastaug.warn import UsageWarning, warn
+
+
+def _index_attribute(name):
+    def get(self):
+        return getattr(self._index, name)
+
+    def set_(self, value):
+        setattr(self._index, name, value)
+
+    return property(get, set_)
+
+
+def _checked_size(target_size):
+    """Returns a `target_size` as a tuple.
+
+    Raises:
+        TypeError: If it is no sequence of integers.
+        ValueError: If it has not two of them, from 1 on.
+    """
+    size = () if isinstance(target_size, str | bytes) else target_size
+    size = tuple(size) if isinstance(size, Iterable) else ()
+    if not size or not all(isinstance(side, numbers.Integral) for side in size):
+        error: type[Exception] = TypeError
+    elif len(size) != 2 or min(size) < 1:
+        error = ValueError
+    else:
+        return size
+    raise error(
+        "`target_size` should be (height, width), two integers from 1 on; the channels come from "
+        f"`color_mode`. Received: target_size={target_size!r}"
+    )
 
 
 class _FileIterator(AugmentingIterator):
@@ -18,6 +53,7 @@ class _FileIterator(AugmentingIterator):
     def __init__(
         self,
         index,
+        advice,
         batch_size,
         shuffle,
         seed,
@@ -35,6 +71,7 @@ class _FileIterator(AugmentingIterator):
             raise ValueError(f'Invalid on_error: {on_error!r}; expected "raise" or "skip"')
         if not (isinstance(timeout, numbers.Real) and timeout > 0):
             raise ValueError(f"Invalid timeout: {timeout!r}; expected seconds, more than 0")
+        check_batch_size(batch_size)
         self.on_error = on_error
         self.bad_files = []
         generator = self.image_data_generator
@@ -47,11 +84,30 @@ class _FileIterator(AugmentingIterator):
         }
         source = self._new_source(index.filepaths)
         super().__init__(source, batch_size, shuffle, seed, hash_limit=1e7)
+        for text in itertools.chain(about_split(generator, self.subset, len(index)), advice):
+            warn(text, UsageWarning)
+
+    def _formats_with(self, formats):
+        """Returns the endings to read: Keras's, or a subclass's own, and others.
+
+        Raises:
+            TypeError: If an ending is no string.
+            ValueError: If Pillow cannot read such files.
+        """
+        if formats is None:
+            return self.white_list_formats
+        given = (formats,) if isinstance(formats, str) else formats
+        if not isinstance(given, Iterable) or not all(isinstance(each, str) for each in given):
+            raise TypeError(f"`formats` should be endings of files. Received: {formats=}")
+        endings = [ending.lower().removeprefix(".") for ending in given]
+        for ending in endings:
+            if ending in OTHER_FORMATS and not can_read(ending):
+                raise ValueError(f"This Pillow does not read .{ending}. Received: {formats=}")
+        return tuple(dict.fromkeys((*self.white_list_formats, *endings)))
 
     def _target(self):
-        return Target(
-            *self.target_size, self.color_mode, self.interpolation, self.keep_aspect_ratio
-        )
+        size = _checked_size(self.target_size)
+        return Target(*size, self.color_mode, self.interpolation, self.keep_aspect_ratio)
 
     def _new_source(self, filepaths):
         return FileSource(filepaths, self._target(), self.data_format, **self._reading)
@@ -59,7 +115,7 @@ class _FileIterator(AugmentingIterator):
     def _follow(self):
         super()._follow()
         source, paths = self._maker.source, self.filepaths
-        same_paths = source.filepaths is paths or source.filepaths == paths
+        same_paths = source.filepaths is paths or list(source.filepaths) == list(paths)
         if not same_paths or source.target != self._target():
             self._maker.source = self._new_source(paths)
 
@@ -67,6 +123,9 @@ class _FileIterator(AugmentingIterator):
     def filepaths(self):
         """Paths of the images, in the order of `filenames`."""
         return self._index.filepaths
+
+    # Keras's own name of what `filepaths` returns, which recipes set.
+    _filepaths = _index_attribute("filepaths")
 
     @property
     def labels(self):
@@ -102,7 +161,7 @@ class _FileIterator(AugmentingIterator):
         dtype,
     ):
         self.image_data_generator = image_data_generator
-        self.target_size = tuple(target_size)
+        self.target_size = _checked_size(target_size)
         self.keep_aspect_ratio = keep_aspect_ratio
         if color_mode not in CHANNELS:
             raise ValueError(
@@ -131,10 +190,18 @@ class _FileIterator(AugmentingIterator):
                 )
             self.split = (0, validation_split) if subset == "validation" else (validation_split, 1)
 
+    def _described_labels(self):
+        if getattr(self, "class_indices", None) is not None:
+            yield f"{len(self.class_indices)} classes"
+        yield f"class_mode={self.class_mode!r}"
+        yield f"directory={str(self.directory)!r}"
+
     def _with_labels(self, images, index):
         if self.class_mode is None:
             return images
         labels = images.copy() if self.class_mode == "input" else labels_of(self, index, self.dtype)
+        if self.class_mode == "multi_output":
+            labels = tuple(labels)  # a trainer on TensorFlow refuses a list
         if self.sample_weight is None:
             return images, labels
         return images, labels, self.sample_weight[index]
@@ -175,9 +242,12 @@ class DirectoryIterator(_FileIterator):
             'threads' on Windows.
         on_error: 'raise', or 'skip' to leave out files that cannot be read; `bad_files` lists them.
         timeout: Seconds after which a process that is still at the same file is given up.
+        formats: Endings of files to read beside Keras's, such as 'webp', 'gif' (the first picture),
+            'avif' or 'jp2': one or some. What a file is, its content tells.
 
     Raises:
         ValueError: If an argument is not one of the above.
+        TypeError: If `target_size` is no pair of integers.
         OSError: If the directory cannot be listed.
     """
 
@@ -207,6 +277,7 @@ class DirectoryIterator(_FileIterator):
         decoder=None,
         on_error="raise",
         timeout=60,
+        formats=None,
     ):
         self._set_file_arguments(
             image_data_generator,
@@ -227,10 +298,17 @@ class DirectoryIterator(_FileIterator):
             class_mode=class_mode,
             split=self.split,
             follow_links=follow_links,
-            formats=self.white_list_formats,
+            formats=self._formats_with(formats),
         )
         super().__init__(
-            index, batch_size, shuffle, seed, decoder=decoder, on_error=on_error, timeout=timeout
+            index,
+            about_folders(index),
+            batch_size,
+            shuffle,
+            seed,
+            decoder=decoder,
+            on_error=on_error,
+            timeout=timeout,
         )
 
 
@@ -248,8 +326,10 @@ class DataFrameIterator(_FileIterator):
         color_mode: 'rgb', 'rgba' or 'grayscale'.
         classes: The classes to use, in the order of their labels. None: all, sorted.
         class_mode: 'categorical' (one-hot labels; rows with lists have several), 'binary' or
-            'sparse' (numbers), 'raw' (the column's values), 'multi_output' (a list of them),
-            'input' (the images themselves) or None (no labels).
+            'sparse' (numbers), 'raw' (the column's values, or those of several columns: vectors and
+            pandas's own numbers as one array, words in a column of categories as their codes),
+            'multi_output' (a tuple of such values), 'input' (the images themselves) or None (no
+            labels).
         batch_size: Samples in a batch.
         shuffle: Whether to take each epoch in a new random order.
         seed: Seed of the order and the parameters. None: both come from the global `np.random`.
@@ -266,13 +346,19 @@ class DataFrameIterator(_FileIterator):
             'threads' on Windows.
         on_error: 'raise', or 'skip' to leave out files that cannot be read; `bad_files` lists them.
         timeout: Seconds after which a process that is still at the same file is given up.
+        formats: Endings of files to read beside Keras's, such as 'webp', 'gif' (the first picture),
+            'avif' or 'jp2': one or some. What a file is, its content tells.
 
     Raises:
         ValueError: If an argument is not one of the above.
-        TypeError: If a column holds values of a wrong type.
+        TypeError: If a column holds values of a wrong type, or `target_size` other than integers.
     """
 
     allowed_class_modes = DataFrameIndex.allowed_class_modes
+
+    # Keras's own names of what `labels` and `sample_weight` return, which recipes set.
+    _targets = _index_attribute("_targets")
+    _sample_weight = _index_attribute("sample_weight")
 
     def __init__(
         self,
@@ -302,6 +388,7 @@ class DataFrameIterator(_FileIterator):
         decoder=None,
         on_error="raise",
         timeout=60,
+        formats=None,
     ):
         self._set_file_arguments(
             image_data_generator,
@@ -326,8 +413,19 @@ class DataFrameIterator(_FileIterator):
             class_mode=class_mode,
             split=self.split,
             validate_filenames=validate_filenames,
-            formats=self.white_list_formats,
+            formats=self._formats_with(formats),
         )
+        if class_mode == "raw":
+            index._targets = as_one_array(index._targets)
+        if index.sample_weight is not None:
+            index.sample_weight = as_one_array(index.sample_weight)
         super().__init__(
-            index, batch_size, shuffle, seed, decoder=decoder, on_error=on_error, timeout=timeout
+            index,
+            about_rows(index),
+            batch_size,
+            shuffle,
+            seed,
+            decoder=decoder,
+            on_error=on_error,
+            timeout=timeout,
         )

@@ -61,7 +61,7 @@ class FileReader:
         self._deaths = collections.Counter()  # of processes that read what a slot was for
         self._crashes = collections.Counter()  # those that were not killed from outside
         self._progress = None
-        self._paths = filepaths
+        self._paths = tuple(filepaths)
         names = [os.fsencode(path) for path in filepaths]
         offsets = np.zeros(len(names) + 1, np.uint64)
         np.cumsum([len(name) for name in names], out=offsets[1:])
@@ -90,6 +90,11 @@ class FileReader:
     def is_usable(self):
         """Whether it is neither a copy in a forked process nor broken."""
         return self._process == os.getpid() and not self.is_broken
+
+    def has_paths_of(self, filepaths, index):
+        """Whether the files of an index are still the same: a user may change the list in place."""
+        own = self._paths
+        return all(filepaths[k] is own[k] for k in index.tolist())
 
     def path(self, slot):
         """The path of the file that a slot is for."""

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import copy
+import inspect
 import math
 import multiprocessing.pool
 import numbers
@@ -10,14 +11,17 @@ import operator
 import numpy as np
 
 from fastaug import transforms
+from fastaug.advice import about_keywords
 from fastaug.augment import Augmentation
+from fastaug.checks import check_number, check_settings
+from fastaug.functions import name_function, returned
 from fastaug.keras_backend import floatx, image_data_format
-from fastaug.params import ParameterSampler, check_range
+from fastaug.params import ParameterSampler
 from fastaug.settings import STATISTICS
 from fastaug.sources import ArraySource
 from fastaug.streams import global_stream
 from fastaug.threads import MOST_THREADS, shared_pool, usable_cores
-from fastaug.warn import warn
+from fastaug.warn import UsageWarning, warn
 from fastaug.warp import border_name, check_engine, check_order
 
 _DIM_ORDERINGS = {"default": None, "tf": "channels_last", "th": "channels_first"}
@@ -92,7 +96,7 @@ class ImageDataGenerator:
         RuntimeError: If `fill_mode` or `interpolation_order` is not one that SciPy has, or `pool`
             is an executor that was shut down.
         OverflowError: If a range is NaN or infinite.
-        TypeError: If `workers`, `prefetch` or `pool` is of the wrong type.
+        TypeError: If an argument is of a wrong type.
     """
 
     def __init__(
@@ -165,6 +169,7 @@ class ImageDataGenerator:
             self.channel_axis, self.row_axis, self.col_axis = 1, 2, 3
         else:
             self.row_axis, self.col_axis, self.channel_axis = 1, 2, 3
+        check_number("validation_split", validation_split, none_allowed=True)
         if validation_split and not 0 < validation_split < 1:
             raise ValueError(
                 "`validation_split` must be strictly between 0 and 1. "
@@ -223,16 +228,7 @@ class ImageDataGenerator:
             )
         self.brightness_range = brightness_range
 
-        for name in (
-            "rotation_range",
-            "width_shift_range",
-            "height_shift_range",
-            "brightness_range",
-            "shear_range",
-            "zoom_range",
-            "channel_shift_range",
-        ):
-            check_range(name, getattr(self, name))
+        check_settings(self)
         border_name(fill_mode)
         check_order(interpolation_order)
         check_engine(warp)
@@ -241,6 +237,20 @@ class ImageDataGenerator:
         self.prefetch = _checked_count("prefetch", prefetch)
         self.pool = pool
         self._pool_size = _pool_size(pool)
+
+    def __repr__(self):
+        """Returns the arguments that are not the default."""
+        defaults = {"data_format": image_data_format(), "dtype": floatx(), "zoom_range": [1, 1]}
+        parts = []
+        for name, parameter in _PARAMETERS.items():
+            attribute = "_validation_split" if name == "validation_split" else name
+            default = defaults.get(name, parameter.default)
+            value = getattr(self, attribute, default)
+            if not _same(value, default):
+                # a function by its name alone, an array in one line
+                text = getattr(value, "__qualname__", None) or " ".join(repr(value).split())
+                parts.append(f"{name}={text if len(text) <= 80 else text[:77] + '...'}")
+        return f"{type(self).__name__}({', '.join(parts)})"
 
     @property
     def _threads(self):
@@ -282,7 +292,8 @@ class ImageDataGenerator:
 
         Returns:
             A `NumpyArrayIterator` over `x`, `(x, y)` or `(x, y, sample_weight)`, where the images
-            are a new array of the generator's `dtype`, or `[images, extra, ...]`.
+            are a new array of the generator's `dtype`, or `(images, extra, ...)`. A trainer takes
+            a tuple of two for inputs and labels: to predict from several inputs, give `y` too.
 
         Raises:
             ValueError: If lengths or rank do not fit, there are no images, or the subset is
@@ -328,6 +339,7 @@ class ImageDataGenerator:
         decoder=None,
         on_error="raise",
         timeout=60,
+        formats=None,
     ):
         """Iterates over augmented batches of image files in a folder with a folder for each class.
 
@@ -360,6 +372,7 @@ class ImageDataGenerator:
             decoder=decoder,
             on_error=on_error,
             timeout=timeout,
+            formats=formats,
         )
 
     def flow_from_dataframe(
@@ -386,12 +399,13 @@ class ImageDataGenerator:
         decoder=None,
         on_error="raise",
         timeout=60,
+        formats=None,
         **kwargs,
     ):
         """Iterates over augmented batches of the image files that a dataframe names.
 
         The arguments and errors are those of `DataFrameIterator`. Keras's old `has_ext`, `sort`
-        and `drop_duplicates` are taken with a warning and have no effect.
+        and `drop_duplicates` are taken with a warning and have no effect; so are unknown ones.
 
         Returns:
             A `DataFrameIterator` over images, `(images, labels)` or `(images, labels, weights)`.
@@ -404,6 +418,9 @@ class ImageDataGenerator:
             elif name not in kwargs:
                 continue
             warn(text, DeprecationWarning)
+        unknown = [name for name in kwargs if name not in _DEPRECATED]
+        for text in about_keywords(unknown, inspect.signature(self.flow_from_dataframe).parameters):
+            warn(text, UsageWarning)
         return DataFrameIterator(
             dataframe,
             directory,
@@ -429,6 +446,7 @@ class ImageDataGenerator:
             decoder=decoder,
             on_error=on_error,
             timeout=timeout,
+            formats=formats,
         )
 
     def standardize(self, x):
@@ -439,13 +457,24 @@ class ImageDataGenerator:
 
         Returns:
             The standardized images; `x` itself unless a function or ZCA made a new array.
+
+        Raises:
+            TypeError: If `preprocessing_function` returns None.
         """
         if self.preprocessing_function:
-            x = self.preprocessing_function(x)
+            x = returned(self.preprocessing_function, self.preprocessing_function(x))
         return self._normalize(x)
 
     def _normalize(self, x):
         """Does what `standardize` does after `preprocessing_function`."""
+        try:
+            return self._in_place(x)
+        except (TypeError, ValueError) as error:
+            if self.preprocessing_function:
+                name_function(error, self.preprocessing_function, x)
+            raise
+
+    def _in_place(self, x):
         if self.rescale:
             x *= self.rescale
         if self.samplewise_center:
@@ -637,6 +666,14 @@ class ImageDataGenerator:
 
 
 _OUR_METHODS = _methods_of(ImageDataGenerator)
+_PARAMETERS = inspect.signature(ImageDataGenerator).parameters
+
+
+def _same(value, default):
+    try:
+        return value is default or bool(np.all(value == default))
+    except ValueError:  # arrays that cannot be compared
+        return False
 
 
 def _data_format(data_format, dim_ordering):

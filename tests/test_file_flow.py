@@ -271,6 +271,7 @@ def test_a_tree_of_odd_files(odd, follow_links, color_mode, decoder):
             ),
             options=TWO,
             stream="untouched",
+            usage=True,  # of a hidden class and one without images
         )
     if expected.error is not None:
         raise expected.error
@@ -504,6 +505,7 @@ def test_classes_may_be_replaced(tree, class_mode):
         file_scenario(tree, settings=FLIPS, class_mode=class_mode, seed=1, walk=walk),
         options=TWO,
         stream="untouched",
+        usage=class_mode == "binary",  # of three classes
     )
     assert_batches_equal(actual.value, expected.value, EXACT)
 
