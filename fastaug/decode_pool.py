@@ -9,12 +9,17 @@ What the readers do is in `readers`, and which files there are in `file_reader`.
 import concurrent.futures
 import functools
 import multiprocessing.pool
+import multiprocessing.spawn
 import numbers
 import os
+import pathlib
+import re
 import sys
 import threading
 import time
 import weakref
+
+from PIL import Image
 
 from fastaug import _core
 from fastaug.processes import ProcessPool
@@ -47,6 +52,10 @@ class UserPool:
     """
 
     kind = USERS
+
+    def is_right(self):
+        """Whether these readers know all formats that this process knows."""
+        return not has_foreign_plugins()
 
     def __init__(self, pool, workers):
         self._pool = pool
@@ -260,6 +269,10 @@ class _OwnPool:
         self.decode_pool = shared_decode_pool(size)
         self.control = self.decode_pool.control
 
+    def is_right(self):
+        """Whether these readers know all formats that this process knows."""
+        return self.kind == THREADS or not has_foreign_plugins()
+
     def begin(self, reader, count):
         """Sees to it that somebody reads the files that a batch waits for."""
         if self.kind == THREADS:
@@ -300,30 +313,56 @@ if hasattr(os, "register_at_fork"):
 at_exit(_close)
 
 
-def default_decoder() -> str:
-    """Returns what reads files where nobody says: 'processes', or 'threads' on Windows."""
-    return "threads" if sys.platform == "win32" else "processes"
+def can_start_processes() -> bool:
+    """Whether the executable that would be started is a Python that can run this package.
+
+    It is not in a frozen application, which would start itself again, nor in a program that has
+    Python in it. On Windows there are no processes of this kind.
+    """
+    executable = os.fsdecode(multiprocessing.spawn.get_executable() or "")
+    names = [pathlib.Path(path).name for path in (executable, os.path.realpath(executable))]
+    return (
+        sys.platform != "win32"
+        and not getattr(sys, "frozen", False)
+        and os.access(executable, os.X_OK)
+        and any(_PYTHON.match(name) for name in names)
+    )
+
+
+_PYTHON = re.compile("python|pypy|graalpy", re.IGNORECASE)
+
+
+def has_foreign_plugins() -> bool:
+    """Whether Pillow was taught other formats in this process, which others would not know."""
+    return any(
+        not getattr(factory, "__module__", "").startswith("PIL.")
+        for factory, _ in Image.OPEN.values()
+    )
 
 
 def decode_pool(decoder, workers, user_pool):
-    """Returns what decodes files for an iterator; None: the calling thread.
+    """Returns a function that returns what decodes files; None: the calling thread does.
 
     Args:
-        decoder: 'processes' or 'threads'; None: `default_decoder`.
+        decoder: 'processes' or 'threads'; None: 'processes'. They become threads where they cannot
+            be started.
         workers: Number of processes; 0: the calling thread decodes.
         user_pool: The user's pool in their place, or None. An int is no pool.
 
     Raises:
         ValueError: If `decoder` is neither.
     """
-    if decoder is None:
-        decoder = default_decoder()
-    if decoder not in ("processes", "threads"):
+    if decoder not in ("processes", "threads", None):
         raise ValueError(f'Invalid decoder: {decoder!r}; expected "processes" or "threads"')
     if workers == 0:
         return None
-    if decoder == "threads":
-        return functools.partial(_OwnPool, workers, THREADS)
-    if user_pool is None or isinstance(user_pool, numbers.Integral):
-        return functools.partial(_OwnPool, workers, PROCESSES)
-    return functools.partial(UserPool, user_pool, workers)
+    has_pool = user_pool is not None and not isinstance(user_pool, numbers.Integral)
+
+    def make():
+        if decoder == "threads" or has_foreign_plugins():
+            return _OwnPool(workers, THREADS)
+        if has_pool:
+            return UserPool(user_pool, workers)
+        return _OwnPool(workers, PROCESSES if can_start_processes() else THREADS)
+
+    return make

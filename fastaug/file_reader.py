@@ -67,7 +67,8 @@ class FileReader:
         np.cumsum([len(name) for name in names], out=offsets[1:])
         self.folder = folder_of(filepaths)
         about = json.dumps(
-            {"target": dataclasses.astuple(target), "shape": list(shape), "folder": self.folder}
+            {"target": dataclasses.astuple(target), "shape": list(shape), "folder": self.folder},
+            default=int,  # sides may be of any integer type
         ).encode()
         image_bytes = int(np.prod(shape)) * target.dtype.itemsize
         slot_bytes = -(-max(image_bytes, _SLOT_BYTES) // 64) * 64
@@ -88,8 +89,8 @@ class FileReader:
             pool.decode_pool.add(self)
 
     def is_usable(self):
-        """Whether it is neither a copy in a forked process nor broken."""
-        return self._process == os.getpid() and not self.is_broken
+        """Whether it is neither a copy in a forked process nor broken, nor lacks a file format."""
+        return self._process == os.getpid() and not self.is_broken and self.pool.is_right()
 
     def has_paths_of(self, filepaths, index):
         """Whether the files of an index are still the same: a user may change the list in place."""

@@ -31,6 +31,7 @@ import threading
 import time
 import weakref
 
+from fastaug.shared_memory import fill_standard_files
 from fastaug.threads import at_exit
 
 # Seconds that a process may take to get ready.
@@ -254,7 +255,9 @@ class ProcessPool:
         self._failed = self._killed = 0
         owner, reason = self._owner(), getattr(failure, "reason", failure)
         if owner is not None:
-            error = RuntimeError(f"A decode process could not be started: {reason}")
+            error = RuntimeError(
+                f'A decode process could not be started: {reason}. decoder="threads" needs none.'
+            )
             if isinstance(failure, BaseException):
                 error.__cause__ = failure
             owner.failed(error)
@@ -275,6 +278,7 @@ class _Bell:
     """Wakes a thread that waits for several things; rung by any thread."""
 
     def __init__(self):
+        fill_standard_files()
         self.fd, self._other = os.pipe()
         os.set_blocking(self.fd, False)
         os.set_blocking(self._other, False)
@@ -304,6 +308,7 @@ class _Child:
         self._stuck = False
         self._killed_at = None
         self._pidfd = None
+        fill_standard_files()
         self._connection, other = multiprocessing.Pipe()
         python = multiprocessing.spawn.get_executable()
         with other:

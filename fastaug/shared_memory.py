@@ -82,9 +82,25 @@ def is_gone(address: Address) -> bool:
 _numbers = itertools.count(1)
 
 
+def fill_standard_files() -> None:
+    """Opens the null device in the place of standard files that are closed, as in a daemon.
+
+    What is opened next would have their numbers, and libraries would write to it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            fd = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            os.set_inheritable(fd, fd == number)
+            if fd != number:  # taken by another thread meanwhile
+                os.close(fd)
+
+
 def _create(size, name):
     """Returns `(fd, path, path to remove or None)` of a file with memory behind every byte."""
     if hasattr(os, "memfd_create") and os.path.isdir("/proc/self/fd"):  # noqa: PTH112
+        fill_standard_files()
         fd = os.memfd_create(name)
         path, remove = f"/proc/{os.getpid()}/fd/{fd}", None
     else:
