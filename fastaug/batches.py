@@ -26,7 +26,7 @@ import numpy as np
 from fastaug import _core
 from fastaug.augment import Augmentation, augmentation_for
 from fastaug.buffers import Buffers
-from fastaug.calls import FunctionCalls, call_for_each
+from fastaug.calls import FunctionCalls, call_for_each, replace_images
 from fastaug.locks import renew_in_child
 from fastaug.order import NEXT, Order
 from fastaug.streams import (
@@ -217,13 +217,15 @@ class BatchMaker:
             self._hand_over([batch])
         return batch
 
-    def finish(self, batch, bad_image):
+    def finish(self, batch, bad_image, replaces=False):
         """Waits for a batch.
 
         Args:
             batch: What `take` returned.
             bad_image: Function to call with the position and the exception of each image that
                 could not be read; it raises, or the image is left out.
+            replaces: Whether another image takes the place of one that is left out. One does in any
+                case if there would be none at all.
 
         Returns:
             `(images, index, hashes)`: the array for the user, its samples, and a number for each
@@ -256,6 +258,10 @@ class BatchMaker:
         for place in sorted(batch.errors):
             bad_image(int(batch.index[place]), batch.errors[place])
         good = [place for place in range(len(images)) if place not in batch.errors]
+        if replaces or not good:
+            places = sorted(batch.errors) if replaces else [0]
+            replace_images(self._generator, self._source, batch, images, places, bad_image)
+            good = sorted([*good, *places])
         return images[good], batch.index[good], [hashes[k] for k in good] if hashes else hashes
 
     # ---- settings ----

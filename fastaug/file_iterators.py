@@ -67,13 +67,16 @@ class _FileIterator(AugmentingIterator):
                      "num_classes"):  # fmt: skip
             if hasattr(index, name):
                 setattr(self, name, getattr(index, name))
-        if on_error not in ("raise", "skip"):
-            raise ValueError(f'Invalid on_error: {on_error!r}; expected "raise" or "skip"')
+        if on_error not in ("raise", "skip", "replace"):
+            raise ValueError(
+                f'Invalid on_error: {on_error!r}; expected "raise", "skip" or "replace"'
+            )
         if not (isinstance(timeout, numbers.Real) and timeout > 0):
             raise ValueError(f"Invalid timeout: {timeout!r}; expected seconds, more than 0")
         check_batch_size(batch_size)
         self.on_error = on_error
         self.bad_files = []
+        self._known_bad = set()
         generator = self.image_data_generator
         workers = getattr(generator, "_threads", 0)
         self._reading = {
@@ -206,13 +209,19 @@ class _FileIterator(AugmentingIterator):
             return images, labels
         return images, labels, self.sample_weight[index]
 
+    @property
+    def _replaces(self):
+        return self.on_error == "replace"
+
     def _bad_image(self, position, error):
         if self.on_error == "raise":
             raise error
         path = self.filepaths[position]
-        if path not in self.bad_files:
+        if path not in self._known_bad:
+            self._known_bad.add(path)
             self.bad_files.append(path)
-            warn(f"Left out a file that cannot be read: {error}")
+            how = "Replaced" if self._replaces else "Left out"
+            warn(f"{how} a file that cannot be read: {error}")
 
 
 class DirectoryIterator(_FileIterator):
@@ -240,7 +249,9 @@ class DirectoryIterator(_FileIterator):
         dtype: Type of the batches. None: Keras's floatx.
         decoder: 'processes' or 'threads': what decodes the files. None: 'processes', but
             'threads' on Windows.
-        on_error: 'raise', or 'skip' to leave out files that cannot be read; `bad_files` lists them.
+        on_error: 'raise', or what is done about files that cannot be read, which `bad_files` lists:
+            'skip' leaves them out, 'replace' takes another file of the set for each. A batch of
+            which nothing is left has one other.
         timeout: Seconds after which a process that is still at the same file is given up.
         formats: Endings of files to read beside Keras's, such as 'webp', 'gif' (the first picture),
             'avif' or 'jp2': one or some. What a file is, its content tells.
@@ -344,7 +355,9 @@ class DataFrameIterator(_FileIterator):
         validate_filenames: Whether to leave out, with a warning, rows whose path is no image file.
         decoder: 'processes' or 'threads': what decodes the files. None: 'processes', but
             'threads' on Windows.
-        on_error: 'raise', or 'skip' to leave out files that cannot be read; `bad_files` lists them.
+        on_error: 'raise', or what is done about files that cannot be read, which `bad_files` lists:
+            'skip' leaves them out, 'replace' takes another file of the set for each. A batch of
+            which nothing is left has one other.
         timeout: Seconds after which a process that is still at the same file is given up.
         formats: Endings of files to read beside Keras's, such as 'webp', 'gif' (the first picture),
             'avif' or 'jp2': one or some. What a file is, its content tells.

@@ -242,6 +242,7 @@ class AugmentingIterator(Iterator):
     """
 
     _maker = None
+    _replaces = False  # whether other images take the place of those that cannot be read
 
     def __init__(self, source, batch_size, shuffle, seed, hash_limit):
         super().__init__(len(source), batch_size, shuffle, seed)
@@ -307,7 +308,7 @@ class AugmentingIterator(Iterator):
                 self._own_stream = batch.stream
                 with self._order_lock:
                     self._order = batch.order
-            return self._finished(*self._maker.finish(batch, self._bad_image))
+            return self._finished(*self._maker.finish(batch, self._bad_image, self._replaces))
         # also an interrupt: nothing runs on behind an exception, but for a job of small batches
         except BaseException:
             self.close()
@@ -323,7 +324,7 @@ class AugmentingIterator(Iterator):
         with self._maker.lock:  # not `lock`, which who calls this may hold
             self._follow()
             batch = self._maker.make(index_array)
-        return self._finished(*self._maker.finish(batch, self._bad_image))
+        return self._finished(*self._maker.finish(batch, self._bad_image, self._replaces))
 
     def _finished(self, images, index, hashes):
         if self.save_to_dir:
