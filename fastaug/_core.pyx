@@ -770,6 +770,8 @@ cdef class Ring:
 
     def __dealloc__(self):
         if self.c.free_slots != NULL and self.c.control != NULL and self._generation == _forks:
+            if fa_load32(&self.c.entry.generation) == self.c.generation:  # an interrupted start
+                fa_store32(&self.c.entry.generation, 0)
             self._control._taken[self.c.entry - self.c.control.entry] = False
         PyMem_RawFree(self.c.free_slots)
         PyMem_RawFree(self.c.abandoned)
