@@ -37,7 +37,7 @@ from fastaug.threads import at_exit
 # Seconds that a process may take to get ready.
 _START_SECONDS = 60
 
-# How many processes may end in a row before one is ready: killed, for each number, or by themselves.
+# How many processes may end in a row before one is ready: killed (for each number), or by itself.
 _STARTS_KILLED = 30
 _STARTS_FAILED = 3
 
