@@ -154,7 +154,6 @@ cdef extern from "_ring.h" nogil:
     ctypedef struct fa_reader:
         fa_event wakes
         uint64_t redo, busy
-        double reading
 
     ctypedef struct fa_control:
         fa_event ready
@@ -195,7 +194,7 @@ cdef extern from "_ring.h" nogil:
     bint fa_settle(fa_ring *ring, uint32_t slot, uint32_t reader, int state)
     int fa_next(fa_control *control, fa_ring **rings, uint32_t reader, uint32_t kind,
                 long long microseconds, int32_t *entry, int32_t *slot)
-    void fa_account(fa_control *control, uint32_t reader, double reading, double in_all)
+    void fa_account(fa_control *control, double reading, double in_all)
     uint64_t fa_unclaimed(fa_entry *entry)
     void fa_wake_reader(fa_reader *reader)
     void fa_wake_readers(fa_control *control)
@@ -727,7 +726,6 @@ cdef class Control:
         cdef fa_reader *record = &self.c.reader[reader]
         fa_store32(&record.wakes.asleep, 0)
         fa_store64(&record.busy, 0)
-        record.reading = 0
 
     @property
     def pillow(self):
@@ -995,7 +993,7 @@ cdef class Reader:
         ring._check(slot)
         if record is not None:
             ring._write(slot, record)
-        fa_account(self._control.c, self._index, reading, in_all)
+        fa_account(self._control.c, reading, in_all)
         return fa_settle(&ring.c, slot, self._index, FA_DONE if record is None else FA_FAILED)
 
 
