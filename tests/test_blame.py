@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from fastaug import _core, decode_pool
+from fastaug import _core, decode_pool, file_reader
 from fastaug.decode import Target
 from fastaug.decode_pool import GRACE_SECONDS, DecodePool
 from fastaug.file_reader import FileReader
@@ -344,6 +344,30 @@ def test_a_file_of_an_iterator_that_is_gone_has_little_time(readers, clock):
     gc.collect()
     assert kept is not None and not readers.decode_pool._live_readers()
     assert stuck_after(readers, clock) == GRACE_SECONDS + 0.5
+
+
+def test_progress_of_those_who_have_no_record(readers, monkeypatch):
+    """Of a user's pool: files that are begun or ended, by whomever."""
+    clock = types.SimpleNamespace(now=100.0)
+    monkeypatch.setattr(file_reader.time, "monotonic", lambda: clock.now)
+    files = Files(readers, timeout=10)
+    job, _ = files.ask(MANY)
+    reader, ring = files.reader, files.reader.ring
+    assert not reader.is_stuck()
+    for _ in range(3):
+        clock.now += 9
+        slot = ring.claim()
+        assert not reader.is_stuck()
+        clock.now += 9
+        ring.finish(slot)
+        assert not reader.is_stuck()
+    clock.now += 10
+    assert not reader.is_stuck()
+    clock.now += 1
+    assert reader.is_stuck()
+    reader.begin_watch()
+    assert not reader.is_stuck()
+    job.cancel()
 
 
 # ---------------------------------------------------------------------------- who runs

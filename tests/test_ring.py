@@ -299,20 +299,21 @@ def test_readers_are_woken_when_slots_are_given_back(program, workers):
 
 
 def test_a_thread_is_woken_when_an_abandoned_slot_is_free(program, workers):
-    """Nothing else may happen that would wake it."""
-    ring = program.ring(slots=1)
-    player = Player(program).knows(ring)
-    given_up, _ = program.batch(ring, [1])
-    found = player.take()
+    """Also one that nobody watched, when nothing else happens that would wake it."""
+    ring = program.ring(slots=3)  # chunks of two, of which the second is watched
+    given_up, _ = program.batch(ring, [1, 2])
+    players = [Player(program, k).knows(ring) for k in range(2)]
+    found = [player.take() for player in players]
     given_up.cancel()
     workers(program.tasks, 1)
-    batch, _ = program.batch(ring, [2])
-    time.sleep(0.1)
-    assert player.take(0) is None
-    # a file that nobody has begun, so that the reader can take no other
-    player.read(*found)
-    player.read(*player.take())
+    batch, out = program.batch(ring, [3, 4])  # there is one slot
+    time.sleep(0.1)  # lets the thread fall asleep
+    players[0].read(*found[0])
+    for _ in range(2):
+        players[0].read(*players[0].take())
     assert batch.wait(PATIENCE)
+    np.testing.assert_array_equal(out, pixels([3, 4]))
+    assert players[1].read(*found[1])
 
 
 def test_threads_are_woken_after_a_death(program, workers):
@@ -514,6 +515,18 @@ def test_the_batch_behind_one_that_is_given_up(program):
     assert player.read_all() == [1, 2]
     finish_all(program, second, player)
     np.testing.assert_array_equal(out, pixels([1, 2, 3]))
+
+
+def test_a_slot_that_is_used_again_has_a_new_place_in_the_order(program):
+    ring = program.ring(slots=4)
+    batches = [program.batch(ring, [file]) for file in (1, 2, 3)]
+    batches.pop(1)[0].cancel()
+    batches.append(program.batch(ring, [4]))  # in the same slot
+    assert Player(program).knows(ring).read_all() == [1, 3, 4]
+    program.work()
+    for (batch, out), file in zip(batches, (1, 3, 4), strict=True):
+        assert batch.wait(0)
+        np.testing.assert_array_equal(out, pixels([file]))
 
 
 def test_batches_of_a_ring_that_fails(program):
