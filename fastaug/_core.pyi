@@ -157,6 +157,9 @@ def same_attributes(
         AttributeError: If there is no such attribute.
     """
 
+def same_items(some: list[Any], others: tuple[Any, ...], index: npt.NDArray[np.int64]) -> bool:
+    """Whether two sequences have the very same items at some places; False if one is too short."""
+
 def affine_matrices(
     table: npt.NDArray[np.float64], height: int, width: int
 ) -> npt.NDArray[np.float64]:

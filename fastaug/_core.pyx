@@ -154,7 +154,6 @@ cdef extern from "_ring.h" nogil:
     ctypedef struct fa_reader:
         fa_event wakes
         uint64_t redo, busy
-        double reading
 
     ctypedef struct fa_control:
         fa_event ready
@@ -195,7 +194,7 @@ cdef extern from "_ring.h" nogil:
     bint fa_settle(fa_ring *ring, uint32_t slot, uint32_t reader, int state)
     int fa_next(fa_control *control, fa_ring **rings, uint32_t reader, uint32_t kind,
                 long long microseconds, int32_t *entry, int32_t *slot)
-    void fa_account(fa_control *control, uint32_t reader, double reading, double in_all)
+    void fa_account(fa_control *control, double reading, double in_all)
     uint64_t fa_unclaimed(fa_entry *entry)
     void fa_wake_reader(fa_reader *reader)
     void fa_wake_readers(fa_control *control)
@@ -451,6 +450,17 @@ def same_attributes(owner, tuple names not None, tuple values not None, tuple it
         for i in range(len(expected)):
             if found[i] is not expected[i]:
                 return False
+    return True
+
+
+def same_items(list some not None, tuple others not None, const int64_t[::1] index not None):
+    """Whether two sequences have the very same items at some places; see ``_core.pyi``."""
+    cdef Py_ssize_t k
+    for k in range(index.shape[0]):
+        if not 0 <= index[k] < min(len(some), len(others)):
+            return False
+        if some[index[k]] is not others[index[k]]:
+            return False
     return True
 
 
@@ -727,7 +737,6 @@ cdef class Control:
         cdef fa_reader *record = &self.c.reader[reader]
         fa_store32(&record.wakes.asleep, 0)
         fa_store64(&record.busy, 0)
-        record.reading = 0
 
     @property
     def pillow(self):
@@ -997,7 +1006,7 @@ cdef class Reader:
         ring._check(slot)
         if record is not None:
             ring._write(slot, record)
-        fa_account(self._control.c, self._index, reading, in_all)
+        fa_account(self._control.c, reading, in_all)
         return fa_settle(&ring.c, slot, self._index, FA_DONE if record is None else FA_FAILED)
 
 

@@ -74,8 +74,7 @@ typedef struct {
     fa_event wakes;
     uint64_t redo;              /* a slot that it has to read before all else, or 0 */
     uint64_t busy;              /* the entry and word of what it reads, or 0 */
-    double reading;             /* part of its time that it waits for the disk */
-    char pad[32];
+    char pad[40];
 } fa_reader;
 
 typedef struct {
@@ -90,7 +89,8 @@ typedef struct {
     uint32_t load_truncated;    /* Pillow's settings, in the program */
     uint32_t stopped;           /* whether the readers in threads are to end */
     int64_t most_pixels;
-    char pad4[32];
+    uint64_t reading;           /* part of a file's time that the disk takes, of FA_WHOLE */
+    char pad4[24];
     fa_entry entry[FA_ENTRIES];
     fa_reader reader[1];        /* processes, then threads */
 } fa_control;
@@ -275,25 +275,22 @@ static enum fa_outcome fa_next(fa_control *control, fa_ring **rings, uint32_t re
 /* Part of the time that waiting for the disk may take before more readers than cores are let in. */
 #define FA_READING_IS_LITTLE 0.25
 
-/* Takes the time of a file into account: readers that wait for the disk leave their core to others. */
-static void fa_account(fa_control *control, uint32_t reader, double reading, double in_all)
+#define FA_WHOLE 1073741824.0
+#define FA_FILES 64             /* that the mean is made of */
+
+/* Takes the time of a file into account: readers that wait for the disk leave their core to others.
+ * It is one mean for all: that of a reader which may not work any more would stay what it was. */
+static void fa_account(fa_control *control, double reading, double in_all)
 {
-    fa_reader *me = &control->reader[reader];
-    const uint32_t first = reader - reader % control->readers;
-    double sum = 0;
-    uint32_t k, limit, count = 0;
+    const uint64_t before = fa_load64(&control->reading);
+    const double part = reading < in_all ? reading / in_all : 1;
+    double mean = (double)before / FA_WHOLE;
+    uint32_t limit = control->cores;
     if (!(in_all > 0)) return;
-    me->reading += (reading / in_all - me->reading) / 16;
-    for (k = 0; k < control->readers; k++) {
-        const double part = control->reader[first + k].reading;
-        if (part > 0) {
-            sum += part;
-            count++;
-        }
-    }
-    limit = control->cores;
-    if (sum > FA_READING_IS_LITTLE * count) {
-        const double busy = 1 - sum / count;
+    mean += (part - mean) / FA_FILES;
+    fa_swap64(&control->reading, before, (uint64_t)(mean * FA_WHOLE)); /* or another was faster */
+    if (mean > FA_READING_IS_LITTLE) {
+        const double busy = 1 - mean;
         const double wanted = control->cores / (busy > 1e-3 ? busy : 1e-3) + 0.5;
         limit = wanted < control->readers ? (uint32_t)wanted : control->readers;
     }

@@ -136,6 +136,7 @@ class DecodePool:
         self.warps = shared_pool(size)
         self._lock = threading.Lock()
         self._threads: set[threading.Thread] = set()
+        self._is_closed = False
         self._readers: list[weakref.ref] = []
         self._breaks = 0
         self._claims = 0
@@ -177,13 +178,15 @@ class DecodePool:
     def may_end(self, thread):
         """Lets a thread without work end; returns whether it may."""
         with self._lock:
-            if self.control.has_work(THREADS) and thread.number < self.control.limit:
+            has_work = self.control.has_work(THREADS) and thread.number < self.control.limit
+            if has_work and not self._is_closed:
                 return False
             self._threads.discard(thread)
             return True
 
     def close(self):
         """Ends the threads, when the program ends."""
+        self._is_closed = True
         self.control.stop()
         end = time.monotonic() + _EXIT_SECONDS
         for thread in list(self._threads):

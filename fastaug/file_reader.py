@@ -94,8 +94,7 @@ class FileReader:
 
     def has_paths_of(self, filepaths, index):
         """Whether the files of an index are still the same: a user may change the list in place."""
-        own = self._paths
-        return all(filepaths[k] is own[k] for k in index.tolist())
+        return type(filepaths) is not list or _core.same_items(filepaths, self._paths, index)
 
     def path(self, slot):
         """The path of the file that a slot is for."""
