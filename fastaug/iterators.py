@@ -1,5 +1,6 @@
 """The iterators that Keras trainers and `for` loops see: arguments and delegation only."""
 
+import copy
 import operator
 import os
 import pathlib
@@ -94,10 +95,26 @@ class Iterator(dataset_class()):  # type: ignore[misc]
         super().__init__(**kwargs)
         check_batch_size(batch_size)
         _check_seed(seed)
-        self._order_lock = threading.Lock()
+        self._new_locks()
         self._order = Order(n=n, batch_size=batch_size, shuffle=shuffle, seed=seed)
-        self.lock = threading.Lock()
         self._own_stream = None
+
+    def _new_locks(self):
+        self._order_lock = threading.Lock()
+        self.lock = threading.Lock()
+
+    def __getstate__(self):
+        """A copy stands where this iterator stands, and goes on by itself."""
+        state = vars(self) | {"lock": None, "_order_lock": None}
+        order, stream = self._order, self._own_stream
+        state["_order"] = order.changed(index_array=copy.copy(order.index_array))
+        made = stream.made() if isinstance(stream, LateStream) else stream
+        state["_own_stream"] = copy.deepcopy(made)
+        return state
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+        self._new_locks()
 
     @property
     def index_generator(self):
@@ -248,14 +265,7 @@ class AugmentingIterator(Iterator):
         if hasattr(generator, "_overrides_methods"):  # one of ours
             check_dtype(generator, self.dtype, source.in_floatx)
         self._hash_limit = hash_limit
-        self._maker = BatchMaker(
-            source,
-            generator,
-            self.data_format,
-            self.dtype,
-            workers=getattr(generator, "_threads", 0),
-            prefetch=getattr(generator, "prefetch", 0),
-        )
+        self._maker = self._new_maker(source)
         # A subclass with its own idea of a batch gets Keras's way of asking for one.
         self._asks_itself = any(
             getattr(type(self), name) is not getattr(AugmentingIterator, name)
@@ -273,6 +283,20 @@ class AugmentingIterator(Iterator):
     def _described_labels(self):
         """Yields what there is to say of the labels."""
         return ()
+
+    def _new_maker(self, source):
+        generator = self.image_data_generator
+        return BatchMaker(
+            source,
+            generator,
+            self.data_format,
+            self.dtype,
+            workers=getattr(generator, "_threads", 0),
+            prefetch=getattr(generator, "prefetch", 0),
+        )
+
+    def __getstate__(self):
+        return super().__getstate__() | {"_maker": None}
 
     def close(self):
         """Ends the threads and drops what was prepared ahead.
@@ -447,6 +471,13 @@ class NumpyArrayIterator(AugmentingIterator):
         super().__init__(ArraySource(x), batch_size, shuffle, seed, hash_limit=1e4)
         for text in [*advice, *about_images(image_data_generator, x, self.dtype)]:
             warn(text, UsageWarning)
+
+    def __getstate__(self):
+        return super().__getstate__() | {"_early_x": self.x}
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        self._maker = self._new_maker(ArraySource(vars(self).pop("_early_x")))
 
     @property
     def x(self):
