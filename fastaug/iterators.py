@@ -234,6 +234,14 @@ class Iterator(dataset_class()):  # type: ignore[misc]
     def _get_batches_of_transformed_samples(self, index_array):
         raise NotImplementedError
 
+    def _plain_batches(self):
+        """Returns the shape of an image, and batches of all images once, not augmented.
+
+        Raises:
+            TypeError: If only the subclass knows its images.
+        """
+        raise TypeError(f"The images of a {type(self).__name__} are known to nobody else")
+
 
 class AugmentingIterator(Iterator):
     """What the iterators over arrays and over files share: batches made ahead, on all cores.
@@ -339,6 +347,29 @@ class AugmentingIterator(Iterator):
     def _get_batches_of_transformed_samples(self, index_array):
         self._follow()
         return self._finished(*self._maker.make(index_array, self._bad_image))
+
+    def _plain_batches(self):
+        return self._maker.source.shape, self._read_plain()
+
+    def _read_plain(self):
+        from fastaug.generator import ImageDataGenerator
+
+        plain, generator = copy.copy(self), self.image_data_generator
+        options = {name: getattr(generator, name, None) for name in ("workers", "pool")}
+        # what float32 holds as it is
+        plain.dtype = np.result_type(self._maker.source.dtype, np.float32)
+        plain.image_data_generator = ImageDataGenerator(
+            data_format=self.data_format, dtype=plain.dtype, **options
+        )
+        plain._order = Order(len(self._maker.source), self.batch_size, shuffle=False, seed=0)
+        plain.save_to_dir, plain._own_stream = None, None
+        plain._maker = plain._new_maker(plain._maker.source)
+        plain._with_labels = lambda images, index: images
+        try:
+            for item in range(len(plain)):
+                yield AugmentingIterator._take(plain, item)
+        finally:
+            plain.close()
 
     def _finished(self, images, index, hashes):
         if self.save_to_dir:
