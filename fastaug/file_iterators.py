@@ -99,7 +99,8 @@ class _FileIterator(AugmentingIterator):
 
     def __getstate__(self):
         changed = {"_reading": None, "_index": copy.copy(self._index)}
-        return super().__getstate__() | changed | {"bad_files": list(self.bad_files)}
+        bad = {"bad_files": list(self.bad_files), "_known_bad": set(self._known_bad)}
+        return super().__getstate__() | changed | bad
 
     def __setstate__(self, state):
         super().__setstate__(state)
