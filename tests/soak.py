@@ -98,7 +98,7 @@ def draw(seed, run, only=None):
         "slow": sorted(chance.sample(range(samples), chance.choice([0, 0, 4, 10]))),
         "gc": chance.choice([None, None, None, (50, 5, 5), (5, 2, 2)]),
         "afterwards": 1 if set(kinds) & {"never answer", "crash"} else 3,
-        "limit": 60,
+        "limit": 90,
     }
     scenario["threads"] = 1 if "no memory" in kinds else chance.choice([1, 1, 1, 2, 2, 3])
     number = max(scenario["threads"], chance.choice([1, 1, 1, 2, 2, 3, 4]))
@@ -150,6 +150,8 @@ def draw_walk(chance, number, kinds, scenario):
         walk["calls"] = sorted(chance.sample(calls, min(3, len(calls))))
     if set(kinds) & OF_FILES and walk["settings"] == "drawing function":
         walk["settings"] = "function"  # it does not draw for a file that is left out
+    if set(kinds) & OF_DECODE_PROCESSES and walk["settings"] == "doubles":
+        walk["settings"] = "bytes"  # the calling thread reads files for float64
     if data == "files":
         draw_reading(chance, walk, first, kinds)
     else:
@@ -180,8 +182,8 @@ def draw_reading(chance, walk, first, kinds):
         walk["pool"] = chance.choice(sorted(PROCESS_POOLS))
     if walk["workers"] == 16 and chance.random() < 0.5:
         walk["workers"] = 2  # so many take seconds to start
-    if "pool" in walk:
-        walk["timeout"] = 2
+    if "pool" in walk:  # a Pool does not tell that a worker died
+        walk["timeout"] = 2 if set(kinds) & {"kill one", "kill all"} else 60
     elif set(kinds) & {"never answer", "stop one"}:
         walk["timeout"] = 1
 

@@ -110,6 +110,11 @@ def to_unit(x):
     return x / 127.5 - 1
 
 
+@fastaug.elementwise
+def to_unit_elementwise(x):
+    return x / 127.5 - 1
+
+
 def add_noise(x):
     return x + np.random.random()
 
@@ -137,7 +142,7 @@ SETTINGS = {
     "doubles": {"horizontal_flip": True, "rotation_range": 9, "dtype": "float64"},
     "channels_first": {"rotation_range": 9, "vertical_flip": True, "data_format": "channels_first"},
     "function": {"rotation_range": 9, "preprocessing_function": to_unit},
-    "elementwise": {"rotation_range": 9, "preprocessing_function": to_unit},
+    "elementwise": {"rotation_range": 9, "preprocessing_function": to_unit_elementwise},
     "drawing function": {"rotation_range": 9, "preprocessing_function": add_noise},
     "failing function": {"rotation_range": 9},
 }
@@ -220,8 +225,6 @@ class Walk:
         spec, settings = self.spec, dict(SETTINGS[self.spec["settings"]])
         if spec["settings"] == "failing function":
             settings["preprocessing_function"] = Failing(spec["calls"])
-        elif spec["settings"] == "elementwise":
-            settings["preprocessing_function"] = fastaug.elementwise(to_unit)
         generator = fastaug.ImageDataGenerator(**settings, **options)
         flow = {key: spec[key] for key in ("batch_size", "shuffle", "seed")}
         if not self.of_files:
@@ -416,7 +419,8 @@ class Program:
         ):
             for walk in self.walks:
                 walk.play_alone()
-            self._make_slow()
+            if self.root.exists():
+                self._make_slow()
             if self.scenario["gc"]:
                 gc.set_threshold(*self.scenario["gc"])
             self._start_faults_of_the_whole_run()
@@ -745,7 +749,7 @@ class Program:
             return
         status = 3
         try:
-            signal.alarm(20)
+            signal.alarm(40)
             mine = [each for each in self.walks if each.spec["threads"] == walk.spec["threads"]]
             others = [each for each in self.walks if len(each.spec["threads"]) == 1]
             for each in others:

@@ -393,41 +393,98 @@ def test_death_in_a_user_s_pool(start, slow_tree, kind, group):
     assert result["seconds"] < 15
 
 
+#: Forks that live on, made at the worst moments: both ends of everything are open.
+FORK_WITH_EVERY_START = """
+import subprocess
+forks = 0
+
+class Popen(subprocess.Popen):
+    def __init__(self, *arguments, **options):
+        global forks
+        super().__init__(*arguments, **options)
+        if os.fork() == 0:
+            time.sleep(600)
+            os._exit(0)
+        forks += 1
+
+subprocess.Popen = Popen
+"""
+
+
+def end_forks(program, token):
+    """After the end of a program nothing but its forks is left; ends and counts them."""
+
+    def is_fork(process):
+        with contextlib.suppress(psutil.Error):
+            return process.cmdline() == program.process.args
+        return True  # it has just ended
+
+    try:
+        wait_until(
+            lambda: all(map(is_fork, processes_of(token))),
+            "the decode processes ended with the program",
+            PATIENCE,
+        )
+    finally:
+        forks = processes_of(token)
+        for fork in forks:
+            with contextlib.suppress(psutil.Error):
+                fork.kill()
+    return len(forks)
+
+
+@pytest.mark.parametrize("ending", ["sys.exit()", "os.kill(os.getpid(), signal.SIGKILL)"])
+def test_a_program_that_ends_while_a_process_starts_and_a_fork_lives_on(start, tree, ending):
+    """A process that has not come to its first line sees the end of the program, too."""
+    for pause in (0.01, 0.03, 0.08, 0.15, 0.22, 0.3):
+        program = start(
+            FORK_WITH_EVERY_START
+            + f"""
+iterator = flow()
+threading.excepthook = lambda error: None  # it comes to no end
+threading.Thread(target=take, args=(iterator,), daemon=True).start()
+while not forks:
+    time.sleep(0.001)
+time.sleep({pause})
+{ending}
+""",
+            tree,
+        )
+        status = 0 if ending == "sys.exit()" else -signal.SIGKILL
+        program.finish(patience=PATIENCE, status=status, quiet=False)
+        assert end_forks(program, start.token) >= 1
+
+
 @BY_GROUP
-def test_deaths_while_a_fork_holds_the_connections(start, unreadable, tmp_path, group):
+def test_deaths_while_forks_hold_the_connections(start, unreadable, tmp_path, group):
     """Ends of pipes that another process has open, too, hide no death: of idle processes, of busy
-    ones, and of those that a file kills; and the processes end with the program, not the fork."""
+    ones, and of those that a file kills; and the processes end with the program, not the forks."""
     root, bad = unreadable
     trees.write(tmp_path / "killers", "a/good_0.jpg", 0)
     trees.write(tmp_path / "killers", "b/crash_1.jpg", 1)
     trees.write(tmp_path / "killers", "c/killed_2.jpg", 2)
     program = start(
-        """
-        arguments = json.loads(sys.argv[2]) | dict(on_error="skip")
-        warnings.simplefilter("ignore")
-        calm = [rows(next(each)) for each in [flow(**arguments | dict(workers=0))]
-                for _ in range(7)]
-        iterator = flow(**arguments)
-        batches = [rows(next(iterator))]
-        holder = os.fork()
-        if holder == 0:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            time.sleep(600)
-            os._exit(0)
-        seconds, kills = [], 0
-        for k in range(6):
-            kills += kill(decoders())
-            start = time.monotonic()
-            batches.append(rows(next(iterator)))
-            seconds.append(time.monotonic() - start)
-        start = time.monotonic()
-        killers = flow(sys.argv[3], shuffle=False, **arguments | dict(batch_size=3))
-        sizes = [len(next(killers)[0])]
-        seconds.append(time.monotonic() - start)
-        report(right=batches == calm, zero=sum(batch.count("zero") for batch in batches),
-               bad=iterator.bad_files, killers=killers.bad_files, sizes=sizes, kills=kills,
-               seconds=seconds, holder=holder)
-        """,
+        FORK_WITH_EVERY_START
+        + """
+arguments = json.loads(sys.argv[2]) | dict(on_error="skip")
+warnings.simplefilter("ignore")
+calm = [rows(next(each)) for each in [flow(**arguments | dict(workers=0))] for _ in range(7)]
+iterator = flow(**arguments)
+batches, seconds, kills = [rows(next(iterator))], [], 0
+for k in range(6):
+    kills += kill(decoders())
+    start = time.monotonic()
+    batches.append(rows(next(iterator)))
+    seconds.append(time.monotonic() - start)
+start = time.monotonic()
+killers = flow(sys.argv[3], shuffle=False, **arguments | dict(batch_size=3))
+sizes = [len(next(killers)[0])]
+seconds.append(time.monotonic() - start)
+time.sleep(2)  # no process is being started any more
+report(right=batches == calm, zero=sum(batch.count("zero") for batch in batches),
+       bad=iterator.bad_files, killers=killers.bad_files, sizes=sizes, kills=kills,
+       seconds=seconds, forks=forks)
+""",
         root,
         json.dumps(GROUPS[group]),
         tmp_path / "killers",
@@ -435,14 +492,7 @@ def test_deaths_while_a_fork_holds_the_connections(start, unreadable, tmp_path, 
     )
     result = program.report()
     program.finish(patience=PATIENCE)
-    try:
-        wait_until(
-            lambda: [each.pid for each in processes_of(start.token)] == [result["holder"]],
-            "the decode processes ended with the program",
-            PATIENCE,
-        )
-    finally:
-        os.kill(result["holder"], signal.SIGTERM)
+    assert end_forks(program, start.token) >= result["forks"] >= 3
     assert result["right"] and result["zero"] == 0
     assert result["bad"] and set(result["bad"]) <= set(bad)
     assert result["sizes"] == [1]
