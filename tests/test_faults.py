@@ -542,6 +542,64 @@ def test_a_file_that_kills_its_reader_once(start, tmp_path):
     assert (roots[0] / "bees/once_x.jpg.seen").exists()
 
 
+MANY_IN_ONE_GO = """
+on_error, good_root = sys.argv[2:]
+good = next(flow(good_root, shuffle=False, batch_size=100, settings={}, decoder="threads"))[0]
+iterator = flow(shuffle=False, batch_size=16, workers=1, settings={}, on_error=on_error, timeout=2)
+batches, errors = [], []
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    for _ in range(len(iterator)):
+        try:
+            batches.append(next(iterator)[0])
+        except Exception as error:
+            errors.append([type(error).__name__, str(error)])
+images = np.concatenate(batches)
+zero = (images == 0).all((1, 2, 3))
+report(right=np.array_equal(images, good[-len(images):]), zero=int(zero.sum()),
+       sizes=[len(batch) for batch in batches], bad=iterator.bad_files, errors=errors,
+       warnings=[str(w.message) for w in caught])
+"""
+
+
+@pytest.mark.parametrize("on_error", ["raise", "skip"])
+@pytest.mark.parametrize("kind", ["crash", "exit", "killed", "freeze", "fifo", "once"])
+def test_a_fault_among_many_files_of_one_reader(start, tmp_path, kind, on_error):
+    """That file is blamed, not one before it, and those after it are read."""
+    roots = tmp_path / "bad", tmp_path / "good"
+    for k in range(22):
+        for root in roots:
+            trees.write(root, f"a/{'a' if k < 6 else 'z'}_{k:02}.jpg", k)
+    bad, unreadable = [roots[0] / f"a/{kind}_x.jpg"], roots[0] / "a/b_text.jpg"
+    if kind == "fifo":
+        os.mkfifo(bad[0])
+    else:
+        trees.write(roots[0], f"a/{kind}_x.jpg", 50)
+    if kind == "once":
+        trees.write(roots[1], "a/good_x.jpg", 50)
+        bad.clear()
+    if on_error == "skip":
+        trees.text(unreadable)
+        bad.insert(0, unreadable)
+    program = start(MANY_IN_ONE_GO, roots[0], on_error, roots[1], faulty=True)
+    result = program.report()
+    program.finish()
+    assert result["right"] and result["zero"] == 0
+    if on_error == "skip":
+        assert result["errors"] == []
+        assert result["bad"] == [str(path) for path in bad]
+        assert len(result["warnings"]) == len(bad)
+        for path, text in zip(bad, result["warnings"], strict=True):
+            assert str(path) in text
+        assert sum(result["sizes"]) == 22 + (kind == "once")
+    elif kind == "once":
+        assert result["errors"] == [] and result["sizes"] == [16, 7]
+    else:
+        [[name, text]] = result["errors"]
+        assert name == ("TimeoutError" if kind in ("freeze", "fifo") else "OSError")
+        assert str(bad[0]) in text and result["sizes"] == [7]
+
+
 def test_many_files_that_kill_their_readers(start, tmp_path):
     """A whole folder of them is skipped, and the rest of the batches come."""
     root = with_file(tmp_path / "t", "bees/crash_0.jpg")
@@ -1095,6 +1153,33 @@ def test_a_fork_leaves_the_parent_s_slots_alone(start, tmp_path):
     )
     assert program.report() == {"started": "0", "status": 0}
     program.finish()
+
+
+def test_deaths_while_a_fork_has_a_copy_of_everything(start, tree):
+    """Whatever it holds open, an end is seen."""
+    program = start(
+        """
+        calm = take(flow(workers=0), 5)
+        iterator = flow(prefetch=0)
+        batches = take(iterator, 1)
+        child = os.fork()
+        if child == 0:
+            signal.alarm(60)
+            time.sleep(60)
+        begin = time.monotonic()
+        for _ in range(4):
+            kill(decoders())
+            batches += take(iterator, 1)
+        seconds = time.monotonic() - begin
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        report(right=batches == calm, seconds=seconds)
+        """,
+        tree,
+    )
+    result = program.report()
+    program.finish()
+    assert result["right"] and result["seconds"] < 30
 
 
 def test_a_fork_while_another_thread_makes_an_iterator(start, tree):
