@@ -231,7 +231,8 @@ def _at_fork():
     for loan in _loans:
         loan.has_ended |= loan.thread != me
     public = global_stream()
-    if not public._bit_generator.lock.locked():  # else one of those threads holds it for ever
+    if public._bit_generator.lock.acquire(blocking=False):  # else one of them holds it for ever
+        public._bit_generator.lock.release()
         _drop_ended(public)
 
 

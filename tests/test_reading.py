@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import trees
+from PIL import Image
 from waiting import library_threads, wait_until
 
 import fastaug
@@ -26,7 +27,7 @@ def tree(tmp_path_factory):
     return trees.plain_tree(tmp_path_factory.mktemp("tree"), (70, 70, 70))
 
 
-def flow(tree, batch_size=8, decoder=None, **options):
+def flow(tree, batch_size=8, decoder=None, interpolation="nearest", **options):
     options = {"workers": 2, "prefetch": 0} | options
     if "pool" in options:
         del options["workers"]
@@ -39,6 +40,7 @@ def flow(tree, batch_size=8, decoder=None, **options):
         shuffle=False,
         seed=1,
         decoder=decoder,
+        interpolation=interpolation,
     )
 
 
@@ -96,6 +98,22 @@ def test_what_decodes_without_workers(tree, begun):
     with flow(tree, workers=0) as iterator:
         assert len(next(iterator)) == 8
     assert begun == set()
+
+
+@pytest.mark.parametrize("decoder", ["processes", "threads"])
+def test_pillow_s_limit_holds_for_many_files_in_one_go(tree, decoder, monkeypatch):
+    """Whatever it was when the readers were started."""
+    with flow(tree, 16, decoder=decoder, workers=1, interpolation="bilinear") as iterator:
+        for _ in range(2):
+            monkeypatch.setattr(
+                Image, "MAX_IMAGE_PIXELS", 100
+            )  # of which twice as many are too many
+            with pytest.raises(Image.DecompressionBombError, match=r"ants/0\.jpg"):
+                iterator[0]
+            for limit in None, 1000:
+                monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+                images = iterator[0]
+                assert len(images) == 16 and images.any((1, 2, 3)).all()
 
 
 # ---------------------------------------------------------------------------- Python's work

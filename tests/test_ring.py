@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 import pytest
-from rings import PATIENCE, SLOT_BYTES, Player, Program, pixels, reader_process
+from rings import PATIENCE, Player, Program, pixels, reader_process
 
 from fastaug import _core
 from fastaug.readers import PROCESSES, USERS
@@ -529,6 +529,20 @@ def test_a_slot_that_is_used_again_has_a_new_place_in_the_order(program):
         np.testing.assert_array_equal(out, pixels([file]))
 
 
+def test_what_is_asked_for_has_room_in_the_order(program):
+    """A slot that is free is no such room, as long as nobody has begun what was asked for first."""
+    ring = program.ring(slots=3)
+    batches = [program.batch(ring, [file]) for file in (1, 2, 3)]
+    batches.pop(1)[0].cancel()
+    batches.append(program.batch(ring, [4]))
+    player = Player(program).knows(ring)
+    assert player.read_all() == [1, 3]
+    program.work()
+    assert player.read_all() == [4]
+    program.work()
+    assert all(batch.wait(0) for batch, _ in batches)
+
+
 def test_batches_of_a_ring_that_fails(program):
     """Theirs alone; what they had is given back."""
     ring, other = program.ring(slots=2), program.ring(slots=2)
@@ -572,20 +586,3 @@ def test_images_that_could_not_be_read(program):
     np.testing.assert_array_equal(out[good], pixels(files)[good])
     assert not out[list(bad)].any()
     program.check_slots(ring)
-
-
-def test_how_long_a_record_may_be(program):
-    ring = program.ring(slots=2)
-    batch, _ = program.batch(ring, [1, 2])
-    player = Player(program).knows(ring)
-    first, second = player.take(), player.take()
-    with pytest.raises(ValueError, match="No room for 61 bytes in a slot of 64"):
-        player.read(*first, bytes(SLOT_BYTES - 3))
-    with pytest.raises(ValueError, match="No room"):
-        ring.fail(first[1], bytes(SLOT_BYTES - 3))
-    longest = bytes(range(1, SLOT_BYTES - 3))
-    assert player.read(*first, longest)
-    assert player.read(*second, b"")
-    program.work()
-    assert batch.wait(0)
-    assert sorted(batch.failures()) == [(0, longest), (1, b"")]

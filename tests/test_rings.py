@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 import pytest
-from rings import IDENTITY, PATIENCE, SHAPE, Player, Program, pixels, reader_process
+from rings import IDENTITY, PATIENCE, SHAPE, SLOT_BYTES, Player, Program, pixels, reader_process
 from waiting import wait_until
 
 from fastaug import _core
@@ -433,6 +433,32 @@ def test_python_has_a_part(program):
     program.check_slots(ring)
 
 
+def test_files_are_read_while_python_has_its_part(program):
+    """The slots of a chunk are given back, and a reader that sleeps is woken, before `after`."""
+    ring = program.ring(slots=1)
+    read = [threading.Event() for _ in range(3)]
+    calls = []
+
+    def run():
+        player = Player(program).knows(ring)
+        for event in read:
+            player.read(*player.take())
+            event.set()
+
+    def after(_):
+        calls.append(len(calls))
+        if calls[-1] < 2:
+            assert read[calls[-1] + 1].wait(PATIENCE / 2)
+
+    threading.Thread(target=run, daemon=True).start()
+    batch, _ = program.batch(ring, [1, 2, 3], after=after)
+    for event in read:
+        assert event.wait(PATIENCE)
+        time.sleep(0.05)  # lets the reader fall asleep
+        program.work()
+    assert batch.wait(0) and calls == [0, 1, 2]
+
+
 def test_a_warp_in_python(program):
     ring = program.ring(slots=4)
     seen = []
@@ -506,6 +532,23 @@ def test_the_results_are_kept_no_longer_than_needed(program):
 
 
 # ---------------------------------------------------------------------------- the rest
+
+
+def test_how_long_a_record_may_be(program):
+    ring = program.ring(slots=2)
+    batch, _ = program.batch(ring, [1, 2])
+    player = Player(program).knows(ring)
+    first, second = player.take(), player.take()
+    with pytest.raises(ValueError, match="No room for 61 bytes in a slot of 64"):
+        player.read(*first, bytes(SLOT_BYTES - 3))
+    with pytest.raises(ValueError, match="No room"):
+        ring.fail(first[1], bytes(SLOT_BYTES - 3))
+    longest = bytes(range(1, SLOT_BYTES - 3))
+    assert player.read(*first, longest)
+    assert player.read(*second, b"")
+    program.work()
+    assert batch.wait(0)
+    assert sorted(batch.failures()) == [(0, longest), (1, b"")]
 
 
 def test_pillow_s_settings_cross_over(program):
