@@ -188,6 +188,13 @@ class AugmentingIterator(Iterator):
             for name in ("_get_batches_of_transformed_samples", "_set_index_array")
         )
 
+    @property
+    def num_batches(self):
+        """Number of batches in an epoch. Trainers read it before they shuffle the batches."""
+        if self._maker is not None:
+            self._maker.epoch_order.num_batches_read()
+        return super().num_batches
+
     def close(self):
         """Ends the threads and drops what was prepared ahead.
 
