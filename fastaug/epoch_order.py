@@ -26,6 +26,10 @@ _NEAR = 16
 _FIRST_EPOCHS = range(3)
 _NEXT_EPOCHS = 2
 
+# After so many shuffles in vain they are made for two items of an epoch at most: one for each would
+# take longer than the batches.
+_VAIN = 2
+
 
 class EpochOrder:
     """What an iterator is asked for, and what it will be asked for next."""
@@ -39,6 +43,7 @@ class EpochOrder:
         self._wanting = 0  # items that have to come as expected before there is a guess
         self._was_near = False  # whether one was near the expected one, in this epoch
         self._epoch = -1  # the last one whose number was the seed of a shuffle
+        self._vain = 0
         self._rest = 0  # items to come that no shuffle is made for
 
     def num_batches_read(self) -> None:
@@ -103,8 +108,11 @@ class EpochOrder:
         if items is not None:
             self._items, self._place = items, 0
             self._wanting, self._was_near = _NEAR * self._was_near, False
-        elif before or item != 0:  # for each item it would take longer than the batches
-            self._rest = count // 2
+            self._vain = 0
+        elif before or item != 0:
+            self._vain += 1
+            if self._vain > _VAIN:
+                self._rest = count // 2
 
     def _shuffle_of_the_global(self, before, now, item, count):
         generator = random.Random()
