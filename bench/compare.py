@@ -4,9 +4,9 @@ Run it from the repository's root: python bench/compare.py
 
 For every case it first checks that fastaug's batches are Keras's, and only then times the
 contestants, one at a time and in turns, on the same images and settings. Named studies measure
-more: python bench/compare.py generate train directory engines. Exit status: 0 when everything was
-checked and timed, 1 when a check failed or a needed package is missing, 2 for a wrong argument, 130
-after Ctrl-C, which keeps and prints what was measured.
+more: python bench/compare.py generate train directory engines fit. Exit status: 0 when everything
+was checked and timed, 1 when a check failed or a needed package is missing, 2 for a wrong argument,
+130 after Ctrl-C, which keeps and prints what was measured.
 """
 
 import argparse
@@ -332,18 +332,19 @@ class Comparison:
         args = self.args
         self.cifar10 = self.files = self.scratch = None
         counts = [case.images for case in cases if case.from_files]
-        if counts:
+        if counts or args.studies:
             scratch = tempfile.TemporaryDirectory(prefix="fastaug-bench-")
             self.scratch = self.stack.enter_context(scratch)
         if args.cifar10:
             from photos import load_cifar10
 
             self.cifar10 = self._loaded("--cifar10", load_cifar10, args.cifar10)
-        if args.dogs_vs_cats and counts:
+        if args.dogs_vs_cats and (counts or args.studies):
             from files import choose_files
 
+            count = max(counts, default=1)
             self.files = self._loaded(
-                "--dogs-vs-cats", choose_files, args.dogs_vs_cats, max(counts), self.scratch
+                "--dogs-vs-cats", choose_files, args.dogs_vs_cats, count, self.scratch
             )
 
     def _loaded(self, option, load, *arguments):

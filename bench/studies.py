@@ -31,6 +31,11 @@ STUDIES = {
         "Engines",
         "the fused warp and OpenCV's at every size that both do: which one warp='auto' takes",
     ),
+    "fit": (
+        "fit",
+        "Fit",
+        "training from JPEG files with long steps: the batches in the order of fit, and in others",
+    ),
 }
 SCHEMA = 1
 

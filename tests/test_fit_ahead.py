@@ -30,6 +30,9 @@ SETTINGS = {"rotation_range": 30, "horizontal_flip": True, "rescale": 1 / 255}
 # what an epoch of which the order is known looks like
 FORESEEN = [False] + [True] * (BATCHES - 1)
 ON_TENSORFLOW = keras.config.backend() == "tensorflow"
+# the other backends run all of this once more, for what is theirs
+SEEDS = [None, 3] if ON_TENSORFLOW else [3]
+PREFETCH = [1, 3] if ON_TENSORFLOW else [3]
 
 
 @pytest.fixture(autouse=True)
@@ -105,8 +108,8 @@ class Watch(keras.callbacks.Callback):
             assert (self.items(epoch) != list(range(BATCHES))) == shuffled
 
 
-@pytest.mark.parametrize("seed", [None, 3])
-@pytest.mark.parametrize("prefetch", [1, 3])
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("prefetch", PREFETCH)
 @pytest.mark.parametrize(
     ("size", "settings"),
     [(9, {}), (220, {}), (9, {"preprocessing_function": np.abs})],
@@ -128,7 +131,7 @@ def test_fit_without_shuffling():
 
 
 @pytest.mark.parametrize("decoder", ["processes", "threads"])
-@pytest.mark.parametrize("seed", [None, 3])
+@pytest.mark.parametrize("seed", SEEDS)
 def test_fit_from_files(seed, decoder, tmp_path):
     plain_tree(tmp_path, counts=(30, 25, 15))
     generator = fastaug.ImageDataGenerator(**SETTINGS, workers=2, prefetch=3)
@@ -248,7 +251,7 @@ def assert_same_training(actual, expected):
     np.testing.assert_equal(actual[2], expected[2])
 
 
-@pytest.mark.parametrize("seed", [None, 3])
+@pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("function", [None, np.abs], ids=["core", "function"])
 def test_batches_and_streams_are_those_without_prefetching(function, seed):
     options = {"seed": seed, "preprocessing_function": function}
