@@ -413,6 +413,29 @@ def test_a_shuffle_between_two_readings_of_two_threads():
     assert list(order.following(0, 3)) == items[1:4]
 
 
+def test_a_sequence_is_no_shuffle_after_an_earlier_reading():
+    """As in validation, whose number of batches is read at the end of an epoch, too."""
+    order = EpochOrder()
+    seeds = iter(range(100))
+    while True:
+        random.seed(next(seeds))
+        if shuffle_after_reading(order, 6)[0] == 0:
+            break
+    random.random()
+    order.num_batches_read()
+    assert order.asked(0, 6)
+    assert list(order.following(0, 6)) == [1, 2, 3, 4, 5]
+
+
+def test_a_sequence_takes_no_shuffle(monkeypatch):
+    shuffles = counted_shuffles(monkeypatch)
+    order = EpochOrder()
+    for _ in range(5):
+        order.num_batches_read()
+        assert all(order.asked(item, 20) for item in range(20))
+    assert not shuffles
+
+
 def test_items_in_about_the_expected_order():
     """No guess follows a swap, until there was none for a while; also in the next epoch."""
     order = EpochOrder()
@@ -434,6 +457,17 @@ def test_an_order_that_is_left_for_a_sequence():
     for item in range(50):
         order.asked(item, 50)
         assert list(order.following(0, 50)) == list(range(item + 1, 50))
+
+
+def test_an_order_is_known_again_after_one_that_was_not():
+    order = EpochOrder()
+    random.seed(1)
+    for _ in range(5):
+        order.num_batches_read()
+        random.random()
+        assert not order.asked(30, 50)  # whatever that was
+        items = shuffle_after_reading(order, 50)
+        assert all(order.asked(item, 50) for item in items)
 
 
 def test_nothing_is_known_of_a_random_order():
