@@ -310,6 +310,13 @@ class AugmentingIterator(Iterator):
     def __getstate__(self):
         return super().__getstate__() | {"_maker": None}
 
+    @property
+    def num_batches(self):
+        """Number of batches in an epoch. Trainers read it before they shuffle the batches."""
+        if self._maker is not None:
+            self._maker.epoch_order.num_batches_read()
+        return super().num_batches
+
     def close(self):
         """Ends the threads and drops what was prepared ahead.
 
