@@ -158,7 +158,7 @@ cdef extern from "_ring.h" nogil:
 
     ctypedef struct fa_control:
         fa_event ready
-        uint32_t limit, cores, entries, readers, load_truncated, stopped
+        uint32_t warping, limit, cores, entries, readers, load_truncated, stopped
         int64_t most_pixels
         fa_entry *entry
         fa_reader *reader
@@ -250,8 +250,8 @@ cdef extern from "_tasks.h" nogil:
     void fa_give_back(fa_queue *queue, fa_task *task, ptrdiff_t start, ptrdiff_t stop,
                       fa_failure *kept)
     void fa_end_some(fa_queue *queue, fa_task *task, ptrdiff_t count)
-    void fa_begin_warp(fa_queue *queue)
-    void fa_end_warp(fa_queue *queue)
+    fa_control *fa_begin_warp(fa_queue *queue)
+    void fa_end_warp(fa_control *control)
     fa_task *fa_work(fa_queue *queue, long long microseconds, ptrdiff_t *start, ptrdiff_t *stop)
 
 # The order of enum fa_border in _pixels.h.
@@ -634,6 +634,11 @@ cdef class Control:
     def limit(self):
         """Readers and warping threads that may work at a time."""
         return fa_load32(&self.c.limit)
+
+    @property
+    def warping(self):
+        """Threads of the program that are at work."""
+        return fa_load32(&self.c.warping)
 
     def open(self, Ring ring not None, int kind, bytes path not None, uint64_t device,
              uint64_t inode):
@@ -1202,6 +1207,7 @@ cdef class Batch:
 
     cdef _warp_chunk(self, Py_ssize_t start, Py_ssize_t stop, fa_failure **kept):
         cdef fa_queue *queue = &self._queue.c
+        cdef fa_control *counted
         cdef Plan plan = self._plan
         cdef bint has_memory = True
         cdef Py_ssize_t place
@@ -1210,10 +1216,10 @@ cdef class Batch:
         if plan.warp is None:
             work = np.empty(fa_work_values(&plan.c, self.c.to_bytes), dtype=np.float32)
             with nogil:
-                fa_begin_warp(queue)
+                counted = fa_begin_warp(queue)
                 has_memory = fa_run_chunk(&self.task, start, stop, 1,
                                           <float *>cnp.PyArray_DATA(<cnp.ndarray>work), kept)
-                fa_end_warp(queue)
+                fa_end_warp(counted)
         else:
             work = np.empty((2, plan.c.height, plan.c.width, plan.c.channels), dtype=np.float32)
             for place in range(start, stop):
