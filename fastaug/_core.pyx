@@ -959,6 +959,7 @@ cdef class Reader:
     cdef Control _control
     cdef uint32_t _index, _kind
     cdef fa_ring *_rings[FA_ENTRIES]
+    cdef int32_t _entry  # of the last file
     cdef dict _held
 
     def __cinit__(self, Control control not None, uint32_t index, uint32_t kind):
@@ -971,13 +972,14 @@ cdef class Reader:
 
     def next(self, double timeout):
         """Waits for a file; see ``_core.pyi``."""
-        cdef int32_t entry = 0, slot = 0
+        cdef int32_t entry, slot = 0
         cdef int outcome
         cdef long long microseconds = <long long>(timeout * 1e6)
         while True:
             with nogil:
                 outcome = fa_next(self._control.c, self._rings, self._index, self._kind,
-                                  microseconds, &entry, &slot)
+                                  microseconds, &self._entry, &slot)
+            entry = self._entry
             if outcome == FA_CLAIMED:
                 return self._held[entry], slot
             if outcome == FA_UNKNOWN:
