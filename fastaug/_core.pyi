@@ -248,6 +248,10 @@ class Control:
     def limit(self) -> int:
         """Readers and warping threads that may work at a time."""
 
+    @property
+    def warping(self) -> int:
+        """Threads of the program that are at work."""
+
     pillow: tuple[int | None, bool]
     """Pillow's `(MAX_IMAGE_PIXELS, LOAD_TRUNCATED_IMAGES)` in the program."""
 

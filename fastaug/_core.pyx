@@ -157,7 +157,7 @@ cdef extern from "_ring.h" nogil:
 
     ctypedef struct fa_control:
         fa_event ready
-        uint32_t limit, cores, entries, readers, load_truncated, stopped
+        uint32_t warping, limit, cores, entries, readers, load_truncated, stopped
         int64_t most_pixels
         fa_entry *entry
         fa_reader *reader
@@ -249,8 +249,8 @@ cdef extern from "_tasks.h" nogil:
     void fa_give_back(fa_queue *queue, fa_task *task, ptrdiff_t start, ptrdiff_t stop,
                       fa_failure *kept)
     void fa_end_some(fa_queue *queue, fa_task *task, ptrdiff_t count)
-    void fa_begin_warp(fa_queue *queue)
-    void fa_end_warp(fa_queue *queue)
+    fa_control *fa_begin_warp(fa_queue *queue)
+    void fa_end_warp(fa_control *control)
     fa_task *fa_work(fa_queue *queue, long long microseconds, ptrdiff_t *start, ptrdiff_t *stop)
 
 # The order of enum fa_border in _pixels.h.
@@ -645,6 +645,11 @@ cdef class Control:
         """Readers and warping threads that may work at a time."""
         return fa_load32(&self.c.limit)
 
+    @property
+    def warping(self):
+        """Threads of the program that are at work."""
+        return fa_load32(&self.c.warping)
+
     def open(self, Ring ring not None, int kind, bytes path not None, uint64_t device,
              uint64_t inode):
         """Makes a ring known to the readers."""
@@ -965,6 +970,7 @@ cdef class Reader:
     cdef Control _control
     cdef uint32_t _index, _kind
     cdef fa_ring *_rings[FA_ENTRIES]
+    cdef int32_t _entry  # of the last file
     cdef dict _held
 
     def __cinit__(self, Control control not None, uint32_t index, uint32_t kind):
@@ -977,13 +983,14 @@ cdef class Reader:
 
     def next(self, double timeout):
         """Waits for a file; see ``_core.pyi``."""
-        cdef int32_t entry = 0, slot = 0
+        cdef int32_t entry, slot = 0
         cdef int outcome
         cdef long long microseconds = <long long>(timeout * 1e6)
         while True:
             with nogil:
                 outcome = fa_next(self._control.c, self._rings, self._index, self._kind,
-                                  microseconds, &entry, &slot)
+                                  microseconds, &self._entry, &slot)
+            entry = self._entry
             if outcome == FA_CLAIMED:
                 return self._held[entry], slot
             if outcome == FA_UNKNOWN:
@@ -1213,6 +1220,7 @@ cdef class Batch:
 
     cdef _warp_chunk(self, Py_ssize_t start, Py_ssize_t stop, fa_failure **kept):
         cdef fa_queue *queue = &self._queue.c
+        cdef fa_control *counted
         cdef Plan plan = self._plan
         cdef bint has_memory = True
         cdef Py_ssize_t place
@@ -1221,10 +1229,10 @@ cdef class Batch:
         if plan.warp is None:
             work = np.empty(fa_work_values(&plan.c, self.c.to_bytes), dtype=np.float32)
             with nogil:
-                fa_begin_warp(queue)
+                counted = fa_begin_warp(queue)
                 has_memory = fa_run_chunk(&self.task, start, stop, 1,
                                           <float *>cnp.PyArray_DATA(<cnp.ndarray>work), kept)
-                fa_end_warp(queue)
+                fa_end_warp(counted)
         else:
             work = np.empty((2, plan.c.height, plan.c.width, plan.c.channels), dtype=np.float32)
             for place in range(start, stop):

@@ -206,7 +206,8 @@ enum fa_outcome { FA_NOTHING, FA_CLAIMED, FA_UNKNOWN, FA_GONE };
 #define FA_REDO(entry, slot, generation) \
     ((uint64_t)(generation) << 48 | (uint64_t)(slot) << 16 | (uint64_t)((entry) + 1))
 
-/* Looks once for something to do. rings: those that the reader has mapped, by their entry. */
+/* Looks once for something to do. rings: those that the reader has mapped, by their entry. *entry:
+ * that of the file before; others come first, so that no iterator waits until another has enough. */
 static enum fa_outcome fa_look(fa_control *control, fa_ring **rings, uint32_t reader, uint32_t kind,
                                int32_t *entry, int32_t *slot)
 {
@@ -214,7 +215,8 @@ static enum fa_outcome fa_look(fa_control *control, fa_ring **rings, uint32_t re
     const int may_claim = reader % control->readers < fa_allowed(control);
     const uint32_t entries = fa_load32(&control->entries);
     const uint64_t redo = fa_load64(&me->redo);
-    uint32_t k;
+    const uint32_t before = (uint32_t)*entry;
+    uint32_t n, k;
     if (redo) {
         const uint32_t e = (uint32_t)(redo & 0xFFFFu) - 1, generation = (uint32_t)(redo >> 48);
         *entry = (int32_t)e;
@@ -232,8 +234,8 @@ static enum fa_outcome fa_look(fa_control *control, fa_ring **rings, uint32_t re
             if (claimed) return FA_CLAIMED;
         }
     }
-    for (k = 0; k < entries; k++) {
-        fa_entry *e = &control->entry[k];
+    for (n = 1; n <= entries; n++) {
+        fa_entry *e = &control->entry[k = (before + n) % entries];
         const uint32_t generation = fa_load32(&e->generation);
         *entry = (int32_t)k;
         if (rings[k] && rings[k]->generation != generation) return FA_GONE;

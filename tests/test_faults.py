@@ -1166,6 +1166,62 @@ def test_iterators_in_several_threads(start, tree):
     program.finish()
 
 
+@pytest.mark.parametrize("decoder", ["processes", "threads"])
+def test_no_iterator_waits_until_another_has_enough(start, slow_tree, decoder):
+    """Not even if that is asked for more all the time."""
+    program = start(
+        """
+        iterators = [flow(decoder=sys.argv[2]) for _ in range(2)]
+        counts = [0, 0]
+        def consume(k):
+            while sum(counts) < 40:
+                next(iterators[k])
+                counts[k] += 1
+        threads = [threading.Thread(target=consume, args=(k,), daemon=True) for k in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        report(counts=counts)
+        """,
+        slow_tree,
+        decoder,
+        faulty=True,
+    )
+    assert min(program.report()["counts"]) > 8
+    program.finish()
+
+
+def test_files_from_the_middle_of_an_array_s_batches_on(start, tree):
+    """Threads at work when the readers come to know of them do not count for ever, nor less."""
+    program = start(
+        """
+        from fastaug import decode_pool
+        images = np.zeros((64, 600, 600, 3), np.uint8)
+        arrays = fastaug.ImageDataGenerator(rotation_range=90, workers=2).flow(images, batch_size=32)
+        stop = threading.Event()
+        def consume():
+            while not stop.is_set():
+                next(arrays)
+        thread = threading.Thread(target=consume)
+        thread.start()
+        time.sleep(0.5)
+        with flow() as files:
+            next(files)
+        stop.set()
+        thread.join()
+        arrays.close()
+        control = decode_pool.shared_decode_pool(2).control
+        workers = lambda: [t for t in threading.enumerate() if t.name == "fastaug-worker"]
+        wait_until(lambda: not workers(), "no thread is at work")
+        report(warping=control.warping)
+        """,
+        tree,
+    )
+    assert program.report() == {"warping": 0}
+    program.finish()
+
+
 def test_one_iterator_in_several_threads(start, tree):
     """Each batch of the sequence comes out exactly once."""
     program = start(
