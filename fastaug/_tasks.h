@@ -355,7 +355,7 @@ static int fa_run_chunk(fa_task *task, ptrdiff_t start, ptrdiff_t stop, ptrdiff_
     int has_memory = 1;
     while (start < stop) {
         const ptrdiff_t failed = fa_first_failed(task, start, stop);
-        if (failed > start) fa_run(task->batch, start, failed, threads, work);
+        if (failed > start) fa_run(task->batch, start, failed, task->ring ? 0 : threads, work);
         if (failed < stop) has_memory &= fa_keep_failure(task, failed, kept);
         start = failed + 1;
     }
