@@ -64,11 +64,12 @@ class WorkerPool:
 
     Args:
         processes: Number of worker processes.
+        start: Function that readies a worker.
     """
 
-    def __init__(self, processes):
+    def __init__(self, processes, start=start_worker):
         self.processes = processes
-        self._pool = multiprocessing.get_context("spawn").Pool(processes, start_worker)
+        self._pool = multiprocessing.get_context("spawn").Pool(processes, start)
         self._started = self._pool.map_async(nap, [0.05] * (2 * processes), chunksize=1)
 
     def get(self):

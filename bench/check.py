@@ -1,6 +1,7 @@
 """The check that comes before any timing: are fastaug's batches Keras's?"""
 
-from contextlib import ExitStack
+import itertools
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -114,3 +115,25 @@ def compare_batches(reference, candidates):
         except Exception as error:  # whatever it is, this case cannot be timed
             check.problem = f"{label}: {type(error).__name__}: {error}"
     return check
+
+
+def find_other(job, kinds):
+    """Looks among contestants for one whose batches are not exactly those of the first.
+
+    Args:
+        job: What they are built for.
+        kinds: Classes of contestants, whose settings draw the same.
+
+    Returns:
+        What differs, for people, or None.
+    """
+    expected = None
+    for kind in kinds:
+        with closing(kind(job)) as contestant, contestant.batches() as iterator:
+            if expected is None:
+                expected = list(itertools.islice(iterator, BATCHES))
+                continue
+            for number, pair in enumerate(zip(expected, iterator, strict=False), 1):
+                if not all(map(np.array_equal, *pair)):
+                    return f"batch {number} of {kind.label} is not that of {kinds[0].label}"
+    return None

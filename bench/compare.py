@@ -4,9 +4,9 @@ Run it from the repository's root: python bench/compare.py
 
 For every case it first checks that fastaug's batches are Keras's, and only then times the
 contestants, one at a time and in turns, on the same images and settings. Named studies measure
-more: python bench/compare.py generate train directory engines. Exit status: 0 when everything was
-checked and timed, 1 when a check failed or a needed package is missing, 2 for a wrong argument, 130
-after Ctrl-C, which keeps and prints what was measured.
+more: python bench/compare.py generate train directory engines scaling fit. Exit status: 0 when
+everything was checked and timed, 1 when a check failed or a needed package is missing, 2 for a
+wrong argument, 130 after Ctrl-C, which keeps and prints what was measured.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from pathlib import Path
 
 # Nothing heavy is imported here: every worker process imports this file too.
 
-NEEDED = ("cv2", "keras_reference", "matplotlib", "skimage.data", "tqdm")
+NEEDED = ("cv2", "keras_reference", "matplotlib", "psutil", "skimage.data", "tqdm")
 INTERRUPTED = 130
 RESULTS = Path(__file__).parent / "results"
 
@@ -124,8 +124,8 @@ def make_parser(cases, studies):
     parser.add_argument(
         "--dogs-vs-cats",
         metavar="DIR",
-        help="files for the directory cases: a folder with a folder of JPEGs for each class, or "
-        "with such a folder named train and, perhaps, one named validation",
+        help="files for the directory cases and scaling: a folder with a folder of JPEGs for each "
+        "class, or with such a folder named train and, perhaps, one named validation",
     )
     parser.add_argument(
         "--rounds",
@@ -140,6 +140,14 @@ def make_parser(cases, studies):
         metavar="N",
         help="threads or processes of the contestants that use every core, and the most that "
         "studies try (default: all cores)",
+    )
+    parser.add_argument(
+        "--counts",
+        nargs="+",
+        type=positive,
+        metavar="N",
+        help="the numbers of workers of the study scaling, which has more than there are cores "
+        "(default: 1 2 4 8 16)",
     )
     parser.add_argument(
         "--png", type=Path, metavar="FILE", help="the picture of the cases (default: in --out)"
@@ -297,6 +305,7 @@ class Comparison:
             out=args.out,
             machine=describe,
             date=self.options["date"],
+            counts=args.counts,
         )
         study = make_study(name, options)
         self.studies.append(study)
@@ -332,18 +341,19 @@ class Comparison:
         args = self.args
         self.cifar10 = self.files = self.scratch = None
         counts = [case.images for case in cases if case.from_files]
-        if counts:
+        if counts or args.studies:
             scratch = tempfile.TemporaryDirectory(prefix="fastaug-bench-")
             self.scratch = self.stack.enter_context(scratch)
         if args.cifar10:
             from photos import load_cifar10
 
             self.cifar10 = self._loaded("--cifar10", load_cifar10, args.cifar10)
-        if args.dogs_vs_cats and counts:
+        if args.dogs_vs_cats and (counts or args.studies):
             from files import choose_files
 
+            count = max(counts, default=1)
             self.files = self._loaded(
-                "--dogs-vs-cats", choose_files, args.dogs_vs_cats, max(counts), self.scratch
+                "--dogs-vs-cats", choose_files, args.dogs_vs_cats, count, self.scratch
             )
 
     def _loaded(self, option, load, *arguments):

@@ -609,10 +609,19 @@ WITH_FILES = (
 )
 
 
-def fastaug_with(workers, from_files=False):
-    """Returns fastaug with a number of workers, or None for its default, as a contestant."""
+def fastaug_with(workers, from_files=False, decoder=None):
+    """Returns fastaug with a number of workers, or None for its default, as a contestant.
+
+    Args:
+        workers: The number of workers.
+        from_files: Whether it reads files.
+        decoder: What decodes them, or None for the default.
+    """
     name = "default" if workers is None else workers
     members = {"workers": workers, "label": f"fastaug, workers={name}"}
+    if decoder is not None:
+        members["arguments"] = {"decoder": decoder}
+        members["label"] += f", decoder={decoder!r}"
     bases = (FastaugFiles,) if from_files else (Fastaug,)
     return type("FastaugWith", bases, members)
 

@@ -10,7 +10,7 @@ import numpy as np
 from photos import SEED, ImageFileError, load_photographs, random_crop
 
 QUALITY = 90
-HEIGHTS, WIDTHS = (350, 400), (410, 490)  # of the files written: smallest and largest
+HEIGHTS, WIDTHS = (350, 400), (410, 490)  # of the photographs written: smallest and largest
 CLASSES = ("one", "two")
 
 
@@ -43,22 +43,34 @@ class FileSet:
 
     def part(self, chosen):
         """Returns a slice of the files as a set of their own: links in a new folder."""
+        paths = self.paths[chosen]
+        return self._links(paths, [path.name for path in paths], self.y[chosen])
+
+    def repeated(self, count):
+        """Returns a set of so many files, these over and over again: links in a new folder."""
+        paths = list(itertools.islice(itertools.cycle(self.paths), count))
+        names = [f"{number:06}{path.suffix}" for number, path in enumerate(paths)]
+        links = self._links(paths, names, np.resize(self.y, count))
+        return replace(links, kind=f"links to {self.source}")
+
+    def _links(self, paths, names, y):
         folder = Path(tempfile.mkdtemp(dir=self.scratch))
-        paths = []
-        for path in self.paths[chosen]:
-            link = folder / path.parent.name / path.name
+        links = []
+        for path, name in zip(paths, names, strict=True):
+            link = folder / path.parent.name / name
             link.parent.mkdir(exist_ok=True)
             link.symlink_to(path)
-            paths.append(link)
-        return replace(self, folder=folder, paths=paths, y=self.y[chosen])
+            links.append(link)
+        return replace(self, folder=folder, paths=links, y=y)
 
 
-def make_files(count, scratch):
+def make_files(count, scratch, quality=QUALITY):
     """Writes crops of photographs, of about the sizes that snapshots on the web have.
 
     Args:
         count: Number of files.
         scratch: The folder to make a folder in.
+        quality: Quality of the JPEGs, 0 to 100.
 
     Returns:
         A FileSet.
@@ -78,9 +90,7 @@ def make_files(count, scratch):
         height, width = (int(rng.integers(*ends, endpoint=True)) for ends in (HEIGHTS, WIDTHS))
         crop = random_crop(rng, photographs[number % len(photographs)], height, width)
         path = folder / CLASSES[label] / f"{number:05}.jpg"
-        bgr = cv2.cvtColor(crop, cv2.COLOR_RGB2BGR)
-        _, data = cv2.imencode(".jpg", bgr, (cv2.IMWRITE_JPEG_QUALITY, QUALITY))
-        path.write_bytes(data)
+        path.write_bytes(_jpeg(crop, quality))
         paths.append(path)
     kilobytes = sum(path.stat().st_size for path in paths) / count / 1000
     kind = (
@@ -88,6 +98,37 @@ def make_files(count, scratch):
         f"crops of {len(photographs)} photographs"
     )
     return FileSet(folder, paths, y, kind, scratch)
+
+
+def write_images(images, count, scratch):
+    """Writes images as files, over and over again where there are fewer.
+
+    Args:
+        images: An ImageSet.
+        count: Number of files.
+        scratch: The folder to make a folder in.
+
+    Returns:
+        A FileSet.
+    """
+    folder = Path(tempfile.mkdtemp(dir=scratch))
+    names, classes = np.unique(images.y[:count], return_inverse=True)
+    for name in names:
+        (folder / f"{name:03}").mkdir()
+    data = [_jpeg(image, QUALITY) for image in images.x[:count]]
+    y = np.resize(classes, count)
+    paths = []
+    for number, label in enumerate(y):
+        path = folder / f"{names[label]:03}" / f"{number:06}.jpg"
+        path.write_bytes(data[number % len(data)])
+        paths.append(path)
+    return FileSet(folder, paths, y, f"JPEG files of {images.source}", scratch)
+
+
+def _jpeg(image, quality):
+    """Returns an RGB image as the bytes of a JPEG file."""
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".jpg", bgr, (cv2.IMWRITE_JPEG_QUALITY, quality))[1].tobytes()
 
 
 def choose_files(path, count, scratch):

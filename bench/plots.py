@@ -11,6 +11,14 @@ COLOURS = {
     "multiprocessing": "#2f6f9f",
     "fastaug": "#e4572e",
     "memory": "#3a9a5b",
+    "processes": "#e4572e",
+    "threads": "#2f6f9f",
+    "ideal": "#3a9a5b",
+    # the ways of the study fit
+    "sequence": "#3a9a5b",
+    "default": "#e4572e",
+    "wrong": "#2f6f9f",
+    "nothing": "#616e7c",
 }
 GPU_COLOURS = (
     "#e4572e",

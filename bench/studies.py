@@ -31,6 +31,16 @@ STUDIES = {
         "Engines",
         "the fused warp and OpenCV's at every size that both do: which one warp='auto' takes",
     ),
+    "scaling": (
+        "scaling",
+        "Scaling",
+        "images per second from JPEG files against the number of workers, and what is ideal",
+    ),
+    "fit": (
+        "fit",
+        "Fit",
+        "training from JPEG files with long steps: the batches in the order of fit, and in others",
+    ),
 }
 SCHEMA = 1
 
@@ -49,6 +59,7 @@ class Options:
         out: The folder for figures and JSON files.
         machine: Function that describes the machine, as `machine.describe` does.
         date: When the run began.
+        counts: Numbers of workers for the study `scaling`, or None for its own.
     """
 
     quick: bool
@@ -60,6 +71,7 @@ class Options:
     out: Path
     machine: object
     date: str
+    counts: list[int] | None = None
 
 
 def make_study(name, options):

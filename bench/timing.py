@@ -48,12 +48,29 @@ def time_round(contestant, seconds, clock=time.perf_counter):
     Returns:
         Microseconds per image.
     """
+    return metered_round(contestant, seconds, (), clock)[0]
+
+
+def metered_round(contestant, seconds, meters, clock=time.perf_counter):
+    """Times one round as `time_round` does, and reads meters around the timed part.
+
+    Args:
+        contestant: What is timed.
+        seconds: Least time for the timed part.
+        meters: Functions that return seconds of something, such as the time of a processor.
+        clock: Function that returns the time in seconds.
+
+    Returns:
+        A list of microseconds per image, by the clock and by each meter.
+    """
     lookahead = contestant.lookahead
     # What it made ahead ends with the iterator, at the latest when this function returns.
     with contestant.batches() as iterator:
         _consume(iterator, seconds * WARM_UP_SHARE, lookahead + 1, clock)
+        before = [meter() for meter in meters]
         images, elapsed = _consume(iterator, seconds, max(2, lookahead), clock)
-    return elapsed / images * 1e6
+        metered = [meter() - start for meter, start in zip(meters, before, strict=True)]
+    return [spent / images * 1e6 for spent in (elapsed, *metered)]
 
 
 def time_batches(contestant, count):

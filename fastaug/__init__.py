@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fastaug.directory import list_pictures, validate_filename
     from fastaug.file_iterators import DataFrameIterator, DirectoryIterator
     from fastaug.functions import elementwise
     from fastaug.generator import ImageDataGenerator
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
         random_shift,
         random_zoom,
     )
+    from fastaug.warn import UsageWarning
 
 __version__ = "0.1.0"
 
@@ -37,12 +39,14 @@ _HOMES = {
     "Iterator": "iterators",
     "NumpyArrayIterator": "iterators",
     "SysMonitor": "monitor",
+    "UsageWarning": "warn",
     "apply_affine_transform": "transforms",
     "apply_brightness_shift": "transforms",
     "apply_channel_shift": "transforms",
     "array_to_img": "images",
     "elementwise": "functions",
     "img_to_array": "images",
+    "list_pictures": "directory",
     "load_img": "images",
     "plot_images": "plotting",
     "random_brightness": "transforms",
@@ -52,6 +56,7 @@ _HOMES = {
     "random_shift": "transforms",
     "random_zoom": "transforms",
     "save_img": "images",
+    "validate_filename": "directory",
 }
 
 __all__ = [
@@ -61,12 +66,14 @@ __all__ = [
     "Iterator",
     "NumpyArrayIterator",
     "SysMonitor",
+    "UsageWarning",
     "apply_affine_transform",
     "apply_brightness_shift",
     "apply_channel_shift",
     "array_to_img",
     "elementwise",
     "img_to_array",
+    "list_pictures",
     "load_img",
     "plot_images",
     "random_brightness",
@@ -76,6 +83,7 @@ __all__ = [
     "random_shift",
     "random_zoom",
     "save_img",
+    "validate_filename",
 ]
 
 

@@ -157,6 +157,9 @@ def same_attributes(
         AttributeError: If there is no such attribute.
     """
 
+def same_items(some: list[Any], others: tuple[Any, ...], index: npt.NDArray[np.int64]) -> bool:
+    """Whether two sequences have the very same items at some places; False if one is too short."""
+
 def affine_matrices(
     table: npt.NDArray[np.float64], height: int, width: int
 ) -> npt.NDArray[np.float64]:
@@ -211,6 +214,255 @@ def augment(
         IndexError: If an index is outside `images`.
     """
 
+MOST_READERS: int
+"""Readers of a kind that a control block has room for."""
+
+def is_abandoned(word: int) -> bool:
+    """Whether nobody wants what a slot with this word is for; see `Ring.held_by`."""
+
+@final
+class Control:
+    """What the readers of some rings and their program tell each other, in shared memory.
+
+    Which rings there are, who may work, who sleeps. `_ring.h` says who writes what. There are as
+    many readers in processes as in threads. One `TaskQueue` works on what they read.
+
+    Args:
+        memory: A writeable buffer of `Control.bytes_for(readers)` bytes, zero, or one in which
+            there is a control block.
+        readers: Number of readers of each kind, if the control block is to be made.
+        cores: How many of them may work at a time, unless they wait for the disk.
+
+    Raises:
+        ValueError: If there is no room, or the number is not from 1 to `MOST_READERS`.
+    """
+
+    def __init__(
+        self, memory: Any, readers: int | None = None, cores: int | None = None
+    ) -> None: ...
+    @staticmethod
+    def bytes_for(readers: int) -> int:
+        """Bytes of a control block."""
+
+    @property
+    def limit(self) -> int:
+        """Readers and warping threads that may work at a time."""
+
+    @property
+    def warping(self) -> int:
+        """Threads of the program that are at work."""
+
+    pillow: tuple[int | None, bool]
+    """Pillow's `(MAX_IMAGE_PIXELS, LOAD_TRUNCATED_IMAGES)` in the program."""
+
+    def open(self, ring: Ring, kind: int, path: bytes, device: int, inode: int) -> None:
+        """Makes a new ring known to the readers, and this process the one that has its slots.
+
+        Args:
+            ring: The ring.
+            kind: Who reads its files, an `fa_kind`.
+            path: Of its memory, for those in other processes.
+            device: Of the file there.
+            inode: Likewise.
+
+        Raises:
+            OSError: If the path is too long, or there are too many rings.
+        """
+
+    def close(self, ring: Ring) -> None:
+        """Makes a ring unknown: its batches end, and its readers let go of it.
+
+        Takes no lock that is held while Python objects are made.
+        """
+
+    def entry(self, k: int) -> tuple[int, bytes, int, int, int]:
+        """Returns `(generation, path, device, inode, size)` of the memory of a ring; 0: none."""
+
+    def join(self, ring: Ring, k: int, generation: int) -> None:
+        """Makes a ring that this process has mapped the one of an entry."""
+
+    def wake(self) -> None:
+        """Wakes all who may wait for something: after the death of a reader."""
+
+    def stop(self) -> None:
+        """Has the readers in threads come to an end."""
+
+    def has_work(self, kind: int) -> bool:
+        """Whether files wait for a reader of a kind."""
+
+    def claims(self) -> int:
+        """A number that changes when a reader takes a file."""
+
+    def busy(self, reader: int) -> int:
+        """What a reader is busy with: a number that is another one for each file, or 0."""
+
+    def owes(self, reader: int) -> bool:
+        """Whether a reader has a file to read before all else."""
+
+    def forget(self, reader: int) -> None:
+        """Makes a dead reader's record that of the next one; what it owes stays."""
+
+@final
+class Ring:
+    """Slots for decoded images and the paths of files, in shared memory.
+
+    Args:
+        memory: A writeable buffer in which there is a ring.
+
+    Attributes:
+        view: Whatever who has the ring wants to know of it.
+        failure: What `Batch.wait` raises for the batches that `fail_batches` has ended.
+
+    Raises:
+        ValueError: If there is none.
+    """
+
+    view: Any
+    failure: BaseException | None
+
+    def __init__(self, memory: Any) -> None: ...
+    @staticmethod
+    def bytes_for(
+        slots: int, slot_bytes: int, files: int, name_bytes: int, about_bytes: int
+    ) -> int:
+        """Bytes of a ring; the arguments are the numbers of those of `create`."""
+
+    @staticmethod
+    def create(
+        memory: Any,
+        slots: int,
+        slot_bytes: int,
+        offsets: npt.NDArray[np.uint64],
+        names: bytes,
+        about: bytes,
+    ) -> Ring:
+        """Makes a ring in memory that is zero.
+
+        Args:
+            memory: A writeable buffer of `bytes_for` bytes.
+            slots: Number of slots, from 1.
+            slot_bytes: Bytes of a slot, a multiple of 64.
+            offsets: Where the path of each file begins in `names`, and the end of the last.
+            names: The paths.
+            about: What readers have to know of the images; for `about`.
+
+        Raises:
+            ValueError: If they do not fit.
+        """
+
+    @property
+    def about(self) -> bytes:
+        """What readers have to know of the images."""
+
+    @property
+    def images_at(self) -> tuple[int, int]:
+        """Bytes before the first slot, and from one slot to the next."""
+
+    @property
+    def entry(self) -> int:
+        """Number of the ring in its control block."""
+
+    @property
+    def generation(self) -> int:
+        """Tells the ring from others that had or will have the same entry."""
+
+    @property
+    def slots(self) -> int:
+        """Number of slots."""
+
+    @property
+    def pillow(self) -> tuple[int | None, bool] | None:
+        """Pillow's settings of the program, or None where readers are to have their own."""
+
+    def follow_pillow(self) -> None:
+        """Has the readers take on Pillow's settings of the program."""
+
+    @property
+    def wanted(self) -> int:
+        """Images of batches that are still to be read; 0 if the ring is closed."""
+
+    def file(self, slot: int) -> int:
+        """The number of the file that a slot is for."""
+
+    def path(self, slot: int) -> bytes:
+        """The path of the file that a slot is for."""
+
+    def waiting(self) -> int | None:
+        """A slot whose file no reader has begun, or None."""
+
+    def progress(self) -> bytes:
+        """Bytes that change when a reader begins or ends a file."""
+
+    def claim(self) -> int | None:
+        """Takes the next file for a reader without a record; returns its slot, or None."""
+
+    def finish(self, slot: int, record: bytes | None = None) -> bool:
+        """Does what `Reader.finish` does, for a reader without a record."""
+
+    def held_by(self, reader: int) -> tuple[int, int] | None:
+        """`(slot, word)` of what a reader has begun and not ended, or None."""
+
+    def fail(self, slot: int, record: bytes) -> None:
+        """Says why there is no image, in the place of a reader that is dead."""
+
+    def redo(self, slot: int, reader: int) -> None:
+        """Has a dead reader's file read again, before all else, by who takes a reader's place."""
+
+    def fail_batches(self, error: BaseException) -> None:
+        """Ends all batches that wait for files of this ring; `Batch.wait` raises the error."""
+
+@final
+class Reader:
+    """One who reads the files of rings.
+
+    Args:
+        control: The control block.
+        index: The reader's number, among those of its kind.
+        kind: 0: it is a process; 1: a thread of the program.
+
+    Raises:
+        ValueError: If there is no such reader.
+    """
+
+    def __init__(self, control: Control, index: int, kind: int) -> None: ...
+    def next(self, timeout: float) -> tuple[Ring, int] | int | None:
+        """Waits for a file, without the GIL.
+
+        Args:
+            timeout: Seconds without any work after which to give up.
+
+        Returns:
+            `(ring, slot)` of a file that is this reader's now; the number of an entry whose ring
+            has to be given to `attach` first; or None after the time.
+        """
+
+    def attach(self, entry: int, ring: Ring) -> None:
+        """Makes a ring the one of an entry that `next` has returned."""
+
+    def finish(
+        self,
+        ring: Ring,
+        slot: int,
+        record: bytes | None = None,
+        reading: float = 0,
+        in_all: float = 0,
+    ) -> bool:
+        """Says what became of a file.
+
+        Args:
+            ring: As from `next`.
+            slot: Likewise.
+            record: Why there is no image; None: it is in the slot.
+            reading: Seconds that the disk has taken.
+            in_all: Seconds that the file has taken.
+
+        Returns:
+            False if the slot was taken from the reader.
+
+        Raises:
+            ValueError: If the record is too long for the slot.
+        """
+
 @final
 class Batch:
     """The work of a whole batch, or of several: what `augment` does, by the threads of a queue.
@@ -227,6 +479,10 @@ class Batch:
         standardize: As for `augment`.
         draws: How to draw the table.
         seeds: What to seed an MT19937 with before the draws for each array, in 0..2**32 - 1.
+        ring: What the images come through: then `images` are those of its slots, and `index` are
+            numbers of files. A warp in Python is possible then.
+        after: Function to call, in the threads, with some of the results after each other.
+        then: Function to call after all of them, in the thread of the last.
 
     Raises:
         TypeError: As from `augment`.
@@ -246,6 +502,10 @@ class Batch:
         standardize: bool = True,
         draws: Draws | None = None,
         seeds: Sequence[int] | None = None,
+        *,
+        ring: Ring | None = None,
+        after: Callable[[npt.NDArray[Any]], object] | None = None,
+        then: Callable[[], object] | None = None,
     ) -> None: ...
     def run(self) -> None:
         """Works in this thread. An interrupt comes through between images.
@@ -267,12 +527,22 @@ class Batch:
     def is_lost(self) -> bool:
         """Whether this is a copy in a forked process: no thread here will ever work on it."""
 
-    def wait(self) -> None:
+    def wait(self, timeout: float = -1) -> bool:
         """Waits until no thread works on it any more. An interrupt comes through.
+
+        Args:
+            timeout: Seconds to wait at most; negative: any time.
+
+        Returns:
+            False after that time.
 
         Raises:
             MemoryError: If a thread had none to work in.
+            BaseException: What `after`, `then` or a warp in Python has raised, or `Ring.failure`.
         """
+
+    def failures(self) -> list[tuple[int, bytes]]:
+        """Returns `(place, record)` of each image that could not be read, once it has ended."""
 
 @final
 class KeptMemory:

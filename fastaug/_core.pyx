@@ -18,9 +18,12 @@ from cpython.pythread cimport (
 )
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free
+from libc.string cimport memcpy
 
 import operator
 import os
+import weakref
 from queue import Empty
 
 import numpy as np
@@ -124,34 +127,131 @@ cdef extern from "_memory.h":
     void fa_kept_release()
     object PyDataMem_SetHandler(object handler)
 
+cdef extern from "_ring.h" nogil:
+    enum:
+        FA_ENTRIES
+        FA_READERS
+        FA_NOBODY
+        FA_PATH_BYTES
+        FA_CLAIMED
+        FA_UNKNOWN
+        FA_GONE
+        FA_WAITING
+        FA_DONE
+        FA_FAILED
+        FA_ABANDONED
+        FA_THREADS
+
+    ctypedef struct fa_event:
+        uint32_t sequence, asleep
+
+    ctypedef struct fa_entry:
+        uint32_t generation, kind
+        uint64_t device, inode, size
+        char path[FA_PATH_BYTES]
+        uint64_t submitted, claimed
+
+    ctypedef struct fa_reader:
+        fa_event wakes
+        uint64_t redo, busy
+
+    ctypedef struct fa_control:
+        fa_event ready
+        uint32_t warping, limit, cores, entries, readers, load_truncated, stopped
+        int64_t most_pixels
+        fa_entry *entry
+        fa_reader *reader
+
+    ctypedef struct fa_ring_header:
+        uint64_t slots, slot_bytes, files, name_bytes, about_bytes, wanted, follows_pillow
+
+    ctypedef struct fa_ring:
+        fa_ring_header *header
+        uint32_t slots
+        uint32_t *words
+        int64_t *files
+        uint64_t *offsets
+        char *names
+        char *about
+        char *images
+        fa_control *control
+        fa_entry *entry
+        uint32_t generation
+        uint64_t next
+        int32_t *free_slots
+        ptrdiff_t free_count
+        int32_t *abandoned
+        ptrdiff_t abandoned_count
+
+    uint32_t fa_load32(const uint32_t *at)
+    uint64_t fa_load64(const uint64_t *at)
+    void fa_store32(uint32_t *at, uint32_t value)
+    void fa_store64(uint64_t *at, uint64_t value)
+    void fa_event_signal(fa_event *event, ptrdiff_t count)
+    uint64_t fa_ring_layout(const fa_ring_header *header, char *memory, fa_ring *ring)
+    uint64_t fa_control_bytes(uint32_t readers)
+    int32_t fa_claim(fa_ring *ring, uint32_t reader)
+    bint fa_settle(fa_ring *ring, uint32_t slot, uint32_t reader, int state)
+    int fa_next(fa_control *control, fa_ring **rings, uint32_t reader, uint32_t kind,
+                long long microseconds, int32_t *entry, int32_t *slot)
+    void fa_account(fa_control *control, double reading, double in_all)
+    uint64_t fa_unclaimed(fa_entry *entry)
+    void fa_wake_reader(fa_reader *reader)
+    void fa_wake_readers(fa_control *control)
+    int32_t fa_held_by(const fa_ring *ring, uint32_t reader)
+    void fa_take_from(fa_ring *ring, int32_t slot, int state)
+    uint64_t FA_REDO(int entry, int slot, uint32_t generation)
+
 cdef extern from "_tasks.h" nogil:
+    ctypedef struct fa_failure:
+        fa_failure *next
+        ptrdiff_t place
+        size_t size
+        char *record
+
     ctypedef struct fa_task:
         fa_task *next
         void *object
         const fa_batch *batch
-        ptrdiff_t count, claimed, ended
-        bint out_of_memory
+        ptrdiff_t count, chunk, claimed, ended, worked
+        bint needs_python, out_of_memory, was_failed
         PyThread_type_lock done
         ptrdiff_t drawn
         double *table
         const fa_draws *draws
         bitgen_t bits
         const uint32_t *seeds
-
-    ctypedef struct fa_sleeper:
-        PyThread_type_lock wakes
+        fa_ring *ring
+        int64_t *slots
+        const int64_t *files
+        fa_failure *failures
 
     ctypedef struct fa_queue:
         PyThread_type_lock lock
         fa_task *first
+        fa_event *event
+        fa_event own_event
+        fa_control *control
+        ptrdiff_t threads
 
-    ptrdiff_t fa_claim_size(const fa_batch *batch)
+    ptrdiff_t fa_chunk_size(const fa_batch *batch, const fa_ring *ring)
     ptrdiff_t fa_put(fa_queue *queue, fa_task *task)
     void fa_cancel(fa_queue *queue, fa_task *task)
+    void fa_fail_ring(fa_queue *queue, const fa_ring *ring)
+    void fa_attach(fa_queue *queue, fa_control *control)
     void fa_draw_until(fa_task *task, ptrdiff_t place)
     fa_task *fa_take_ended(fa_queue *queue)
     fa_task *fa_drop_first(fa_queue *queue, bint *more)
-    fa_task *fa_work(fa_queue *queue, fa_sleeper *me, long long microseconds)
+    ptrdiff_t fa_first_failed(const fa_task *task, ptrdiff_t start, ptrdiff_t stop)
+    bint fa_keep_failure(fa_task *task, ptrdiff_t place, fa_failure **kept)
+    bint fa_run_chunk(fa_task *task, ptrdiff_t start, ptrdiff_t stop, ptrdiff_t threads,
+                      float *work, fa_failure **kept)
+    void fa_give_back(fa_queue *queue, fa_task *task, ptrdiff_t start, ptrdiff_t stop,
+                      fa_failure *kept)
+    void fa_end_some(fa_queue *queue, fa_task *task, ptrdiff_t count)
+    fa_control *fa_begin_warp(fa_queue *queue)
+    void fa_end_warp(fa_control *control)
+    fa_task *fa_work(fa_queue *queue, long long microseconds, ptrdiff_t *start, ptrdiff_t *stop)
 
 # The order of enum fa_border in _pixels.h.
 BORDERS = ("nearest", "reflect", "mirror", "grid-wrap", "wrap", "constant", "grid-constant")
@@ -353,6 +453,17 @@ def same_attributes(owner, tuple names not None, tuple values not None, tuple it
     return True
 
 
+def same_items(list some not None, tuple others not None, const int64_t[::1] index not None):
+    """Whether two sequences have the very same items at some places; see ``_core.pyi``."""
+    cdef Py_ssize_t k
+    for k in range(index.shape[0]):
+        if not 0 <= index[k] < min(len(some), len(others)):
+            return False
+        if some[index[k]] is not others[index[k]]:
+            return False
+    return True
+
+
 def affine_matrices(const double[:, ::1] table, Py_ssize_t height, Py_ssize_t width):
     """Matrices from output to source coordinates, (row, column); see ``_core.pyi``."""
     if table.shape[1] != FA_COLUMNS:
@@ -488,6 +599,424 @@ def read_jpeg(bytes data not None, int64_t most_pixels):
     return jpeg.height, jpeg.width, jpeg.has_metadata != 0
 
 
+MOST_READERS = FA_READERS
+
+
+def is_abandoned(uint32_t word):
+    """Whether nobody wants what a slot with this word is for."""
+    return word & FA_ABANDONED != 0
+
+
+@cython.final
+cdef class Control:
+    """What the readers of some rings and the program tell each other; see ``_core.pyi``."""
+
+    cdef fa_control *c
+    cdef const uint8_t[::1] _memory
+    cdef int _generation
+    cdef object _queue
+    cdef bint _taken[FA_ENTRIES]  # until nothing of a ring looks at its entry any more
+
+    def __cinit__(self, memory, readers=None, cores=None):
+        cdef uint32_t count
+        self._generation = _forks
+        self._memory = memory
+        if self._memory.shape[0] < <Py_ssize_t>fa_control_bytes(0):
+            raise ValueError(f"No room for a control block in {self._memory.shape[0]} bytes")
+        self.c = <fa_control *>&self._memory[0]
+        if readers is not None:
+            if not 1 <= readers <= FA_READERS:
+                raise ValueError(f"Expected 1 to {FA_READERS} readers. Received: {readers}")
+            self.c.readers = readers
+            self.c.cores = cores
+            self.c.limit = min(readers, cores)
+            self.c.most_pixels = -1
+        count = self.c.readers
+        if self._memory.shape[0] < <Py_ssize_t>fa_control_bytes(count):
+            raise ValueError(f"No room for {count} readers in {self._memory.shape[0]} bytes")
+
+    @staticmethod
+    def bytes_for(readers):
+        """Bytes of a control block."""
+        return fa_control_bytes(readers)
+
+    @property
+    def limit(self):
+        """Readers and warping threads that may work at a time."""
+        return fa_load32(&self.c.limit)
+
+    @property
+    def warping(self):
+        """Threads of the program that are at work."""
+        return fa_load32(&self.c.warping)
+
+    def open(self, Ring ring not None, int kind, bytes path not None, uint64_t device,
+             uint64_t inode):
+        """Makes a ring known to the readers."""
+        cdef uint32_t k, generation
+        cdef fa_entry *entry
+        if len(path) >= FA_PATH_BYTES:
+            raise OSError(f"The path of the memory is longer than {FA_PATH_BYTES - 1} bytes: "
+                          f"{os.fsdecode(path)}")
+        for k in range(<uint32_t>FA_ENTRIES):
+            if not self._taken[k]:
+                break
+        else:
+            raise OSError(f"More than {FA_ENTRIES} iterators read files at the same time")
+        entry = &self.c.entry[k]
+        # of the ring that was here before; a reader may still look at its numbers
+        generation = <uint32_t>(entry.submitted >> 48) % 0xFFFF + 1
+        entry.kind = kind
+        entry.device = device
+        entry.inode = inode
+        entry.size = ring._memory.shape[0]
+        memcpy(entry.path, <const char *>path, len(path) + 1)
+        ring._own_slots()
+        ring._join(self, k, generation)
+        self._taken[k] = True
+        ring.c.next = <uint64_t>generation << 48
+        fa_store64(&entry.claimed, ring.c.next)
+        fa_store64(&entry.submitted, ring.c.next)
+        if fa_load32(&self.c.entries) <= k:
+            fa_store32(&self.c.entries, k + 1)
+        fa_store32(&entry.generation, generation)
+
+    def close(self, Ring ring not None):
+        """Makes a ring unknown: its batches end, and its readers let go of it."""
+        cdef uint32_t k
+        if self._generation != _forks:
+            return
+        fa_store32(&ring.c.entry.generation, 0)
+        ring.fail_batches(RuntimeError("The files of this batch are not read any more"))
+        for k in range(2 * self.c.readers):
+            fa_wake_reader(&self.c.reader[k])
+
+    def entry(self, uint32_t k):
+        """`(generation, path, device, inode, size)` of the memory of a ring."""
+        cdef fa_entry *entry = &self.c.entry[k]
+        return (fa_load32(&entry.generation), <bytes>entry.path, entry.device, entry.inode,
+                entry.size)
+
+    def join(self, Ring ring not None, uint32_t k, uint32_t generation):
+        """Makes a ring that this process has mapped the one of an entry."""
+        ring._join(self, k, generation)
+
+    def wake(self):
+        """Wakes all who may wait for something: after the death of a reader."""
+        fa_event_signal(&self.c.ready, 1 << 30)
+        fa_wake_readers(self.c)
+
+    def stop(self):
+        """Has the readers in threads come to an end."""
+        cdef uint32_t k
+        fa_store32(&self.c.stopped, 1)
+        for k in range(self.c.readers):
+            fa_wake_reader(&self.c.reader[FA_THREADS * self.c.readers + k])
+
+    def has_work(self, int kind):
+        """Whether files wait for a reader of a kind."""
+        cdef uint32_t k
+        for k in range(fa_load32(&self.c.entries)):
+            if self.c.entry[k].kind == <uint32_t>kind and fa_unclaimed(&self.c.entry[k]):
+                return True
+        return False
+
+    def claims(self):
+        """A number that changes when a reader takes a file."""
+        cdef uint32_t k
+        cdef uint64_t total = 0
+        for k in range(fa_load32(&self.c.entries)):
+            total += fa_load64(&self.c.entry[k].claimed)
+        return total
+
+    def busy(self, uint32_t reader):
+        """What a reader is busy with: a number that is another one for each file, or 0."""
+        return fa_load64(&self.c.reader[reader].busy)
+
+    def owes(self, uint32_t reader):
+        """Whether a reader has a file to read before all else."""
+        return fa_load64(&self.c.reader[reader].redo) != 0
+
+    def forget(self, uint32_t reader):
+        """Makes a dead reader's record that of the next one; what it owes stays."""
+        cdef fa_reader *record = &self.c.reader[reader]
+        fa_store32(&record.wakes.asleep, 0)
+        fa_store64(&record.busy, 0)
+
+    @property
+    def pillow(self):
+        """Pillow's `(MAX_IMAGE_PIXELS, LOAD_TRUNCATED_IMAGES)` in the program."""
+        cdef int64_t limit = <int64_t>fa_load64(<const uint64_t *>&self.c.most_pixels)
+        return None if limit < 0 else limit, fa_load32(&self.c.load_truncated) != 0
+
+    @pillow.setter
+    def pillow(self, values):
+        limit, truncated = values
+        # a limit below 0 is one that every image is above
+        limit = -1 if limit is None else int(max(0, min(limit, 2**62)))
+        fa_store64(<uint64_t *>&self.c.most_pixels, <uint64_t><int64_t>limit)
+        fa_store32(&self.c.load_truncated, bool(truncated))
+
+
+@cython.final
+@cython.no_gc_clear  # what is freed last looks at the control block
+cdef class Ring:
+    """Slots for decoded images, and the paths of the files; see ``_core.pyi``."""
+
+    cdef object __weakref__
+    cdef fa_ring c
+    cdef uint8_t[::1] _memory
+    cdef Control _control
+    cdef TaskQueue _queue
+    cdef int _generation
+    cdef public object failure
+    cdef public object view
+
+    def __cinit__(self, memory):
+        cdef fa_ring_header *header
+        self._generation = _forks
+        self._memory = memory
+        if self._memory.shape[0] < <Py_ssize_t>sizeof(fa_ring_header):
+            raise ValueError(f"No room for a ring in {self._memory.shape[0]} bytes")
+        header = <fa_ring_header *>&self._memory[0]
+        if <uint64_t>self._memory.shape[0] < fa_ring_layout(header, <char *>header, &self.c):
+            raise ValueError(f"No room for {header.slots} slots in {self._memory.shape[0]} bytes")
+
+    def __dealloc__(self):
+        if self.c.free_slots != NULL and self.c.control != NULL and self._generation == _forks:
+            if fa_load32(&self.c.entry.generation) == self.c.generation:  # an interrupted start
+                fa_store32(&self.c.entry.generation, 0)
+            self._control._taken[self.c.entry - self.c.control.entry] = False
+        PyMem_RawFree(self.c.free_slots)
+        PyMem_RawFree(self.c.abandoned)
+
+    @staticmethod
+    def bytes_for(uint64_t slots, uint64_t slot_bytes, uint64_t files, uint64_t name_bytes,
+                  uint64_t about_bytes):
+        """Bytes of a ring."""
+        cdef fa_ring_header header
+        header.slots = slots
+        header.slot_bytes = slot_bytes
+        header.files = files
+        header.name_bytes = name_bytes
+        header.about_bytes = about_bytes
+        return fa_ring_layout(&header, NULL, NULL)
+
+    @staticmethod
+    def create(memory, uint64_t slots, uint64_t slot_bytes, const uint64_t[::1] offsets not None,
+               bytes names not None, bytes about not None):
+        """A ring in memory that is zero."""
+        cdef uint8_t[::1] view = memory
+        cdef fa_ring_header *header = <fa_ring_header *>&view[0]
+        cdef Ring ring
+        if not slots or slot_bytes % 64 or offsets[offsets.shape[0] - 1] != <uint64_t>len(names):
+            raise ValueError(f"Expected slots of a multiple of 64 bytes and the end of the names. "
+                             f"Received: {slots} slots of {slot_bytes} bytes")
+        header.slots = slots
+        header.slot_bytes = slot_bytes
+        header.files = offsets.shape[0] - 1
+        header.name_bytes = len(names)
+        header.about_bytes = len(about)
+        ring = Ring(memory)
+        memcpy(ring.c.offsets, &offsets[0], offsets.shape[0] * sizeof(uint64_t))
+        memcpy(ring.c.names, <const char *>names, len(names))
+        memcpy(ring.c.about, <const char *>about, len(about))
+        return ring
+
+    cdef int _own_slots(self) except -1:
+        """Makes this the program's side, which has all slots to lend."""
+        cdef uint32_t k
+        self.c.free_slots = <int32_t *>PyMem_RawCalloc(self.c.slots, sizeof(int32_t))
+        self.c.abandoned = <int32_t *>PyMem_RawCalloc(self.c.slots, sizeof(int32_t))
+        if self.c.free_slots == NULL or self.c.abandoned == NULL:
+            raise MemoryError()
+        self.c.free_count = self.c.slots
+        for k in range(self.c.slots):
+            self.c.free_slots[k] = self.c.slots - 1 - k
+        return 0
+
+    cdef int _join(self, Control control, uint32_t k, uint32_t generation) except -1:
+        if k >= FA_ENTRIES:
+            raise IndexError(f"There are {FA_ENTRIES} entries. Received: {k}")
+        self._control = control
+        self.c.control = control.c
+        self.c.entry = &control.c.entry[k]
+        self.c.generation = generation
+        return 0
+
+    @property
+    def about(self):
+        """What readers have to know of the images, in the words of who made the ring."""
+        return self.c.about[:self.c.header.about_bytes]
+
+    @property
+    def images_at(self):
+        """Bytes before the images, and from one to the next."""
+        return self.c.images - <char *>&self._memory[0], self.c.header.slot_bytes
+
+    @property
+    def entry(self):
+        """Number of the ring in its control block."""
+        return self.c.entry - self._control.c.entry
+
+    @property
+    def generation(self):
+        """Tells the ring from others that had or will have the same entry."""
+        return self.c.generation
+
+    @property
+    def slots(self):
+        """Number of slots."""
+        return self.c.slots
+
+    @property
+    def pillow(self):
+        """Pillow's settings of the program, or None where readers are to have their own."""
+        return self._control.pillow if fa_load64(&self.c.header.follows_pillow) else None
+
+    def follow_pillow(self):
+        """Has the readers take on Pillow's settings of the program."""
+        fa_store64(&self.c.header.follows_pillow, 1)
+
+    @property
+    def wanted(self):
+        """Images of batches that are still to be read; 0 if the ring is closed."""
+        if fa_load32(&self.c.entry.generation) != self.c.generation:
+            return 0  # the numbers there may be another ring's
+        return fa_load64(&self.c.header.wanted) + fa_unclaimed(self.c.entry)
+
+    def file(self, uint32_t slot):
+        """The number of the file that a slot is for."""
+        self._check(slot)
+        return self.c.files[slot]
+
+    def path(self, uint32_t slot):
+        """The path of the file that a slot is for, as bytes."""
+        self._check(slot)
+        cdef int64_t file = self.c.files[slot]
+        if not 0 <= file < <int64_t>self.c.header.files:
+            raise IndexError(f"There are {self.c.header.files} files. Received: {file}")
+        return self.c.names[self.c.offsets[file]:self.c.offsets[file + 1]]
+
+    def waiting(self):
+        """A slot whose file no reader has begun, or None."""
+        cdef uint32_t k
+        for k in range(self.c.slots):
+            if self.c.words[k] & 7 == FA_WAITING:
+                return k
+        return None
+
+    def progress(self):
+        """Bytes that change when a reader begins or ends a file."""
+        return (<char *>self.c.words)[:self.c.slots * sizeof(uint32_t)]
+
+    def claim(self):
+        """Takes the next file for a reader without a record; returns its slot, or None."""
+        cdef int32_t slot = fa_claim(&self.c, FA_NOBODY)
+        return None if slot < 0 else slot
+
+    def finish(self, uint32_t slot, bytes record=None):
+        """Does what `Reader.finish` does, for a reader without a record."""
+        self._check(slot)
+        if record is not None:
+            self._write(slot, record)
+        return fa_settle(&self.c, slot, FA_NOBODY, FA_DONE if record is None else FA_FAILED)
+
+    def held_by(self, uint32_t reader):
+        """`(slot, word)` of what a reader has begun, or None."""
+        cdef int32_t slot = fa_held_by(&self.c, reader)
+        return None if slot < 0 else (slot, self.c.words[slot])
+
+    def fail(self, uint32_t slot, bytes record not None):
+        """Says why there is no image, in the place of a reader that is dead."""
+        self._check(slot)
+        self._write(slot, record)
+        fa_take_from(&self.c, slot, FA_FAILED)
+
+    def redo(self, uint32_t slot, uint32_t reader):
+        """Has a slot of a dead reader read once more, by the one that takes a reader's place."""
+        self._check(slot)
+        fa_take_from(&self.c, slot, FA_WAITING)
+        fa_store64(&self._control.c.reader[reader].redo,
+                   FA_REDO(self.c.entry - self._control.c.entry, slot, self.c.generation))
+
+    def fail_batches(self, error):
+        """Ends all batches that wait for files: there will be no reader."""
+        self.failure = error
+        queue = self._queue
+        if queue is not None and self._generation == _forks:
+            fa_fail_ring(&(<TaskQueue>queue).c, &self.c)
+            (<TaskQueue>queue)._collect()
+
+    cdef int _write(self, uint32_t slot, bytes record) except -1:
+        cdef char *at = self.c.images + slot * self.c.header.slot_bytes
+        cdef uint32_t size = len(record)
+        if size > self.c.header.slot_bytes - sizeof(size):
+            raise ValueError(f"No room for {size} bytes in a slot of {self.c.header.slot_bytes}")
+        memcpy(at, &size, sizeof(size))
+        memcpy(at + sizeof(size), <const char *>record, size)
+        return 0
+
+    cdef int _check(self, uint32_t slot) except -1:
+        if slot >= self.c.slots:
+            raise IndexError(f"There are {self.c.slots} slots. Received: {slot}")
+        return 0
+
+
+@cython.final
+cdef class Reader:
+    """One who reads the files of rings; see ``_core.pyi``."""
+
+    cdef Control _control
+    cdef uint32_t _index, _kind
+    cdef fa_ring *_rings[FA_ENTRIES]
+    cdef int32_t _entry  # of the last file
+    cdef dict _held
+
+    def __cinit__(self, Control control not None, uint32_t index, uint32_t kind):
+        if index >= control.c.readers or kind > FA_THREADS:
+            raise ValueError(f"There are {control.c.readers} readers. Received: {index}")
+        self._control = control
+        self._index = kind * control.c.readers + index
+        self._kind = kind
+        self._held = {}
+
+    def next(self, double timeout):
+        """Waits for a file; see ``_core.pyi``."""
+        cdef int32_t entry, slot = 0
+        cdef int outcome
+        cdef long long microseconds = <long long>(timeout * 1e6)
+        while True:
+            with nogil:
+                outcome = fa_next(self._control.c, self._rings, self._index, self._kind,
+                                  microseconds, &self._entry, &slot)
+            entry = self._entry
+            if outcome == FA_CLAIMED:
+                return self._held[entry], slot
+            if outcome == FA_UNKNOWN:
+                return entry
+            if outcome != FA_GONE:
+                return None
+            self._rings[entry] = NULL
+            del self._held[entry]
+
+    def attach(self, uint32_t entry, Ring ring not None):
+        """Makes a ring the one of an entry that `next` has returned."""
+        if entry >= FA_ENTRIES:
+            raise IndexError(f"There are {FA_ENTRIES} entries. Received: {entry}")
+        self._held[entry] = ring
+        self._rings[entry] = &ring.c
+
+    def finish(self, Ring ring not None, uint32_t slot, bytes record=None, double reading=0,
+               double in_all=0):
+        """Says what became of a file; see ``_core.pyi``."""
+        ring._check(slot)
+        if record is not None:
+            ring._write(slot, record)
+        fa_account(self._control.c, reading, in_all)
+        return fa_settle(&ring.c, slot, self._index, FA_DONE if record is None else FA_FAILED)
+
+
 @cython.final
 cdef class Batch:
     """A batch for the threads that work for a queue; see ``_core.pyi``."""
@@ -498,6 +1027,10 @@ cdef class Batch:
     cdef bint _is_ready
     cdef TaskQueue _queue
     cdef object _held
+    cdef Plan _plan
+    cdef Ring _ring
+    cdef list _outs
+    cdef object _after, _then, _error
 
     def __cinit__(self, *args, **kwargs):
         self._generation = _forks
@@ -507,11 +1040,12 @@ cdef class Batch:
 
     def __init__(self, Plan plan not None, cnp.ndarray images not None, cnp.ndarray index not None,
                  cnp.ndarray table, outs not None, bint standardize=True, Draws draws=None,
-                 seeds=None):
+                 seeds=None, *, Ring ring=None, after=None, then=None):
         cdef Py_ssize_t places
+        cdef cnp.ndarray slots = index
         if self._is_ready:
             raise ValueError("This batch has its arrays")
-        if plan.warp is not None:
+        if plan.warp is not None and ring is None:
             raise ValueError("A warp in Python needs the GIL")
         if not (table is None) == (draws is not None) == (seeds is not None):
             raise ValueError("Expected a table, or draws and seeds")
@@ -537,15 +1071,40 @@ cdef class Batch:
                 or table.shape[1] != FA_COLUMNS):
             raise ValueError(f"Expected a float64 table of {places} x {FA_COLUMNS}. Received "
                              f"{table.dtype} of shape {(<object>table).shape}")
-        self._held = (plan, images, index, table, self._held, draws, seeds)
-        self.c.index = <const int64_t *>cnp.PyArray_DATA(index)
+        if ring is not None:
+            self._come_through(ring, images, index)
+            slots = np.zeros(places, dtype=np.int64)
+            self.task.slots = <int64_t *>cnp.PyArray_DATA(slots)
+        self._outs = self._held
+        self._held = (plan, images, index, slots, table, draws, seeds)
+        self.c.index = <const int64_t *>cnp.PyArray_DATA(slots)
         self.c.table = <const double *>cnp.PyArray_DATA(table)
         self.c.matrices = NULL
         self.c.places = places
         _check_index(&self.c, 0, places)
+        self._plan, self._after, self._then = plan, after, then
+        self.task.needs_python = plan.warp is not None or after is not None or then is not None
         self.task.count = places
+        self.task.chunk = fa_chunk_size(&self.c, self.task.ring)
         self.task.batch = &self.c
         self._is_ready = True
+
+    cdef int _come_through(self, Ring ring, cnp.ndarray images, cnp.ndarray files) except -1:
+        """Makes the images those that readers put into the slots of a ring."""
+        cdef const int64_t *file = <const int64_t *>cnp.PyArray_DATA(files)
+        cdef Py_ssize_t k
+        if (cnp.PyArray_DATA(images) != <void *>ring.c.images or ring.c.free_slots == NULL
+                or <uint64_t>images.strides[0] != ring.c.header.slot_bytes
+                or images.shape[0] != <Py_ssize_t>ring.c.slots):
+            raise ValueError("Expected the images of a ring that is open")
+        for k in range(files.shape[0]):
+            if not 0 <= file[k] < <int64_t>ring.c.header.files:
+                raise IndexError(f"index {file[k]} is out of bounds for {ring.c.header.files} "
+                                 "files")
+        self._ring = ring
+        self.task.ring = &ring.c
+        self.task.files = file
+        return 0
 
     cdef Py_ssize_t _lend_outs(self, Plan plan, cnp.ndarray images, list outs,
                                bint standardize) except -1:
@@ -577,23 +1136,29 @@ cdef class Batch:
         return places
 
     def __dealloc__(self):
+        cdef fa_failure *failure = self.task.failures
+        while failure != NULL:
+            self.task.failures = failure.next
+            free(failure)
+            failure = self.task.failures
         PyMem_RawFree(self.c.outs)
         if self.task.done != NULL:
             PyThread_free_lock(self.task.done)
 
     def run(self):
         """Works in this thread; an interrupt comes through between images."""
-        cdef Py_ssize_t start = 0, stop, claim
+        cdef Py_ssize_t start = 0, stop
         cdef cnp.ndarray work
         if self._queue is not None:
             raise ValueError("This batch is in a queue")
+        if self._ring is not None:
+            raise ValueError("Files are for the threads of a queue")
         if not self.task.count:
             return
-        claim = fa_claim_size(&self.c)
         fa_draw_until(&self.task, self.task.count)
         work = np.empty(fa_work_values(self.c.plan, self.c.to_bytes), dtype=np.float32)
         while start < self.task.count:
-            stop = min(start + claim, self.task.count)
+            stop = min(start + self.task.chunk, self.task.count)
             with nogil:
                 fa_run(&self.c, start, stop, 1, <float *>cnp.PyArray_DATA(work))
             PyErr_CheckSignals()
@@ -605,11 +1170,90 @@ cdef class Batch:
             raise ValueError("This batch is in a queue")
         if not self.task.count:
             return 0
+        if self._ring is not None:
+            if queue.c.control != self._ring.c.control:
+                queue._attach(self._ring._control)
+            self._ring._queue = queue
         self._queue = queue
         PyThread_acquire_lock(self.task.done, WAIT_LOCK)
         Py_INCREF(self)
         self.task.object = <void *>self
         return fa_put(&queue.c, &self.task)
+
+    cdef _run_with_python(self, Py_ssize_t start, Py_ssize_t stop):
+        """Works on a chunk of which Python has a part; what is raised is for `wait`."""
+        cdef fa_queue *queue = &self._queue.c
+        cdef fa_failure *kept = NULL
+        cdef bint is_last
+        try:
+            if self._error is None:
+                self._warp_chunk(start, stop, &kept)
+        except BaseException as error:  # it is the caller's, whatever it is
+            self._keep(error)
+        PyThread_acquire_lock(queue.lock, WAIT_LOCK)
+        fa_give_back(queue, &self.task, start, stop, kept)
+        PyThread_release_lock(queue.lock)
+        if queue.control != NULL:
+            fa_wake_readers(queue.control)
+        try:
+            if self._error is None and self._after is not None:
+                self._call_after(start, stop)
+        except BaseException as error:
+            self._keep(error)
+        PyThread_acquire_lock(queue.lock, WAIT_LOCK)
+        self.task.worked += stop - start
+        is_last = self.task.worked == self.task.count
+        PyThread_release_lock(queue.lock)
+        try:
+            if is_last and self._error is None and self._then is not None:
+                self._then()
+        except BaseException as error:
+            self._keep(error)
+        PyThread_acquire_lock(queue.lock, WAIT_LOCK)
+        fa_end_some(queue, &self.task, stop - start)
+        PyThread_release_lock(queue.lock)
+
+    cdef _keep(self, error):
+        if self._error is None:
+            self._error = error
+            fa_cancel(&self._queue.c, &self.task)
+
+    cdef _warp_chunk(self, Py_ssize_t start, Py_ssize_t stop, fa_failure **kept):
+        cdef fa_queue *queue = &self._queue.c
+        cdef fa_control *counted
+        cdef Plan plan = self._plan
+        cdef bint has_memory = True
+        cdef Py_ssize_t place
+        cdef double matrix[6]
+        cdef const double *row
+        if plan.warp is None:
+            work = np.empty(fa_work_values(&plan.c, self.c.to_bytes), dtype=np.float32)
+            with nogil:
+                counted = fa_begin_warp(queue)
+                has_memory = fa_run_chunk(&self.task, start, stop, 1,
+                                          <float *>cnp.PyArray_DATA(<cnp.ndarray>work), kept)
+                fa_end_warp(counted)
+        else:
+            work = np.empty((2, plan.c.height, plan.c.width, plan.c.channels), dtype=np.float32)
+            for place in range(start, stop):
+                if fa_first_failed(&self.task, place, place + 1) == place:
+                    has_memory &= fa_keep_failure(&self.task, place, kept)
+                    continue
+                row = self.c.table + place * FA_COLUMNS
+                fa_matrix(row, plan.c.height, plan.c.width, matrix)
+                _process_with(plan, self.c.images + self.c.index[place] * self.c.stride,
+                              self.c.is_float, row, matrix, self.c.standardize, work,
+                              self._outs[place // self.c.out_places], place % self.c.out_places)
+        if not has_memory:
+            self.task.out_of_memory = True
+
+    cdef _call_after(self, Py_ssize_t start, Py_ssize_t stop):
+        cdef Py_ssize_t first, end
+        while start < stop:
+            first = start % self.c.out_places
+            end = min(first + stop - start, self.c.out_places)
+            self._after(self._outs[start // self.c.out_places][first:end])
+            start += end - first
 
     def cancel(self):
         """Lets the images that have not begun come to nothing."""
@@ -622,34 +1266,58 @@ cdef class Batch:
         """Whether this is a copy in a forked process: no thread here will ever work on it."""
         return self._generation != _forks
 
-    def wait(self):
+    def wait(self, double timeout=-1):
         """Waits until no thread works on it any more; an interrupt comes through."""
         cdef PyLockStatus status
+        cdef long long microseconds = -1 if timeout < 0 else <long long>(timeout * 1e6)
         if self._queue is None:
-            return
+            return True
         if not PyThread_acquire_lock(self.task.done, NOWAIT_LOCK):
             while True:
                 with nogil:
-                    status = PyThread_acquire_lock_timed(self.task.done, -1, 1)
+                    status = PyThread_acquire_lock_timed(self.task.done, microseconds, 1)
                 if status == PY_LOCK_ACQUIRED:
                     break
                 PyErr_CheckSignals()
+                if microseconds >= 0:
+                    return False
         PyThread_release_lock(self.task.done)
         self._queue._collect()
-        self._held = None
+        self._held = self._outs = self._after = self._then = None
+        if self._error is not None:
+            error, self._error = self._error, None
+            try:
+                raise error
+            finally:
+                del error  # no cycle between the traceback and this frame
+        if self.task.was_failed:
+            raise self._ring.failure
         if self.task.out_of_memory:
             raise MemoryError("No memory to work on an image in")
+        return True
+
+    def failures(self):
+        """`(place, record)` of each image that could not be read; after `wait`."""
+        cdef fa_failure *failure = self.task.failures
+        found = []
+        while failure != NULL:
+            found.append((failure.place, failure.record[:failure.size]))
+            failure = failure.next
+        return found
 
 
 @cython.final
 cdef class TaskQueue:
     """Work for threads; see ``_core.pyi``."""
 
+    cdef object __weakref__
     cdef fa_queue c
+    cdef Control _control
     cdef int _generation
 
     def __cinit__(self):
         self._generation = _forks
+        self.c.event = &self.c.own_event
         self.c.lock = PyThread_allocate_lock()
         if self.c.lock == NULL:
             raise MemoryError()
@@ -658,6 +1326,17 @@ cdef class TaskQueue:
         if self.c.lock != NULL and self._generation == _forks:
             self.clear()
             PyThread_free_lock(self.c.lock)
+
+    cdef int _attach(self, Control control) except -1:
+        """Makes the threads sleep where the readers of a control block can wake them."""
+        if self._control is not None:
+            raise ValueError("This queue has another control block")
+        if control._queue is not None and control._queue() is not None:
+            raise ValueError("This control block has another queue")
+        self._control = control
+        control._queue = weakref.ref(self)
+        fa_attach(&self.c, control.c)
+        return 0
 
     def put(self, call):
         """Hands a call to the threads; one of them gets it from `get`."""
@@ -670,20 +1349,20 @@ cdef class TaskQueue:
 
     def get(self, double timeout):
         """Works on batches until there is a call, which it returns."""
-        cdef fa_sleeper me
         cdef fa_task *task
+        cdef ptrdiff_t start = 0, stop = 0
         cdef long long microseconds = <long long>(timeout * 1e6)
-        me.wakes = PyThread_allocate_lock()
-        if me.wakes == NULL:
-            raise MemoryError()
-        PyThread_acquire_lock(me.wakes, WAIT_LOCK)
-        with nogil:
-            task = fa_work(&self.c, &me, microseconds)
-        PyThread_free_lock(me.wakes)
-        self._collect()
-        if task == NULL:
-            raise Empty
-        return _call_of(task)
+        while True:
+            with nogil:
+                task = fa_work(&self.c, microseconds, &start, &stop)
+            if task != NULL and task.batch != NULL:
+                _run_with_python(<object>task.object, start, stop)
+                self._collect()
+                continue
+            self._collect()
+            if task == NULL:
+                raise Empty
+            return _call_of(task)
 
     def empty(self):
         """Whether a thread that asked now would have to wait."""
@@ -711,6 +1390,11 @@ cdef class TaskQueue:
             after = task.next  # the task is part of the batch, and may go with it
             Py_DECREF(<object>task.object)
             task = after
+
+
+cdef _run_with_python(Batch batch, Py_ssize_t start, Py_ssize_t stop):
+    """Holds a reference to the batch until its chunk has ended."""
+    batch._run_with_python(start, stop)
 
 
 cdef _call_of(fa_task *task):

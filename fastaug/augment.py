@@ -197,10 +197,14 @@ class Augmentation:
             apply_elementwise(function, result, self._standardizes)
             _core.standardize(plan, result, 0, len(result))
 
-        slices = min(2 * workers, out.size // _SLICE_VALUES)
-        slices = max(slices, out.size // _LARGEST_SLICE_VALUES)
         then = (lambda: self._standardize_rest(out)) if standardize and self._rest else None
         after = apply if function is not None else None
+        if workers and source.has_readers:
+            in_core = standardize and function is None
+            job = source.job(plan, index, table, out, in_core, after, then)
+            return job, job.errors
+        slices = min(2 * workers, out.size // _SLICE_VALUES)
+        slices = max(slices, out.size // _LARGEST_SLICE_VALUES)
         return sliced_job(source, index, table, out, slices, augment, after, then)
 
     def standardize(self, out):

@@ -3,11 +3,11 @@
     Order ──► table of parameters ──► Job on the threads ──► preprocessing_function ──► batch
     (stream)  (stream)                (warp ... standardize)  (calling thread)
 
-Batches are prepared ahead on a guess: that the next call asks for what comes next, with the
-settings, the order and the stream as they were left. When the call comes, the guess is checked
-against all of them. A wrong guess is thrown away and the batch made anew, so a batch never depends
-on prefetching. Small batches that follow each other are one job: handing each over by itself, and
-waking up for it, would take a good part of the time that it needs.
+Batches are prepared ahead on a guess: that the next call asks for what comes next
+(`epoch_order.py`), with the settings, the order and the stream as they were left. When the call
+comes, the guess is checked against all of them. A wrong guess is thrown away and the batch made
+anew, so a batch never depends on prefetching. Small batches that follow each other are one job:
+handing each over by itself, and waking up for it, would take a good part of the time that it needs.
 
 An iterator with a seed draws from private generators, seeded for each batch; where nothing else of
 a batch is drawn, the threads do that. One without draws from the global `np.random`, which is
@@ -17,6 +17,7 @@ advanced only by the batches that are handed out.
 import collections
 import dataclasses
 import itertools
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,7 +26,9 @@ import numpy as np
 from fastaug import _core
 from fastaug.augment import Augmentation, augmentation_for
 from fastaug.buffers import Buffers
-from fastaug.calls import FunctionCalls, call_for_each
+from fastaug.calls import FunctionCalls, call_for_each, replace_images
+from fastaug.epoch_order import EpochOrder
+from fastaug.locks import renew_in_child
 from fastaug.order import NEXT, Order
 from fastaug.streams import (
     LateStream,
@@ -79,6 +82,7 @@ class _Batch:
     stream_after: bytes | None = None
     doubles: list[float] | None = None  # first number of each row, if the function does not draw
     lease: _Lease | None = None
+    paths: list | None = None  # of its files, when they began to be read
 
 
 def run_length(nbytes: int) -> int:
@@ -100,6 +104,10 @@ class BatchMaker:
         dtype: Type of the batches.
         workers: Number of threads; 0: everything in the calling thread.
         prefetch: Number of batches to prepare ahead.
+
+    Attributes:
+        lock: To be held for all calls but `finish`.
+        epoch_order: The order of the items that are asked for.
     """
 
     def __init__(self, source, generator, data_format, dtype, workers, prefetch):
@@ -120,11 +128,19 @@ class BatchMaker:
         self._leases = collections.deque()
         self._runs = itertools.count(1)
         self._last_run = 0
-        self._last_item = NEXT
+        self.epoch_order = EpochOrder()
         self._wrong = 0
         self._pause = 0
         self._calls = FunctionCalls(self._buffers)
+        self._renew_in_child()
+        renew_in_child(self)
         self._current_augmentation()
+
+    def _renew_in_child(self):
+        self.lock = threading.Lock()
+        # a thread that the child does not have may hold their locks
+        self._spare_streams.clear()
+        self._leases.clear()
 
     @property
     def source(self):
@@ -170,8 +186,7 @@ class BatchMaker:
             item: Position in the epoch, or NEXT.
 
         Returns:
-            A batch for `finish`, with the iterator's state after it and its stream. Call this under
-            the iterator's lock.
+            A batch for `finish`, with the iterator's state after it and its stream.
         """
         augmentation = self._current_augmentation()
         batch = None
@@ -179,11 +194,12 @@ class BatchMaker:
             batch = self._matching(order, item, augmentation)
         if batch is None:
             (batch,) = self._start(
-                augmentation, order, item, self._stream_for(augmentation, order, item)
+                augmentation, order, [item], self._stream_for(augmentation, order, item)
             )
+        foreseen = item is NEXT or self.epoch_order.asked(item, len(order))
         self._last_run = batch.run
         if augmentation is not None:
-            self._look_ahead(augmentation, batch)
+            self._look_ahead(augmentation, batch, foreseen)
             if order.seed is not None and type(batch.stream) is not LateStream:
                 batch.lease = _Lease(batch.stream)
                 self._leases.append(batch.lease)
@@ -191,26 +207,27 @@ class BatchMaker:
                 lease = self._leases.popleft()
                 if lease.ended:  # a new one takes long to make
                     self._spare_streams.append(lease.stream)
-        self._last_item = item
         return batch
 
-    def make(self, index, bad_image):
-        """Returns what `finish` returns for any index, drawn from the global stream."""
+    def make(self, index):
+        """Starts a batch of any index, drawn from the global stream, for `finish`."""
         order = Order(n=0, batch_size=1, shuffle=False, seed=None)
         batch = self._new_batch(
             self._current_augmentation(), NEXT, order, order, index, global_stream()
         )
         if batch.augmentation is not None:
             self._hand_over([batch])
-        return self.finish(batch, bad_image)
+        return batch
 
-    def finish(self, batch, bad_image):
+    def finish(self, batch, bad_image, replaces=False):
         """Waits for a batch.
 
         Args:
             batch: What `take` returned.
             bad_image: Function to call with the position and the exception of each image that
                 could not be read; it raises, or the image is left out.
+            replaces: Whether another image takes the place of one that is left out. One does in any
+                case if there would be none at all.
 
         Returns:
             `(images, index, hashes)`: the array for the user, its samples, and a number for each
@@ -243,6 +260,10 @@ class BatchMaker:
         for place in sorted(batch.errors):
             bad_image(int(batch.index[place]), batch.errors[place])
         good = [place for place in range(len(images)) if place not in batch.errors]
+        if replaces or not good:
+            places = sorted(batch.errors) if replaces else [0]
+            replace_images(self._generator, self._source, batch, images, places, bad_image)
+            good = sorted([*good, *places])
         return images[good], batch.index[good], [hashes[k] for k in good] if hashes else hashes
 
     # ---- settings ----
@@ -298,25 +319,25 @@ class BatchMaker:
             and augmentation.is_core_work(self._source)
         )
 
-    def _start(self, augmentation, order, item, stream, length=1):
-        """Starts some batches of an epoch that follow each other, at least one.
+    def _start(self, augmentation, order, items, stream):
+        """Starts some batches of an epoch, at least one.
 
         Args:
             augmentation: The settings.
             order: The order before the first.
-            item: Position of the first in the epoch, or NEXT.
-            stream: What to draw them from. None: late, from the seed of each.
-            length: How many, if the epoch has as many. A private stream, which is seeded for each
-                batch, is for one.
+            items: Position of each in the epoch, or NEXT.
+            stream: What to draw them from. None: late, from the seed of each. A private stream,
+                which is seeded for each batch, is for the first one.
 
         Returns:
-            A list of `_Batch`, which have one job.
+            A list of `_Batch`, which have one job: up to the end of an epoch or a short batch.
         """
         batches = []
         if stream is not None and order.seed is not None:
-            length = 1
-        while len(batches) < length:
-            if batches and (order.begins_epoch(item) or (item is not NEXT and item >= len(order))):
+            items = items[:1]
+        for item in items:
+            short = batches and len(batches[-1].index) < order.batch_size
+            if short or (batches and order.begins_epoch(item)):
                 break
             if stream is None:
                 index, after = order.step(item)
@@ -326,8 +347,6 @@ class BatchMaker:
                 stands = stream
             batches.append(self._new_batch(augmentation, item, order, after, index, stands))
             order = after
-            if item is not NEXT:
-                item += 1
         if augmentation is not None:
             self._hand_over(batches)
         return batches
@@ -341,7 +360,13 @@ class BatchMaker:
             if type(stream) is not LateStream:
                 self._draw(batch)
             batch.images = self._buffers.array((len(index), *self._source.shape), self._dtype)
+            batch.paths = self._paths_of(own_index)
         return batch
+
+    def _paths_of(self, index):
+        """Returns the files of some images, in a list that may be changed in place, or None."""
+        paths = getattr(self._source, "filepaths", None)
+        return None if paths is None else [paths[position] for position in index]
 
     def _hand_over(self, batches):
         """Hands the work of batches to the threads, as one job."""
@@ -414,34 +439,37 @@ class BatchMaker:
 
     # ---- guessing ahead ----
 
-    def _look_ahead(self, augmentation, batch):
+    def _look_ahead(self, augmentation, batch, foreseen):
         if len(self._ahead) >= self._enough:
             return
         if self._pause:
             self._pause -= 1
             return
-        if batch.item is not NEXT and not self._in_sequence(batch.item):
+        if not foreseen:
             return
-        length = run_length(batch.images.nbytes) if self._is_core_work(augmentation) else 1
+        length = run_length(batch.images.nbytes)
         # of small ones another run, so that there is work while those of one are handed out
         self._enough = self._prefetch if length == 1 else max(self._prefetch, length + 1)
+        if not self._is_core_work(augmentation):  # each is a job of its own
+            self._enough = self._enough if self._source.has_readers else self._prefetch
+            length = 1
         self._buffers.kept = self._enough + length + 3
         if self._ahead:
             batch = self._ahead[-1]
         while len(self._ahead) < self._enough:
-            order, item = batch.order, NEXT
+            order, items = batch.order, [NEXT] * length
             if batch.item is not NEXT:
-                item = batch.item + 1
-                if item >= len(order):
+                items = self.epoch_order.following(len(self._ahead), length)
+                if not items:
                     return
-            stream, before = self._stream_for(augmentation, order, item), None
+            stream, before = self._stream_for(augmentation, order, items[0]), None
             if order.seed is None:
                 stream, before = self._fresh_stream(), batch.stream_after
                 if before is None:
                     before = position(batch.stream)
                 put(stream, before)
             try:
-                batches = self._start(augmentation, order, item, stream, length)
+                batches = self._start(augmentation, order, items, stream)
             except Exception:  # a guess must not fail: if it is right, the call itself will
                 return
             if before is not None:
@@ -450,10 +478,6 @@ class BatchMaker:
                 self._spare_streams.append(stream)
             self._ahead.extend(batches)
             batch = batches[-1]
-
-    def _in_sequence(self, item):
-        """Whether somebody asks for one item after the other."""
-        return item == 0 or (self._last_item is not NEXT and item == self._last_item + 1)
 
     def _matching(self, order, item, augmentation):
         """Returns the batch that was guessed right, or None after dropping all guesses."""
@@ -464,6 +488,7 @@ class BatchMaker:
             and batch.before.same(order)
             and np.asarray(batch.place, dtype=np.int64).tobytes() == batch.index.tobytes()
             and batch.hash_limit == self._hash_limit
+            and batch.paths == self._paths_of(batch.index)
             and not batch.job.is_lost()
             and self._step_global_stream(batch)
         ):

@@ -6,6 +6,8 @@ import threading
 
 import numpy as np
 
+from fastaug.locks import renew_in_child
+
 # Bytes of an array that comes from the system anew each time.
 _WORTH_KEEPING = 1 << 20
 
@@ -36,6 +38,10 @@ class Buffers:
     def __init__(self, kept):
         self.kept = kept
         self._arrays = []
+        self._renew_in_child()
+        renew_in_child(self)
+
+    def _renew_in_child(self):
         self._lock = threading.Lock()
 
     def array(self, shape, dtype):

@@ -5,13 +5,15 @@ for all that is done to an image. Called as Keras would, with the global `np.ran
 would have it; what prepares that is `batches`, and the batches here are its own.
 """
 
+import itertools
 import sys
 
 import numpy as np
 
 from fastaug import _core
 from fastaug.buffers import COUNTS_REFERENCES
-from fastaug.streams import global_stream
+from fastaug.functions import name_function, returned
+from fastaug.streams import global_stream, lent_to_user_code
 
 
 def call_for_each(generator, source, batch, images, start, bad_image, params=None):
@@ -42,8 +44,59 @@ def call_for_each(generator, source, batch, images, start, bad_image, params=Non
             continue
         if params is None:
             params = generator.get_random_transform(image.shape)
-        images[i] = generator.standardize(generator.apply_transform(image, params))
+        result = generator.standardize(generator.apply_transform(image, params))
+        _put(result, images, i, None, getattr(generator, "preprocessing_function", None))
         params = None
+
+
+# How often another image is drawn, before all are tried.
+_DRAWS = 100
+
+
+def replace_images(generator, source, batch, images, places, bad_image):
+    """Puts other images of the set into a batch, where some could not be read.
+
+    They and their parameters are drawn from a stream of their own, so that the others stay as they
+    were. It begins with the number of the first image that is replaced, and that of the batch.
+
+    Args:
+        generator: An `ImageDataGenerator` of any kind, or None: images stay as they are.
+        source: Where the images come from.
+        batch: The batch; its `index` gets the positions of the other images.
+        images: Array of the finished images.
+        places: Places in the batch.
+        bad_image: As for `call_for_each`.
+
+    Raises:
+        OSError: If no image can be read.
+    """
+    order = batch.before
+    numbers = int(batch.index[places[0]]), order.total_batches_seen, order.seed or 0
+    stream = np.random.RandomState([number % (1 << 32) for number in numbers])
+    with lent_to_user_code(stream):
+        for place in places:
+            position, image = _another_image(source, images.dtype, bad_image)
+            if generator is not None:
+                params = generator.get_random_transform(image.shape)
+                image = generator.standardize(generator.apply_transform(image, params))
+            images[place] = image
+            batch.index[place] = position
+
+
+def _another_image(source, dtype, bad_image):
+    """Returns `(position, image)` of an image that can be read, drawn from the global stream."""
+    stream = global_stream()
+    drawn = (stream.randint(len(source)) for _ in range(_DRAWS))
+    errors = {}
+    for position in itertools.chain(drawn, range(len(source))):
+        if position in errors:
+            continue
+        try:
+            return position, source.image(position, dtype)
+        except Exception as error:
+            errors[position] = error
+            bad_image(int(position), error)
+    raise OSError(f"None of the {len(source)} files can be read") from errors[position]
 
 
 class FunctionCalls:
@@ -100,7 +153,7 @@ class FunctionCalls:
                 continue
             references = sys.getrefcount(image)
             with kept_memory:
-                result = function(image)
+                result = returned(function, function(image))
             if result is image:
                 references += 1
             if images is batch.images and sys.getrefcount(image) != references:
@@ -119,7 +172,7 @@ class FunctionCalls:
                 result = generator._normalize(result)
             # A call, because Python gives a line to what comes after it, the way back to the next
             # image: IPython fails on a traceback of an interrupt in an instruction without a line.
-            _put(result, images, i, image if images is batch.images else None)
+            _put(result, images, i, image if images is batch.images else None, function)
         if not standardized:
             augmentation.standardize(images)
         return images
@@ -133,10 +186,16 @@ def _shown(image):
     return np.asarray(memoryview(image))
 
 
-def _put(result, images, i, there):
+def _put(result, images, i, there, function):
     """Puts an image into a batch, unless it is the array that is there."""
-    if result is not there:
+    if result is there:
+        return
+    try:
         images[i] = result
+    except (TypeError, ValueError) as error:
+        if function:
+            name_function(error, function, result)
+        raise
 
 
 def _draw_again(batch, i):

@@ -4,6 +4,7 @@ Owns the checks of the columns and of the files they name. It takes a pandas dat
 and never imports pandas itself.
 """
 
+import collections
 import itertools
 import os
 
@@ -15,6 +16,7 @@ from fastaug.directory import (
     check_class_mode,
     join_all,
     map_waiting,
+    other_format,
 )
 from fastaug.keras_backend import print_message
 from fastaug.warn import warn
@@ -56,6 +58,9 @@ class DataFrameIndex:
         class_indices: Dict from the name of a class to its label. Only in these class modes too.
         sample_weight: Array of weights, or None.
         samples: Number of images.
+        unused_classes: Those given as `classes` that no row has.
+        other_labels: Labels of rows that are not in `classes`, if these are given.
+        left_out: Counter of the endings of files that are images, but not of `formats`.
 
     Raises:
         ValueError: If `class_mode` is not one of the above, or 'binary' does not have two classes.
@@ -87,6 +92,9 @@ class DataFrameIndex:
         formats=FORMATS,
     ):
         frame = dataframe.copy()
+        self.unused_classes: list = []
+        self.other_labels: set = set()
+        self.left_out: collections.Counter = collections.Counter()
         self.directory = directory or ""
         self.class_mode = class_mode
         self.split = split
@@ -96,9 +104,9 @@ class DataFrameIndex:
         if validate_filenames and len(frame) == 0:
             frame = frame[[]]  # as in Keras, whose empty mask selects columns: a KeyError follows
         elif validate_filenames:
-            valid = np.array(
-                _are_images(join_all(self.directory, frame[x_col].tolist()), formats), dtype=bool
-            )
+            paths = join_all(self.directory, frame[x_col].tolist())
+            valid = np.array(_are_images(paths, formats), dtype=bool)
+            self.left_out = _other_formats(itertools.compress(paths, ~valid))
             if invalid := len(valid) - int(valid.sum()):
                 warn(
                     f'Found {invalid} invalid image filename(s) in x_col="{x_col}". '
@@ -107,7 +115,12 @@ class DataFrameIndex:
             frame = frame[valid]
         labels = None
         if class_mode not in _UNLABELLED:
-            labels, classes = _known_labels(frame[y_col].tolist(), classes)
+            given, rows = classes, frame[y_col].tolist()
+            labels, classes = _known_labels(rows, classes)
+            if given:
+                found = _names_in(rows)
+                self.unused_classes = [name for name in classes if not _is_in(name, found)]
+                self.other_labels = found.difference(classes)
             self.class_indices = dict(zip(classes, range(len(classes)), strict=True))
             known = np.array([label is not None for label in labels], dtype=bool)
             if not known.all():
@@ -224,6 +237,16 @@ def _known_labels(labels, classes):
     return [kept(label) for label in labels], classes
 
 
+def _names_in(labels):
+    """Returns the set of the names in labels."""
+    found = set()
+    for label in labels:
+        for name in (label,) if isinstance(label, str) else label:
+            if isinstance(name, str):
+                found.add(name)
+    return found
+
+
 def _is_in(name, known):
     try:
         return name in known
@@ -256,6 +279,16 @@ def _are_images(paths, formats):
             for position, is_file in zip(folders[folder], found, strict=True):
                 valid[position] = is_file
     return valid
+
+
+def _other_formats(paths):
+    """Returns a counter of the endings of images among files that were left out."""
+    endings = ((path, other_format(path.lower())) for path in paths)
+    return collections.Counter(
+        ending
+        for path, ending in endings
+        if ending and os.path.isfile(path)  # noqa: PTH113 (strings)
+    )
 
 
 def _are_files(folder, paths, progress):
@@ -293,3 +326,43 @@ def _regular_files(folder, limit):
             }
     except (OSError, ValueError):  # not to be listed, or no name of a folder
         return set()
+
+
+def as_one_array(values):
+    """Returns the values of a column, or of some columns, as one array of numbers if they are such.
+
+    A trainer takes neither arrays of objects nor pandas's own.
+
+    Args:
+        values: What `values` of a series or a dataframe gives: vectors of one length, numbers in
+            objects, pandas's integers that may be missing, categories.
+
+    Returns:
+        An array with a row for each value: of vectors of rank 2 or more; NaN for what is missing.
+        Categories that are no numbers become their codes, -1 for what is missing. What is neither
+        comes back as it is: words, vectors of many lengths.
+    """
+    if not isinstance(values, np.ndarray):
+        if hasattr(values, "categories"):
+            if values.categories.dtype.kind not in "biuf":
+                return np.asarray(values.codes, dtype=np.int64)
+            return np.asarray(values)
+        if values.dtype.kind not in "biuf":
+            return values
+        if values.isna().any():
+            return values.to_numpy(dtype=np.float64, na_value=np.nan)
+        return values.to_numpy(dtype=getattr(values.dtype, "numpy_dtype", None))
+    if values.dtype != object:
+        return values
+    cells = [_nan_if_missing(value) for value in values.ravel().tolist()]
+    try:
+        numbers = np.array(cells)
+    except ValueError:  # vectors of many lengths
+        return values
+    if numbers.dtype.kind not in "biuf" or not len(values):
+        return values
+    return numbers.reshape(values.shape + numbers.shape[1:])
+
+
+def _nan_if_missing(value):
+    return np.nan if value is None or type(value).__name__ == "NAType" else value

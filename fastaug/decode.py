@@ -100,9 +100,22 @@ def decode(path, target: Target, out: np.ndarray) -> None:
         )
     if not out.flags.c_contiguous:
         raise ValueError(f"out should be C-contiguous, not of strides {out.strides}")
+    decode_bytes(read_file(path), path, target, out)
+
+
+def read_file(path) -> bytes:
+    """Returns the bytes of a file; raises what `decode` raises."""
     try:
         with open(path, "rb", buffering=0) as file:  # noqa: PTH123 (bytes are paths too)
-            data = file.read()
+            return file.read()
+    except Exception as error:
+        _put_path(error, path)
+        raise
+
+
+def decode_bytes(data: bytes, path, target: Target, out: np.ndarray) -> None:
+    """Does what `decode` does, with the bytes of a file; `path` is for the text of errors."""
+    try:
         if not _decode_with_opencv(data, target, out):
             _decode_with_pillow(data, target, out)
     except Exception as error:

@@ -1,7 +1,8 @@
 """Images in a tree of class folders, as an index: paths, labels, subsets; no pixels.
 
 Owns the scan of the tree, the progress shown meanwhile, and what it shares with the index of a
-dataframe: labels as a batch, and words to the user. It knows nothing of decoding or of iterators.
+dataframe: labels as a batch, and words to the user. Beside it two helpers that Keras's old package
+had. It knows nothing of decoding or of iterators.
 """
 
 import collections
@@ -12,6 +13,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -19,6 +21,11 @@ from fastaug.keras_backend import print_message
 from fastaug.warn import warn
 
 FORMATS = ("png", "jpg", "jpeg", "bmp", "ppm", "tif", "tiff")
+
+# Endings of images that Keras leaves out.
+OTHER_FORMATS = frozenset(
+    ("avif", "gif", "heic", "heif", "j2k", "jfif", "jp2", "jpe", "pbm", "pgm", "pnm", "tga", "webp")
+)
 
 _ENTRIES_AT_ONCE = 4096
 _SECONDS_UNTIL_PROGRESS = 2.0
@@ -53,6 +60,10 @@ class DirectoryIndex:
         num_classes: Number of class folders.
         samples: Number of images.
         sample_weight: None; files in folders have no weights.
+        given_classes: The argument `classes`; None where the folders are the classes.
+        counts: Dict from the name of a class to the number of its images, whatever the split.
+        formats: As given.
+        left_out: Counter of the endings of files that are images, but not of `formats`.
 
     Raises:
         ValueError: If `class_mode` is not one of the above.
@@ -77,8 +88,10 @@ class DirectoryIndex:
         self.directory = directory
         self.class_mode = class_mode
         self.split = split
+        self.formats = formats
+        self.given_classes = classes if classes else None
         if not classes:
-            classes = _folders(directory)
+            classes = folders_in(directory)
         self.num_classes = len(classes)
         self.class_indices = dict(zip(classes, range(len(classes)), strict=True))
 
@@ -90,7 +103,10 @@ class DirectoryIndex:
             scans = map_waiting(
                 lambda top: _images_below(top, formats, follow_links, progress), tops, progress
             )
-        for top, (names, has_tiff) in zip(tops, scans, strict=True):
+        self.counts = {name: len(found) for name, (found, *_) in zip(classes, scans, strict=True)}
+        self.left_out: collections.Counter = collections.Counter()
+        for top, (names, has_tiff, left_out) in zip(tops, scans, strict=True):
+            self.left_out += left_out
             if has_tiff and not warned:
                 warned = True
                 warn(
@@ -117,7 +133,7 @@ class DirectoryIndex:
         return self.classes
 
 
-def _folders(directory):
+def folders_in(directory):
     """Returns the names of the folders in a folder, sorted; links to folders count."""
     names = sorted(os.listdir(directory))  # noqa: PTH208 (Keras's names and errors)
     return [name for name in names if os.path.isdir(os.path.join(directory, name))]  # noqa: PTH112, PTH118
@@ -134,7 +150,7 @@ def _images_below(top, formats, follow_links, progress):
 
     Returns:
         The paths, relative to the folder above `top`, in order of their folders' paths and then
-        by name; and whether there are files that end in '.tiff'.
+        by name; whether there are files that end in '.tiff'; and a counter of `other_format`.
 
     Raises:
         OSError: If linked folders lead in endless circles.
@@ -142,6 +158,7 @@ def _images_below(top, formats, follow_links, progress):
     nothing = top[:0]  # str, or bytes as the path is
     found = []
     has_tiff = False
+    left_out: collections.Counter = collections.Counter()
     visits: collections.Counter = collections.Counter()
     stack = [(top, os.path.join(os.path.basename(top), nothing), 0)]  # noqa: PTH118, PTH119
     while stack:
@@ -174,11 +191,19 @@ def _images_below(top, formats, follow_links, progress):
                 has_tiff = True
             if lower.endswith(formats):
                 names.append(name)
+            elif ending := other_format(lower):
+                left_out[ending] += 1
         if names:
             names.sort()
             found.append((folder, prefix, names))
     found.sort(key=lambda item: item[0])
-    return [prefix + name for _, prefix, names in found for name in names], has_tiff
+    return [prefix + name for _, prefix, names in found for name in names], has_tiff, left_out
+
+
+def other_format(name):
+    """Returns the ending of a name in lower case if it is one of `OTHER_FORMATS`, else ''."""
+    ending = name[name.rfind(".") + 1 :]
+    return ending if ending in OTHER_FORMATS else ""
 
 
 def _entries(folder, progress):
@@ -192,18 +217,34 @@ def _entries(folder, progress):
     return entries
 
 
+def _is_shown(stream):
+    """Whether a stream is a terminal or the output of a cell of a notebook."""
+    if getattr(stream, "closed", False):
+        return False
+    is_notebook = type(stream).__module__ == "ipykernel.iostream"
+    return is_notebook or bool(getattr(stream, "isatty", bool)())
+
+
 class Stopped(Exception):  # noqa: N818 (nobody sees it: it ends threads whose work nobody wants)
     """A scan was interrupted."""
 
 
+def _line_of_scan(count):
+    return f"Scanning: {count:,} files"
+
+
 class Progress:
-    """Counts on stderr the files seen, if it is a terminal and the work takes seconds.
+    """Counts on stderr what is done, if somebody looks at it and the work takes seconds.
 
     A context manager: the line disappears at the end. Any thread may add to it.
+
+    Args:
+        line: Function of the count that returns the line to show; by default of files seen.
     """
 
-    def __init__(self):
-        self._stream = sys.stderr if getattr(sys.stderr, "isatty", bool)() else None
+    def __init__(self, line=_line_of_scan):
+        self._line = line
+        self._stream = sys.stderr if _is_shown(sys.stderr) else None
         self._lock = threading.Lock()
         self._count = 0
         self._next = time.perf_counter() + _SECONDS_UNTIL_PROGRESS
@@ -211,7 +252,7 @@ class Progress:
         self._stopped = False
 
     def add(self, count):
-        """Counts more files.
+        """Counts more.
 
         Raises:
             Stopped: If the work is no longer wanted.
@@ -226,7 +267,7 @@ class Progress:
             if now < self._next:
                 return
             self._next = now + 0.5
-            line = f"Scanning: {self._count:,} files"
+            line = self._line(self._count)
             self._width = len(line)
             self._stream.write(f"\r{line}")
             self._stream.flush()
@@ -324,3 +365,55 @@ def join_all(directory, names):
         return []
     prefix = os.path.join(directory, "")  # noqa: PTH118 (keeps "./" and doubled slashes)
     return [name if name.startswith("/") else prefix + name for name in names]
+
+
+def validate_filename(
+    filename: str | os.PathLike[str], white_list_formats: str | Iterable[str]
+) -> bool:
+    """Whether a path has one of some endings and names a file.
+
+    Args:
+        filename: The path.
+        white_list_formats: An ending in lower case, or some.
+
+    Returns:
+        True or False.
+
+    Raises:
+        TypeError: If `filename` is no path, or an ending no string.
+
+    Example:
+        >>> fastaug.validate_filename("notes.txt", ("png", "jpg"))
+        False
+    """
+    endings = (white_list_formats,) if isinstance(white_list_formats, str) else white_list_formats
+    name = os.fspath(filename)
+    return name.lower().endswith(tuple(endings)) and os.path.isfile(name)  # noqa: PTH113 (strings)
+
+
+def list_pictures(
+    directory: str | os.PathLike[str], ext: str | Iterable[str] = FORMATS
+) -> list[str]:
+    """Lists the image files in a folder and in all folders below it, by their endings.
+
+    Args:
+        directory: The folder. Where it cannot be read, there are no files.
+        ext: An ending in lower case, without its dot, or some.
+
+    Returns:
+        The paths, joined to `directory`, in the order of `os.walk`.
+
+    Raises:
+        TypeError: If `directory` is no path, or an ending no string.
+
+    Example:
+        >>> fastaug.list_pictures("photos", ext="png")
+        ['photos/cat.png', 'photos/more/dog.PNG']
+    """
+    endings = tuple([f".{ending}" for ending in ((ext,) if isinstance(ext, str) else ext)])
+    return [
+        os.path.join(folder, name)  # noqa: PTH118 (strings)
+        for folder, _, names in os.walk(os.fspath(directory))
+        for name in names
+        if name.lower().endswith(endings)
+    ]

@@ -1,15 +1,51 @@
 """Iterators over image files: their arguments, and labels from an index."""
 
+import copy
+import itertools
 import numbers
+from collections.abc import Iterable
 
-from fastaug.dataframe import DataFrameIndex
+from fastaug.advice import about_folders, about_rows, about_split
+from fastaug.dataframe import DataFrameIndex, as_one_array
 from fastaug.decode import CHANNELS, Target
-from fastaug.directory import DirectoryIndex, labels_of
-from fastaug.iterators import AugmentingIterator
+from fastaug.decode_pool import decode_pool
+from fastaug.directory import OTHER_FORMATS, DirectoryIndex, labels_of
+from fastaug.images import can_read
+from fastaug.iterators import AugmentingIterator, check_batch_size
 from fastaug.keras_backend import floatx, image_data_format
 from fastaug.sources import FileSource
-from fastaug.warn import warn
-from fastaug.workers import decode_pool
+from fastaug.warn import UsageWarning, warn
+
+
+def _index_attribute(name):
+    def get(self):
+        return getattr(self._index, name)
+
+    def set_(self, value):
+        setattr(self._index, name, value)
+
+    return property(get, set_)
+
+
+def _checked_size(target_size):
+    """Returns a `target_size` as a tuple.
+
+    Raises:
+        TypeError: If it is no sequence of integers.
+        ValueError: If it has not two of them, from 1 on.
+    """
+    size = () if isinstance(target_size, str | bytes) else target_size
+    size = tuple(size) if isinstance(size, Iterable) else ()
+    if not size or not all(isinstance(side, numbers.Integral) for side in size):
+        error: type[Exception] = TypeError
+    elif len(size) != 2 or min(size) < 1:
+        error = ValueError
+    else:
+        return size
+    raise error(
+        "`target_size` should be (height, width), two integers from 1 on; the channels come from "
+        f"`color_mode`. Received: target_size={target_size!r}"
+    )
 
 
 class _FileIterator(AugmentingIterator):
@@ -18,6 +54,7 @@ class _FileIterator(AugmentingIterator):
     def __init__(
         self,
         index,
+        advice,
         batch_size,
         shuffle,
         seed,
@@ -31,27 +68,66 @@ class _FileIterator(AugmentingIterator):
                      "num_classes"):  # fmt: skip
             if hasattr(index, name):
                 setattr(self, name, getattr(index, name))
-        if on_error not in ("raise", "skip"):
-            raise ValueError(f'Invalid on_error: {on_error!r}; expected "raise" or "skip"')
+        if on_error not in ("raise", "skip", "replace"):
+            raise ValueError(
+                f'Invalid on_error: {on_error!r}; expected "raise", "skip" or "replace"'
+            )
         if not (isinstance(timeout, numbers.Real) and timeout > 0):
             raise ValueError(f"Invalid timeout: {timeout!r}; expected seconds, more than 0")
+        check_batch_size(batch_size)
         self.on_error = on_error
         self.bad_files = []
+        self._known_bad = set()
         generator = self.image_data_generator
-        workers = getattr(generator, "_threads", 0)
-        self._reading = {
-            "pool": decode_pool(decoder, workers, getattr(generator, "pool", None)),
-            "workers": workers,
-            "batch_size": batch_size,
-            "timeout": timeout,
-        }
+        self._decoder, self._timeout = decoder, timeout
+        self._reading = self._new_reading(batch_size)
         source = self._new_source(index.filepaths)
         super().__init__(source, batch_size, shuffle, seed, hash_limit=1e7)
+        for text in itertools.chain(about_split(generator, self.subset, len(index)), advice):
+            warn(text, UsageWarning)
+
+    def _new_reading(self, batch_size):
+        """Returns what `FileSource` has to know of how files are read."""
+        generator = self.image_data_generator
+        workers = getattr(generator, "_threads", 0)
+        return {
+            "pool": decode_pool(self._decoder, workers, getattr(generator, "pool", None)),
+            "workers": workers,
+            "batch_size": batch_size,
+            "timeout": self._timeout,
+        }
+
+    def __getstate__(self):
+        changed = {"_reading": None, "_index": copy.copy(self._index)}
+        bad = {"bad_files": list(self.bad_files), "_known_bad": set(self._known_bad)}
+        return super().__getstate__() | changed | bad
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        self._reading = self._new_reading(self.batch_size)
+        self._maker = self._new_maker(self._new_source(self.filepaths))
+
+    def _formats_with(self, formats):
+        """Returns the endings to read: Keras's, or a subclass's own, and others.
+
+        Raises:
+            TypeError: If an ending is no string.
+            ValueError: If Pillow cannot read such files.
+        """
+        if formats is None:
+            return self.white_list_formats
+        given = (formats,) if isinstance(formats, str) else formats
+        if not isinstance(given, Iterable) or not all(isinstance(each, str) for each in given):
+            raise TypeError(f"`formats` should be endings of files. Received: {formats=}")
+        endings = [ending.lower().removeprefix(".") for ending in given]
+        for ending in endings:
+            if ending in OTHER_FORMATS and not can_read(ending):
+                raise ValueError(f"This Pillow does not read .{ending}. Received: {formats=}")
+        return tuple(dict.fromkeys((*self.white_list_formats, *endings)))
 
     def _target(self):
-        return Target(
-            *self.target_size, self.color_mode, self.interpolation, self.keep_aspect_ratio
-        )
+        size = _checked_size(self.target_size)
+        return Target(*size, self.color_mode, self.interpolation, self.keep_aspect_ratio)
 
     def _new_source(self, filepaths):
         return FileSource(filepaths, self._target(), self.data_format, **self._reading)
@@ -59,15 +135,17 @@ class _FileIterator(AugmentingIterator):
     def _follow(self):
         super()._follow()
         source, paths = self._maker.source, self.filepaths
-        same_paths = source.filepaths is paths or source.filepaths == paths
+        same_paths = source.filepaths is paths or list(source.filepaths) == list(paths)
         if not same_paths or source.target != self._target():
-            with self.lock:
-                self._maker.source = self._new_source(paths)
+            self._maker.source = self._new_source(paths)
 
     @property
     def filepaths(self):
         """Paths of the images, in the order of `filenames`."""
         return self._index.filepaths
+
+    # Keras's own name of what `filepaths` returns, which recipes set.
+    _filepaths = _index_attribute("filepaths")
 
     @property
     def labels(self):
@@ -103,7 +181,7 @@ class _FileIterator(AugmentingIterator):
         dtype,
     ):
         self.image_data_generator = image_data_generator
-        self.target_size = tuple(target_size)
+        self.target_size = _checked_size(target_size)
         self.keep_aspect_ratio = keep_aspect_ratio
         if color_mode not in CHANNELS:
             raise ValueError(
@@ -132,21 +210,35 @@ class _FileIterator(AugmentingIterator):
                 )
             self.split = (0, validation_split) if subset == "validation" else (validation_split, 1)
 
+    def _described_labels(self):
+        if getattr(self, "class_indices", None) is not None:
+            yield f"{len(self.class_indices)} classes"
+        yield f"class_mode={self.class_mode!r}"
+        yield f"directory={str(self.directory)!r}"
+
     def _with_labels(self, images, index):
         if self.class_mode is None:
             return images
         labels = images.copy() if self.class_mode == "input" else labels_of(self, index, self.dtype)
+        if self.class_mode == "multi_output":
+            labels = tuple(labels)  # a trainer on TensorFlow refuses a list
         if self.sample_weight is None:
             return images, labels
         return images, labels, self.sample_weight[index]
+
+    @property
+    def _replaces(self):
+        return self.on_error == "replace"
 
     def _bad_image(self, position, error):
         if self.on_error == "raise":
             raise error
         path = self.filepaths[position]
-        if path not in self.bad_files:
+        if path not in self._known_bad:
+            self._known_bad.add(path)
             self.bad_files.append(path)
-            warn(f"Left out a file that cannot be read: {error}")
+            how = "Replaced" if self._replaces else "Left out"
+            warn(f"{how} a file that cannot be read: {error}")
 
 
 class DirectoryIterator(_FileIterator):
@@ -172,12 +264,18 @@ class DirectoryIterator(_FileIterator):
         interpolation: 'nearest', 'bilinear', 'bicubic', 'lanczos', 'box' or 'hamming'.
         keep_aspect_ratio: Whether to cut images to the shape of the target before resizing.
         dtype: Type of the batches. None: Keras's floatx.
-        decoder: 'processes' or 'threads': what decodes the files.
-        on_error: 'raise', or 'skip' to leave out files that cannot be read; `bad_files` lists them.
-        timeout: Seconds without any progress after which reading a file is given up.
+        decoder: 'processes' or 'threads': what decodes the files. None: 'processes', but
+            'threads' on Windows.
+        on_error: 'raise', or what is done about files that cannot be read, which `bad_files` lists:
+            'skip' leaves them out, 'replace' takes another file of the set for each. A batch of
+            which nothing is left has one other.
+        timeout: Seconds after which a process that is still at the same file is given up.
+        formats: Endings of files to read beside Keras's, such as 'webp', 'gif' (the first picture),
+            'avif' or 'jp2': one or some. What a file is, its content tells.
 
     Raises:
         ValueError: If an argument is not one of the above.
+        TypeError: If `target_size` is no pair of integers.
         OSError: If the directory cannot be listed.
     """
 
@@ -204,9 +302,10 @@ class DirectoryIterator(_FileIterator):
         keep_aspect_ratio=False,
         dtype=None,
         *,
-        decoder="processes",
+        decoder=None,
         on_error="raise",
         timeout=60,
+        formats=None,
     ):
         self._set_file_arguments(
             image_data_generator,
@@ -227,10 +326,17 @@ class DirectoryIterator(_FileIterator):
             class_mode=class_mode,
             split=self.split,
             follow_links=follow_links,
-            formats=self.white_list_formats,
+            formats=self._formats_with(formats),
         )
         super().__init__(
-            index, batch_size, shuffle, seed, decoder=decoder, on_error=on_error, timeout=timeout
+            index,
+            about_folders(index),
+            batch_size,
+            shuffle,
+            seed,
+            decoder=decoder,
+            on_error=on_error,
+            timeout=timeout,
         )
 
 
@@ -248,8 +354,10 @@ class DataFrameIterator(_FileIterator):
         color_mode: 'rgb', 'rgba' or 'grayscale'.
         classes: The classes to use, in the order of their labels. None: all, sorted.
         class_mode: 'categorical' (one-hot labels; rows with lists have several), 'binary' or
-            'sparse' (numbers), 'raw' (the column's values), 'multi_output' (a list of them),
-            'input' (the images themselves) or None (no labels).
+            'sparse' (numbers), 'raw' (the column's values, or those of several columns: vectors and
+            pandas's own numbers as one array, words in a column of categories as their codes),
+            'multi_output' (a tuple of such values), 'input' (the images themselves) or None (no
+            labels).
         batch_size: Samples in a batch.
         shuffle: Whether to take each epoch in a new random order.
         seed: Seed of the order and the parameters. None: both come from the global `np.random`.
@@ -262,16 +370,25 @@ class DataFrameIterator(_FileIterator):
         keep_aspect_ratio: Whether to cut images to the shape of the target before resizing.
         dtype: Type of the batches.
         validate_filenames: Whether to leave out, with a warning, rows whose path is no image file.
-        decoder: 'processes' or 'threads': what decodes the files.
-        on_error: 'raise', or 'skip' to leave out files that cannot be read; `bad_files` lists them.
-        timeout: Seconds without any progress after which reading a file is given up.
+        decoder: 'processes' or 'threads': what decodes the files. None: 'processes', but
+            'threads' on Windows.
+        on_error: 'raise', or what is done about files that cannot be read, which `bad_files` lists:
+            'skip' leaves them out, 'replace' takes another file of the set for each. A batch of
+            which nothing is left has one other.
+        timeout: Seconds after which a process that is still at the same file is given up.
+        formats: Endings of files to read beside Keras's, such as 'webp', 'gif' (the first picture),
+            'avif' or 'jp2': one or some. What a file is, its content tells.
 
     Raises:
         ValueError: If an argument is not one of the above.
-        TypeError: If a column holds values of a wrong type.
+        TypeError: If a column holds values of a wrong type, or `target_size` other than integers.
     """
 
     allowed_class_modes = DataFrameIndex.allowed_class_modes
+
+    # Keras's own names of what `labels` and `sample_weight` return, which recipes set.
+    _targets = _index_attribute("_targets")
+    _sample_weight = _index_attribute("sample_weight")
 
     def __init__(
         self,
@@ -298,9 +415,10 @@ class DataFrameIterator(_FileIterator):
         dtype="float32",
         validate_filenames=True,
         *,
-        decoder="processes",
+        decoder=None,
         on_error="raise",
         timeout=60,
+        formats=None,
     ):
         self._set_file_arguments(
             image_data_generator,
@@ -325,8 +443,19 @@ class DataFrameIterator(_FileIterator):
             class_mode=class_mode,
             split=self.split,
             validate_filenames=validate_filenames,
-            formats=self.white_list_formats,
+            formats=self._formats_with(formats),
         )
+        if class_mode == "raw":
+            index._targets = as_one_array(index._targets)
+        if index.sample_weight is not None:
+            index.sample_weight = as_one_array(index.sample_weight)
         super().__init__(
-            index, batch_size, shuffle, seed, decoder=decoder, on_error=on_error, timeout=timeout
+            index,
+            about_rows(index),
+            batch_size,
+            shuffle,
+            seed,
+            decoder=decoder,
+            on_error=on_error,
+            timeout=timeout,
         )

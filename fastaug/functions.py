@@ -83,7 +83,35 @@ def apply_elementwise(function, out, floats):
                 f"The elementwise {_name(function)} returned {np.asarray(result).dtype}, which "
                 "cannot be standardized in place"
             )
-        piece[...] = result
+        try:
+            piece[...] = result
+        except (TypeError, ValueError) as error:
+            name_function(error, function, result)
+            raise
+
+
+def returned(function, result):
+    """Returns what a `preprocessing_function` returned.
+
+    Raises:
+        TypeError: If it is None, of which NumPy would make an image of NaN.
+    """
+    if result is None:
+        raise TypeError(
+            f"The preprocessing_function {_name(function)} returned None; it should return an image"
+        )
+    return result
+
+
+def name_function(error, function, result):
+    """Adds to an error what a `preprocessing_function` returned, of which no image can be made.
+
+    As a note: the text stays NumPy's, as in Keras.
+    """
+    kind = type(result).__name__
+    if isinstance(result, np.ndarray):
+        kind = f"an array of shape {result.shape} and dtype {result.dtype}"
+    error.add_note(f"The preprocessing_function {_name(function)} returned: {kind}")
 
 
 def _name(function):

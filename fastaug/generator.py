@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import copy
+import inspect
 import math
 import multiprocessing.pool
 import numbers
@@ -10,14 +11,18 @@ import operator
 import numpy as np
 
 from fastaug import transforms
+from fastaug.advice import about_keywords
 from fastaug.augment import Augmentation
+from fastaug.checks import check_number, check_settings
+from fastaug.fitting import statistics_of
+from fastaug.functions import name_function, returned
 from fastaug.keras_backend import floatx, image_data_format
-from fastaug.params import ParameterSampler, check_range
+from fastaug.params import ParameterSampler
 from fastaug.settings import STATISTICS
 from fastaug.sources import ArraySource
 from fastaug.streams import global_stream
-from fastaug.threads import shared_pool, usable_cores
-from fastaug.warn import warn
+from fastaug.threads import MOST_THREADS, shared_pool, usable_cores
+from fastaug.warn import UsageWarning, warn
 from fastaug.warp import border_name, check_engine, check_order
 
 _DIM_ORDERINGS = {"default": None, "tf": "channels_last", "th": "channels_first"}
@@ -92,7 +97,7 @@ class ImageDataGenerator:
         RuntimeError: If `fill_mode` or `interpolation_order` is not one that SciPy has, or `pool`
             is an executor that was shut down.
         OverflowError: If a range is NaN or infinite.
-        TypeError: If `workers`, `prefetch` or `pool` is of the wrong type.
+        TypeError: If an argument is of a wrong type.
     """
 
     def __init__(
@@ -165,6 +170,7 @@ class ImageDataGenerator:
             self.channel_axis, self.row_axis, self.col_axis = 1, 2, 3
         else:
             self.row_axis, self.col_axis, self.channel_axis = 1, 2, 3
+        check_number("validation_split", validation_split, none_allowed=True)
         if validation_split and not 0 < validation_split < 1:
             raise ValueError(
                 "`validation_split` must be strictly between 0 and 1. "
@@ -223,16 +229,7 @@ class ImageDataGenerator:
             )
         self.brightness_range = brightness_range
 
-        for name in (
-            "rotation_range",
-            "width_shift_range",
-            "height_shift_range",
-            "brightness_range",
-            "shear_range",
-            "zoom_range",
-            "channel_shift_range",
-        ):
-            check_range(name, getattr(self, name))
+        check_settings(self)
         border_name(fill_mode)
         check_order(interpolation_order)
         check_engine(warp)
@@ -242,12 +239,27 @@ class ImageDataGenerator:
         self.pool = pool
         self._pool_size = _pool_size(pool)
 
+    def __repr__(self):
+        """Returns the arguments that are not the default."""
+        defaults = {"data_format": image_data_format(), "dtype": floatx(), "zoom_range": [1, 1]}
+        parts = []
+        for name, parameter in _PARAMETERS.items():
+            attribute = "_validation_split" if name == "validation_split" else name
+            default = defaults.get(name, parameter.default)
+            value = getattr(self, attribute, default)
+            if not _same(value, default):
+                # a function by its name alone, an array in one line
+                text = getattr(value, "__qualname__", None) or " ".join(repr(value).split())
+                parts.append(f"{name}={text if len(text) <= 80 else text[:77] + '...'}")
+        return f"{type(self).__name__}({', '.join(parts)})"
+
     @property
     def _threads(self):
         """Number of threads of a flow; 0: everything in the calling thread."""
-        if self.workers is not None:
-            return self.workers
-        return usable_cores() if self._pool_size is None else self._pool_size
+        workers = self.workers
+        if workers is None:
+            workers = usable_cores() if self._pool_size is None else self._pool_size
+        return min(workers, MOST_THREADS)
 
     def flow(
         self,
@@ -281,7 +293,8 @@ class ImageDataGenerator:
 
         Returns:
             A `NumpyArrayIterator` over `x`, `(x, y)` or `(x, y, sample_weight)`, where the images
-            are a new array of the generator's `dtype`, or `[images, extra, ...]`.
+            are a new array of the generator's `dtype`, or `(images, extra, ...)`. A trainer takes
+            a tuple of two for inputs and labels: to predict from several inputs, give `y` too.
 
         Raises:
             ValueError: If lengths or rank do not fit, there are no images, or the subset is
@@ -324,9 +337,10 @@ class ImageDataGenerator:
         interpolation="nearest",
         keep_aspect_ratio=False,
         *,
-        decoder="processes",
+        decoder=None,
         on_error="raise",
         timeout=60,
+        formats=None,
     ):
         """Iterates over augmented batches of image files in a folder with a folder for each class.
 
@@ -359,6 +373,7 @@ class ImageDataGenerator:
             decoder=decoder,
             on_error=on_error,
             timeout=timeout,
+            formats=formats,
         )
 
     def flow_from_dataframe(
@@ -382,15 +397,16 @@ class ImageDataGenerator:
         interpolation="nearest",
         validate_filenames=True,
         *,
-        decoder="processes",
+        decoder=None,
         on_error="raise",
         timeout=60,
+        formats=None,
         **kwargs,
     ):
         """Iterates over augmented batches of the image files that a dataframe names.
 
         The arguments and errors are those of `DataFrameIterator`. Keras's old `has_ext`, `sort`
-        and `drop_duplicates` are taken with a warning and have no effect.
+        and `drop_duplicates` are taken with a warning and have no effect; so are unknown ones.
 
         Returns:
             A `DataFrameIterator` over images, `(images, labels)` or `(images, labels, weights)`.
@@ -403,6 +419,9 @@ class ImageDataGenerator:
             elif name not in kwargs:
                 continue
             warn(text, DeprecationWarning)
+        unknown = [name for name in kwargs if name not in _DEPRECATED]
+        for text in about_keywords(unknown, inspect.signature(self.flow_from_dataframe).parameters):
+            warn(text, UsageWarning)
         return DataFrameIterator(
             dataframe,
             directory,
@@ -428,6 +447,7 @@ class ImageDataGenerator:
             decoder=decoder,
             on_error=on_error,
             timeout=timeout,
+            formats=formats,
         )
 
     def standardize(self, x):
@@ -438,13 +458,24 @@ class ImageDataGenerator:
 
         Returns:
             The standardized images; `x` itself unless a function or ZCA made a new array.
+
+        Raises:
+            TypeError: If `preprocessing_function` returns None.
         """
         if self.preprocessing_function:
-            x = self.preprocessing_function(x)
+            x = returned(self.preprocessing_function, self.preprocessing_function(x))
         return self._normalize(x)
 
     def _normalize(self, x):
         """Does what `standardize` does after `preprocessing_function`."""
+        try:
+            return self._in_place(x)
+        except (TypeError, ValueError) as error:
+            if self.preprocessing_function:
+                name_function(error, self.preprocessing_function, x)
+            raise
+
+    def _in_place(self, x):
         if self.rescale:
             x *= self.rescale
         if self.samplewise_center:
@@ -544,18 +575,32 @@ class ImageDataGenerator:
     def fit(self, x, augment=False, rounds=1, seed=None):
         """Computes the statistics that featurewise standardization and ZCA need.
 
-        The same NumPy expressions as Keras's, in the generator's type, so that the figures are the
-        same; `rescale` is applied before, `preprocessing_function` is not.
+        Of an array, they come of the same NumPy expressions as Keras's, in the generator's type, so
+        that the figures are the same. Of an iterator, in float64, its images are read once, where
+        they are. `rescale` is applied before, `preprocessing_function` is not.
 
         Args:
-            x: Images of rank 4 in `data_format`.
-            augment: Whether to compute them from randomly augmented images.
+            x: Images of rank 4 in `data_format`; or an iterator over an array or files, such as
+                `flow_from_directory` returns, of which the images count as they are, not as its
+                batches have them. It stays where it is.
+            augment: Whether to compute them from randomly augmented images, of an array.
             rounds: How often to augment each image.
             seed: Seed for `np.random.seed`, or None.
 
         Raises:
-            ValueError: If the rank is not 4.
+            ValueError: If the rank is not 4; if an iterator has no images or another `data_format`,
+                or is to be augmented.
+            TypeError: If an iterator is of another kind.
+            MemoryError: If `zca_whitening` of images of such a size needs more memory than is free.
+
+        Example:
+            >>> generator = ImageDataGenerator(featurewise_center=True)
+            >>> flow = generator.flow_from_directory("photos", target_size=(64, 64))
+            >>> generator.fit(flow)
         """
+        if hasattr(x, "__next__"):
+            self._fit_iterator(x, augment)
+            return
         x = np.array(x, dtype=self.dtype)
         if x.ndim != 4:
             raise ValueError(
@@ -590,6 +635,34 @@ class ImageDataGenerator:
             flat = np.reshape(x, (n, -1))
             u, s, _ = np.linalg.svd(flat.T, full_matrices=False)
             self.zca_whitening_matrix = (u * (np.sqrt(n) / (s + self.zca_epsilon))).dot(u.T)
+
+    def _fit_iterator(self, iterator, augment):
+        if not hasattr(iterator, "_plain_batches"):
+            raise TypeError(
+                "`fit` takes an array, or an iterator of fastaug over an array or files. "
+                f"Received: x={iterator!r}"
+            )
+        if augment:
+            raise ValueError("`fit` augments no images of an iterator; give them as an array")
+        shape, batches = iterator._plain_batches()
+        if iterator.data_format != self.data_format:
+            raise ValueError(
+                f"The iterator has data_format={iterator.data_format!r}, and the generator "
+                f"{self.data_format!r}"
+            )
+        axis = self.channel_axis - 1
+        found = statistics_of(batches, shape, axis, iterator.n, self.rescale, self.zca_whitening)
+        kind = np.dtype(self.dtype)
+        kind = kind if kind.kind == "f" else np.dtype(np.float64)
+        mean, std = 0.0, 1.0
+        if self.featurewise_center:
+            mean = found.mean
+            self.mean = mean.astype(kind)
+        if self.featurewise_std_normalization:
+            std = found.std + 1e-6
+            self.std = found.std.astype(kind)
+        if self.zca_whitening:
+            self.zca_whitening_matrix = found.whitening(mean, std, self.zca_epsilon)
 
     def _augmented(self, x, rounds):
         """Returns `rounds` random transforms of each image."""
@@ -636,6 +709,14 @@ class ImageDataGenerator:
 
 
 _OUR_METHODS = _methods_of(ImageDataGenerator)
+_PARAMETERS = inspect.signature(ImageDataGenerator).parameters
+
+
+def _same(value, default):
+    try:
+        return value is default or bool(np.all(value == default))
+    except ValueError:  # arrays that cannot be compared
+        return False
 
 
 def _data_format(data_format, dim_ordering):

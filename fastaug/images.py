@@ -4,7 +4,7 @@ import io
 import pathlib
 
 import numpy as np
-from PIL import Image
+from PIL import Image, features
 
 from fastaug.keras_backend import floatx, standardize_data_format
 from fastaug.warn import warn
@@ -116,6 +116,17 @@ def check_interpolation(interpolation):
             f"Invalid interpolation method {interpolation} specified. Supported methods are "
             f"{', '.join(INTERPOLATIONS)}"
         )
+
+
+def can_read(ending):
+    """Whether Pillow reads files of an ending: it may be without the decoder or the plugin.
+
+    Args:
+        ending: Ending in lower case, without its dot.
+    """
+    if ending in ("jp2", "j2k"):  # registered also without a decoder
+        return "jpg_2000" in features.get_supported()
+    return Image.registered_extensions().get(f".{ending}") in Image.OPEN
 
 
 def load_img(

@@ -1,27 +1,60 @@
 """The iterators that Keras trainers and `for` loops see: arguments and delegation only."""
 
+import copy
+import operator
+import os
 import pathlib
 import threading
 
 import numpy as np
 
+from fastaug.advice import about_images, about_split
 from fastaug.batches import BatchMaker
 from fastaug.images import array_to_img
 from fastaug.keras_backend import dataset_class, floatx, image_data_format
+from fastaug.locks import renew_in_child
 from fastaug.order import NEXT, Order
 from fastaug.settings import check_dtype
 from fastaug.sources import ArraySource
 from fastaug.streams import LateStream, can_stand, global_stream, lent_to_user_code
-from fastaug.warn import warn
+from fastaug.warn import UsageWarning, warn
 
 
-def _order_attribute(name, doc):
+def check_batch_size(batch_size):
+    """Checks a number of samples.
+
+    Raises:
+        TypeError: If it is no integer.
+        ValueError: If it is less than 1.
+    """
+    try:
+        too_small = operator.index(batch_size) < 1
+    except TypeError:
+        raise TypeError(f"`batch_size` should be an integer. Received: {batch_size=}") from None
+    if too_small:
+        raise ValueError(f"`batch_size` should be at least 1. Received: {batch_size=}")
+
+
+def _check_seed(seed):
+    """Raises what the first batch would raise, with the seed in a note."""
+    if seed is None or (type(seed) is int and 0 <= seed < 1 << 32):
+        return
+    try:
+        np.random.RandomState(seed + 0)  # as the number of batches is added
+    except Exception as error:
+        error.add_note(f"Received: {seed=}")
+        raise
+
+
+def _order_attribute(name, doc, check=None):
     def get(self):
         return getattr(self._order, name)
 
     def set_(self, value):
+        if check is not None:
+            check(value)
         if "_order" not in vars(self):  # a subclass sets it before it calls Iterator's __init__
-            self._order_lock = threading.Lock()
+            self._renew_in_child()
             self._order = Order(n=0, batch_size=1, shuffle=False, seed=None)
         with self._order_lock:  # not `lock`, which who sets it may hold
             self._order = self._order.changed(**{name: value})
@@ -42,12 +75,16 @@ class Iterator(dataset_class()):  # type: ignore[misc]
         shuffle: Whether to take each epoch in a new random order.
         seed: Seed of the order and the draws, or None to go on in the global stream.
         **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of `keras.utils.PyDataset`.
+
+    Raises:
+        ValueError: If `batch_size` is less than 1, or `seed` is none that NumPy takes.
+        TypeError: If they are of a wrong type.
     """
 
     white_list_formats = ("png", "jpg", "jpeg", "bmp", "ppm", "tif", "tiff")
 
     n = _order_attribute("n", "Number of samples.")
-    batch_size = _order_attribute("batch_size", "Samples in a batch.")
+    batch_size = _order_attribute("batch_size", "Samples in a batch.", check_batch_size)
     seed = _order_attribute("seed", "Seed, or None.")
     shuffle = _order_attribute("shuffle", "Whether each epoch is shuffled.")
     batch_index = _order_attribute("batch_index", "Batches of this epoch that `next` gave.")
@@ -57,10 +94,30 @@ class Iterator(dataset_class()):  # type: ignore[misc]
 
     def __init__(self, n, batch_size, shuffle, seed, **kwargs):
         super().__init__(**kwargs)
-        self._order_lock = threading.Lock()
+        self._renew_in_child()
+        renew_in_child(self)
+        check_batch_size(batch_size)
+        _check_seed(seed)
         self._order = Order(n=n, batch_size=batch_size, shuffle=shuffle, seed=seed)
-        self.lock = threading.Lock()
         self._own_stream = None
+
+    def _renew_in_child(self):
+        self._order_lock = threading.Lock()
+        self.lock = threading.Lock()
+
+    def __getstate__(self):
+        """A copy stands where this iterator stands, and goes on by itself."""
+        state = vars(self) | {"lock": None, "_order_lock": None}
+        order, stream = self._order, self._own_stream
+        state["_order"] = order.changed(index_array=copy.copy(order.index_array))
+        made = stream.made() if isinstance(stream, LateStream) else stream
+        state["_own_stream"] = copy.deepcopy(made)
+        return state
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+        self._renew_in_child()
+        renew_in_child(self)
 
     @property
     def index_generator(self):
@@ -81,6 +138,23 @@ class Iterator(dataset_class()):  # type: ignore[misc]
     def __len__(self):
         return len(self._order)
 
+    def __repr__(self):
+        """Returns what it iterates over, in words."""
+        if "_order" not in vars(self):  # in the middle of its own __init__
+            return super().__repr__()
+        order = self._order
+        parts = [
+            *self._described(),
+            f"batch_size={order.batch_size}",
+            f"shuffle={order.shuffle}",
+            f"seed={order.seed}",
+        ]
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+    def _described(self):
+        """Yields what there is to say of the samples."""
+        yield f"{self._order.n} samples"
+
     def __iter__(self):
         return self
 
@@ -90,7 +164,23 @@ class Iterator(dataset_class()):  # type: ignore[misc]
         return self._drawn_batch(lambda: self._step(NEXT))
 
     def __getitem__(self, idx):
+        idx = self._from_the_start(idx)
         return self._drawn_batch(lambda: self._step(idx))
+
+    def _from_the_start(self, idx):
+        """Returns a position in the epoch, of which a negative one counts from the end.
+
+        Raises:
+            ValueError: If it lies before the first batch.
+        """
+        if idx >= 0:
+            return idx
+        length = len(self)
+        if idx < -length:
+            raise ValueError(
+                f"Asked to retrieve element {idx}, but the Sequence has length {length}"
+            )
+        return idx + length
 
     def close(self):
         """Ends what runs for this iterator; here nothing does."""
@@ -147,13 +237,21 @@ class Iterator(dataset_class()):  # type: ignore[misc]
     def _get_batches_of_transformed_samples(self, index_array):
         raise NotImplementedError
 
+    def _plain_batches(self):
+        """Returns the shape of an image, and batches of all images once, not augmented.
+
+        Raises:
+            TypeError: If only the subclass knows its images.
+        """
+        raise TypeError(f"The images of a {type(self).__name__} are known to nobody else")
+
 
 class AugmentingIterator(Iterator):
     """What the iterators over arrays and over files share: batches made ahead, on all cores.
 
-    Endless in a `for` loop and with `next`; `it[i]` is batch `i` of an epoch. A subclass sets
-    `image_data_generator`, `data_format`, `dtype`, `save_to_dir`, `save_prefix` and `save_format`
-    first, and implements `_with_labels`.
+    Endless in a `for` loop and with `next`; `it[i]` is batch `i` of an epoch, `it[-1]` the last.
+    A subclass sets `image_data_generator`, `data_format`, `dtype`, `save_to_dir`, `save_prefix` and
+    `save_format` first, and implements `_with_labels`.
 
     Args:
         source: Where the images come from.
@@ -167,14 +265,40 @@ class AugmentingIterator(Iterator):
     """
 
     _maker = None
+    _replaces = False  # whether other images take the place of those that cannot be read
 
     def __init__(self, source, batch_size, shuffle, seed, hash_limit):
         super().__init__(len(source), batch_size, shuffle, seed)
+        if self.save_to_dir and not isinstance(self.save_to_dir, str | os.PathLike):
+            raise TypeError(
+                f"`save_to_dir` should be a path. Received: save_to_dir={self.save_to_dir!r}"
+            )
         generator = self.image_data_generator
         if hasattr(generator, "_overrides_methods"):  # one of ours
             check_dtype(generator, self.dtype, source.in_floatx)
         self._hash_limit = hash_limit
-        self._maker = BatchMaker(
+        self._maker = self._new_maker(source)
+        # A subclass with its own idea of a batch gets Keras's way of asking for one.
+        self._asks_itself = any(
+            getattr(type(self), name) is not getattr(AugmentingIterator, name)
+            for name in ("_get_batches_of_transformed_samples", "_set_index_array")
+        )
+
+    def _described(self):
+        generator = self.image_data_generator
+        shape = "x".join(map(str, self._maker.source.shape)) if self._maker else "unknown shape"
+        yield f"{self._order.n} images of {shape}"
+        yield from self._described_labels()
+        yield f"dtype={np.dtype(self.dtype).name}"
+        yield f"workers={getattr(generator, '_threads', 0)}"
+
+    def _described_labels(self):
+        """Yields what there is to say of the labels."""
+        return ()
+
+    def _new_maker(self, source):
+        generator = self.image_data_generator
+        return BatchMaker(
             source,
             generator,
             self.data_format,
@@ -182,18 +306,23 @@ class AugmentingIterator(Iterator):
             workers=getattr(generator, "_threads", 0),
             prefetch=getattr(generator, "prefetch", 0),
         )
-        # A subclass with its own idea of a batch gets Keras's way of asking for one.
-        self._asks_itself = any(
-            getattr(type(self), name) is not getattr(AugmentingIterator, name)
-            for name in ("_get_batches_of_transformed_samples", "_set_index_array")
-        )
+
+    def __getstate__(self):
+        return super().__getstate__() | {"_maker": None}
+
+    @property
+    def num_batches(self):
+        """Number of batches in an epoch. Trainers read it before they shuffle the batches."""
+        if self._maker is not None:
+            self._maker.epoch_order.num_batches_read()
+        return super().num_batches
 
     def close(self):
         """Ends the threads and drops what was prepared ahead.
 
         The iterator stays where it is; the next batch starts threads again.
         """
-        with self.lock:
+        with self.lock, self._maker.lock:
             self._maker.stop()
 
     def __next__(self):
@@ -202,31 +331,60 @@ class AugmentingIterator(Iterator):
         return self._take(NEXT)
 
     def __getitem__(self, idx):
-        return super().__getitem__(idx) if self._asks_itself else self._take(idx)
+        if self._asks_itself:
+            return super().__getitem__(idx)
+        return self._take(self._from_the_start(idx))
 
     def _take(self, item):
         try:
-            self._follow()
             with self.lock:
-                batch = self._maker.take(self._order, item)
+                with self._maker.lock:
+                    self._follow()
+                    batch = self._maker.take(self._order, item)
                 # in one store each, so that an interrupt leaves no half-made state
                 self._own_stream = batch.stream
                 with self._order_lock:
                     self._order = batch.order
-            return self._finished(*self._maker.finish(batch, self._bad_image))
+            return self._finished(*self._maker.finish(batch, self._bad_image, self._replaces))
         # also an interrupt: nothing runs on behind an exception, but for a job of small batches
         except BaseException:
             self.close()
             raise
 
     def _follow(self):
+        """Takes on what a user may have changed in the iterator; under the maker's lock."""
         self._maker.follow(
             self.image_data_generator, self.dtype, self._hash_limit if self.save_to_dir else None
         )
 
     def _get_batches_of_transformed_samples(self, index_array):
-        self._follow()
-        return self._finished(*self._maker.make(index_array, self._bad_image))
+        with self._maker.lock:  # not `lock`, which who calls this may hold
+            self._follow()
+            batch = self._maker.make(index_array)
+        return self._finished(*self._maker.finish(batch, self._bad_image, self._replaces))
+
+    def _plain_batches(self):
+        return self._maker.source.shape, self._read_plain()
+
+    def _read_plain(self):
+        from fastaug.generator import ImageDataGenerator
+
+        plain, generator = copy.copy(self), self.image_data_generator
+        options = {name: getattr(generator, name, None) for name in ("workers", "pool")}
+        # what float32 holds as it is
+        plain.dtype = np.result_type(self._maker.source.dtype, np.float32)
+        plain.image_data_generator = ImageDataGenerator(
+            data_format=self.data_format, dtype=plain.dtype, **options
+        )
+        plain._order = Order(len(self._maker.source), self.batch_size, shuffle=False, seed=0)
+        plain.save_to_dir, plain._own_stream = None, None
+        plain._maker = plain._new_maker(plain._maker.source)
+        plain._with_labels = lambda images, index: images
+        try:
+            for item in range(len(plain)):
+                yield AugmentingIterator._take(plain, item)
+        finally:
+            plain.close()
 
     def _finished(self, images, index, hashes):
         if self.save_to_dir:
@@ -248,7 +406,8 @@ class NumpyArrayIterator(AugmentingIterator):
 
     Args:
         x: Images, of rank 4 in `data_format`, any real type; kept as it is. Or `(x, extra)`, where
-            extra is an array or a list of arrays of the same length, handed out with the images.
+            extra is an array or a list of arrays of the same length, handed out with the images in
+            a tuple.
         y: Labels, or None.
         image_data_generator: An `ImageDataGenerator`.
         batch_size: Samples in a batch.
@@ -332,11 +491,13 @@ class NumpyArrayIterator(AugmentingIterator):
                 "Input data in `NumpyArrayIterator` should have rank 4. You passed an array with "
                 f"shape {x.shape}"
             )
+        advice = list(about_split(image_data_generator, subset, len(x)))
         if x.size == 0:
-            raise ValueError(
+            text = (
                 "Input data in `NumpyArrayIterator` should have at least one image and one pixel. "
                 f"You passed an array with shape {x.shape}"
             )
+            raise ValueError(". ".join([text, *advice]))
         channels_axis = 3 if data_format == "channels_last" else 1
         channels = x.shape[channels_axis]
         if channels not in (1, 3, 4):
@@ -354,6 +515,15 @@ class NumpyArrayIterator(AugmentingIterator):
         self.save_prefix = save_prefix
         self.save_format = save_format
         super().__init__(ArraySource(x), batch_size, shuffle, seed, hash_limit=1e4)
+        for text in [*advice, *about_images(image_data_generator, x, self.dtype)]:
+            warn(text, UsageWarning)
+
+    def __getstate__(self):
+        return super().__getstate__() | {"_early_x": self.x}
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        self._maker = self._new_maker(ArraySource(vars(self).pop("_early_x")))
 
     @property
     def x(self):
@@ -365,12 +535,18 @@ class NumpyArrayIterator(AugmentingIterator):
         if self._maker is None:
             self._early_x = images
             return
-        with self.lock:
+        with self.lock, self._maker.lock:
             self._maker.source = ArraySource(images)
+
+    def _described_labels(self):
+        for name in ("y", "sample_weight"):
+            values = getattr(self, name, None)
+            if values is not None:
+                yield f"{name} of shape {np.shape(values)}"
 
     def _with_labels(self, images, index):
         if self.x_misc:
-            images = [images] + [xx[index] for xx in self.x_misc]
+            images = (images, *[xx[index] for xx in self.x_misc])
         if self.y is None:
             return images
         if self.sample_weight is None:

@@ -3,6 +3,7 @@
 Keras is imported on the first call, never with fastaug itself.
 """
 
+import errno
 import functools
 import sys
 
@@ -51,11 +52,20 @@ def standardize_data_format(data_format: str | None) -> str:
 
 
 def print_message(message):
-    """Prints a line where Keras prints its own: to stdout, or to absl's log if that is chosen."""
+    """Prints a line where Keras prints its own: to stdout, or to absl's log if that is chosen.
+
+    A program without a console, or one that has closed stdout, has nobody who would read it.
+    """
     keras = _keras()
     if keras is None or keras.config.is_interactive_logging_enabled():
-        sys.stdout.write(f"{message}\n")
-        sys.stdout.flush()
+        if sys.stdout is None or getattr(sys.stdout, "closed", False):
+            return
+        try:
+            sys.stdout.write(f"{message}\n")
+            sys.stdout.flush()
+        except OSError as error:
+            if error.errno != errno.EBADF:  # its file descriptor is closed
+                raise
     else:
         from absl import logging  # a dependency of Keras
 

@@ -39,24 +39,6 @@ if hasattr(os, "register_at_fork"):
 _OFF: dict[str, Any] = dict(zip(COLUMNS, (0, 0, 0, 0, 1, 1, None, None, None, None), strict=True))
 
 
-def check_range(name: str, value: Any) -> None:
-    """Raises what NumPy raises on drawing from a range that is not finite.
-
-    Args:
-        name: Name of the argument, for the message.
-        value: The argument: a number, a sequence of numbers or None.
-
-    Raises:
-        OverflowError: If a number is NaN or infinite.
-    """
-    try:
-        finite = value is None or bool(np.all(np.isfinite(value)))
-    except TypeError:  # not numbers: whatever reads them says so
-        return
-    if not finite:
-        raise OverflowError(f"Range exceeds valid bounds. Received: {name}={value}")
-
-
 class ParameterSampler:
     """Draws the parameters of ``ImageDataGenerator`` settings.
 
@@ -110,8 +92,8 @@ class ParameterSampler:
             uniform.append((_BRIGHTNESS, brightness_range[0], brightness_range[1]))
         self._columns = [column for column, _, _ in uniform]
         self.doubles = None if self._choices else len(uniform)
-        self._low = np.array([float(low) for _, low, _ in uniform])
-        high = np.array([float(high) for _, _, high in uniform])
+        self._low = np.array([_float(low) for _, low, _ in uniform])
+        high = np.array([_float(high) for _, _, high in uniform])
         with np.errstate(over="ignore", invalid="ignore"):
             self._spread = high - self._low
         too_wide = np.flatnonzero(~np.isfinite(self._spread))
@@ -218,6 +200,11 @@ def row_from_dict(params: Mapping[str, Any]) -> np.ndarray:
             raise ValueError(f"Expected a finite number. Received: {name}={value}")
         table[0, column] = value
     return table
+
+
+def _float(number):
+    """Returns a number of any kind, or an array of one, as a float."""
+    return float(number.item() if isinstance(number, np.ndarray) else number)
 
 
 def _is_on(shift):

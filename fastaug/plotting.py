@@ -15,8 +15,8 @@ def plot_images(iterator, count=16, columns=None, *, titles=None, data_format=No
 
     Args:
         iterator: An iterator over batches: x, (x, y) or (x, y, weights), with x of shape
-            (n, height, width, channels) or channels first, or of (n, height, width), or a list that
-            begins with such an array; 1, 3 or 4 channels.
+            (n, height, width, channels) or channels first, or of (n, height, width), or a list or
+            tuple that begins with such an array; 1, 3 or 4 channels.
         count: Number of images, at most; None: the whole batch.
         columns: Images in a row. None: about as many as rows.
         titles: Texts for the images in place of their labels.
@@ -33,6 +33,8 @@ def plot_images(iterator, count=16, columns=None, *, titles=None, data_format=No
     """
     plt = pyplot()
     images, labels = _split(next(iterator))
+    if getattr(iterator, "y", labels) is None:  # what comes with the images is another input
+        labels = None
     if data_format is None:
         data_format = getattr(iterator, "data_format", None)
     images = displayable(images, data_format)

@@ -1,23 +1,24 @@
-"""A pool of processes for calls that may crash or hang. Knows nothing of images.
+"""Processes that run one function each, watched over: started, replaced, killed. Knows no images.
 
-    ProcessPool.submit ──► queue ──► thread ── function, arguments ──► process
-            future ◄───────────────── │ ◄───── result; end of file: it died ── ┘
+    ProcessPool.wake ──► thread ── function, arguments ──► process 0 … n - 1
+                           │ ◄──── "ready", or what went wrong ──┘
+                           └──► owner: which are wanted, which hang, which died and why
 
-Each worker is a process with a thread here that starts it, gives it one call after the other and
-waits for it. So the death of a process is the death of one call, with an exit status that tells
-why; a process that hangs is killed alone; and Ctrl-C, which Python turns into an exception in the
-main thread, never interrupts a start. The processes are in process groups of their own: Ctrl-C in a
-terminal does not reach them, not even before they have run a line of Python.
+One thread looks after all processes of a pool. It starts those that the owner wants, in the place
+of any that has ended, waits for their ends, and kills one that the owner says is stuck. What the
+processes work on does not come this way. So the thread has nothing to do as long as nobody dies,
+and Ctrl-C, which Python turns into an exception in the main thread, never interrupts a start. The
+processes are in process groups of their own: Ctrl-C in a terminal does not reach them, not even
+before they have run a line of Python.
 
 A process is started anew and runs nothing of the user's script, so that no script needs a main
-guard and nothing is forked that has threads. It ends when its parent is gone, however that ended.
+guard and nothing is forked that has threads. It ends when its function returns, or when its parent
+is gone, however that ended.
 
-``loky`` and ``concurrent.futures`` break a whole pool when one process dies, do not tell whose call
-it was, cannot give up one that hangs, and wait for it when the program ends.
+``loky`` and ``concurrent.futures`` break a whole pool when one process dies, do not tell what it
+worked on, cannot give up one that hangs, and wait for it when the program ends.
 """
 
-import collections
-import concurrent.futures
 import contextlib
 import multiprocessing.connection
 import multiprocessing.spawn
@@ -29,21 +30,25 @@ import sys
 import threading
 import time
 import weakref
-from typing import NamedTuple
 
+from fastaug.shared_memory import fill_standard_files
 from fastaug.threads import at_exit
-
-# Seconds after which a process without work ends; the next call starts another.
-IDLE_SECONDS = 60
 
 # Seconds that a process may take to get ready.
 _START_SECONDS = 60
 
-# How many processes may end in a row before one of a worker is ready, killed or by themselves.
+# How many processes may end in a row before one is ready: killed (for each number), or by itself.
 _STARTS_KILLED = 30
 _STARTS_FAILED = 3
 
+# Seconds between two starts of the same process, if the first one failed.
+_START_PAUSE = 0.05
+
+# Seconds between two looks at the processes, unless one of them ends.
 _POLL_SECONDS = 0.2
+
+# The same where the system does not tell of an end.
+_SHORT_POLL_SECONDS = 0.02
 
 # Seconds to wait for the end of what was killed: a read from a dead network drive keeps a process,
 # which will not run another instruction of ours, for as long as it likes.
@@ -56,22 +61,25 @@ _BOOT = (
 )
 
 
-class ProcessDied(concurrent.futures.BrokenExecutor):
-    """The process that ran a call is dead.
+class Death:
+    """How a process came to its end.
 
     Args:
-        status: Its exit status; the number of a signal, if one killed it, is negative.
-        stuck: Whether it was killed because the call was stuck.
+        status: Its exit status; the number of a signal, if one killed it, is negative. None: it was
+            killed and goes on all the same.
+        stuck: Whether it was killed because its owner said that it is stuck.
+        text: What it said of it, or None.
     """
 
-    def __init__(self, status, stuck=False):
+    def __init__(self, status, stuck=False, text=None):
         self.status = status
         self.stuck = stuck
         try:
             self.reason = signal.Signals(-status).name
         except (TypeError, ValueError):
             self.reason = f"exit status {status}"
-        super().__init__(f"A process died: {self.reason}")
+        if text is not None:
+            self.reason = f"{self.reason}: {text}"
 
     @property
     def from_outside(self):
@@ -83,24 +91,24 @@ class ProcessDied(concurrent.futures.BrokenExecutor):
 
 
 def serve(connection):
-    """Runs the calls that come through a connection, until its other end is closed."""
+    """Runs the function that comes through a connection, and ends the process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = connection.recv()
-    watch = threading.Thread(target=_end_with, args=(parent, connection.fileno()), daemon=True)
-    watch.start()
-    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
-        while True:
-            try:
-                function, arguments, folder = connection.recv()
-                if folder is not None:
-                    os.chdir(folder)
-                answer = True, function(*arguments)
-            except EOFError:
-                raise
-            except Exception as error:
-                answer = False, error
-            connection.send(answer)
-    os._exit(0)
+    status = 0
+    try:
+        parent = connection.recv()
+        watch = threading.Thread(target=_end_with, args=(parent, connection.fileno()), daemon=True)
+        watch.start()
+        prepare, arguments = connection.recv()
+        run = prepare(*arguments)
+        connection.send(None)
+        run()
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        pass
+    except Exception as error:
+        status = 1
+        with contextlib.suppress(OSError):
+            connection.send(f"{type(error).__name__}: {error}")
+    os._exit(status)
 
 
 def _end_with(parent, fd):
@@ -116,207 +124,191 @@ def _end_with(parent, fd):
 # ---- in the parent ----------------------------------------------------------------------------
 
 
-class _Call(NamedTuple):
-    future: concurrent.futures.Future
-    function: object
-    arguments: tuple
-    is_stuck: object
-    fresh: bool
-
-
 class ProcessPool:
-    """Processes that are started when there is something to do.
+    """Processes with numbers, which are started when their owner wants them.
 
     Args:
         size: Number of processes at most.
-        initializer: Function to call in each process, of a module that can be imported.
-        arguments: Function that returns its arguments.
+        prepare: Function to call in each process with its number and the arguments, of a module
+            that can be imported; returns the function without arguments to run.
+        arguments: Its other arguments; they are pickled.
+        owner: Is asked and told, all in the pool's thread: `wants(number)`, whether a process with
+            that number should run; `is_stuck(number)`, a few times a second; `died(number, death)`
+            after the end of one that was ready, before another takes its place; `failed(error)`, if
+            none can be started. Kept by a weak reference.
     """
 
-    def __init__(self, size, initializer, arguments):
+    def __init__(self, size, prepare, arguments, owner):
         self.size = size
-        self._initializer = initializer
+        self._prepare = prepare
         self._arguments = arguments
+        self._owner = weakref.ref(owner)
         self.forget()
         _pools.add(self)
 
     def forget(self):
         """Makes this a pool without processes: after a fork they are the parent's."""
-        for child in getattr(self, "_children", ()):
+        for child in list(getattr(self, "_children", {}).values()):
             child.forget()
-        self._changed = threading.Condition()
-        self._calls = collections.deque()
-        self._threads = set()
-        self._idle = 0
-        self._children = set()
+        self._lock = threading.Lock()
+        self._children = {}
+        self._thread = None
         self._closed = False
+        self._failed = self._killed = 0  # starts in a row
+        self._pause_until = 0.0
+        self._bell = _Bell()
 
-    def submit(self, function, *arguments, is_stuck=lambda: False, first=False, fresh=False):
-        """Has a function called by a process.
-
-        Args:
-            function: Function of a module that can be imported.
-            arguments: Its arguments; they are pickled.
-            is_stuck: Asked a few times a second while the function runs; if it returns True, the
-                process is killed.
-            first: Whether to run this before all that was submitted earlier.
-            fresh: Whether it needs a process in which nothing else has run.
-
-        Returns:
-            A `concurrent.futures.Future`. Its exception is `ProcessDied`, if the process died,
-            RuntimeError, if none could be started, or what the function raised.
+    def wake(self):
+        """Has the thread look which processes are wanted.
 
         Raises:
-            RuntimeError: If the program is ending.
+            RuntimeError: If the program is ending, or the thread cannot be started.
         """
-        call = _Call(concurrent.futures.Future(), function, arguments, is_stuck, fresh)
-        with self._changed:
+        with self._lock:
             if self._closed:
                 raise RuntimeError("No process is started any more: the program is ending")
-            if first:
-                self._calls.appendleft(call)
-            else:
-                self._calls.append(call)
-            if self._idle < len(self._calls) and len(self._threads) < self.size:
-                self._start_thread(call)
-            self._changed.notify()
-        return call.future
+            if self._thread is None:
+                thread = threading.Thread(target=self._watch, name="decode-processes", daemon=True)
+                thread.start()
+                self._thread = thread
+                return
+        self._bell.ring()
 
     def close(self):
-        """Kills the processes; nothing can be submitted any more."""
-        with self._changed:
+        """Kills the processes; none is started any more."""
+        with self._lock:
             self._closed = True
-            calls = list(self._calls)
-            self._calls.clear()
-            for child in self._children:
-                child.kill()
-            threads = list(self._threads)
-            self._changed.notify_all()
-        for call in calls:
-            call.future.cancel()
-        end = time.monotonic() + _KILL_SECONDS
-        for thread in threads:
-            thread.join(max(0, end - time.monotonic()))
+            thread = self._thread
+        self._bell.ring()
+        if thread is not None:
+            thread.join(2 * _KILL_SECONDS)
 
-    def _start_thread(self, call):
-        thread = threading.Thread(target=self._work, name="decode-process", daemon=True)
+    def _watch(self):
+        """Looks after the processes until there are none."""
         try:
-            thread.start()
-        except RuntimeError:
-            if not self._threads:  # with fewer than wished for, the work gets done too
-                self._calls.remove(call)
-                raise
-
-    def _work(self):
-        """Runs calls, in a thread with a process of its own."""
-        me = threading.current_thread()
-        with self._changed:
-            if len(self._threads) >= self.size:
-                return
-            self._threads.add(me)
-        child = None
-        try:
-            while self._wait_for_calls():
-                if child is not None and not child.is_alive():
-                    child = self._end(child)
-                if child is None:
-                    child = self._start_child()
-                call = self._next_call()
-                if call is None:  # while the process started, others did what there was
-                    continue
-                if call.fresh and child.calls:
-                    child = self._end(child)
-                    try:
-                        child = self._start_child()
-                    except RuntimeError as error:
-                        call.future.set_exception(error)
-                        raise
-                child.run(call)
-                del call
-        except RuntimeError as error:
-            self._give_up(me, error)
+            while True:
+                self._look()
+                with self._lock:
+                    # in the same breath, so that whoever wakes this thread after that starts anew
+                    if self._closed or not (self._children or self._wanted()):
+                        self._thread = None
+                        break
+                self._sleep()
         finally:
-            with self._changed:
-                self._threads.discard(me)
-            if child is not None:
-                self._end(child)
+            owner = self._owner()
+            for number in list(self._children):
+                self._children[number].kill()
+            for number, child in list(self._children.items()):
+                child.wait()
+                del self._children[number]
+            with self._lock:
+                if self._thread is threading.current_thread():  # an error that nobody expects
+                    self._thread = None
+            if owner is not None and self._closed:
+                owner.failed(RuntimeError("The program is ending"))
 
-    def _wait_for_calls(self):
-        """Returns True as soon as there is a call, False if this thread is to end."""
-        with self._changed:
-            self._idle += 1
-            try:
-                self._changed.wait_for(lambda: self._calls or self._closed, IDLE_SECONDS)
-            finally:
-                self._idle -= 1
-            if not self._calls or self._closed:
-                # in the same breath, so that a call is not left to a thread that ends
-                self._threads.discard(threading.current_thread())
-                return False
-            return True
+    def _wanted(self):
+        owner = self._owner()
+        return [] if owner is None else [k for k in range(self.size) if owner.wants(k)]
 
-    def _next_call(self):
-        """Returns a call that is still wanted, or None."""
-        with self._changed:
-            while self._calls:
-                call = self._calls.popleft()
-                if call.future.set_running_or_notify_cancel():
-                    return call
-        return None
+    def _look(self):
+        """Does once what there is to do."""
+        owner = self._owner()
+        for number, child in list(self._children.items()):
+            if not child.has_ended():
+                if child.is_ready() and owner is not None and owner.is_stuck(number):
+                    child.kill(stuck=True)
+                continue
+            child.wait()
+            del self._children[number]
+            if child.was_ready:
+                if owner is not None:
+                    owner.died(number, child.death())
+            else:
+                self._count_start(child.death())
+        if any(child.was_ready for child in self._children.values()):
+            self._failed = self._killed = 0
+        if self._closed or time.monotonic() < self._pause_until:
+            return
+        for number in self._wanted():
+            if number not in self._children:
+                self._start(number)
 
-    def _give_up(self, me, error):
-        """Lets all calls fail, unless another worker is there to run them."""
-        with self._changed:
-            self._threads.discard(me)
-            if self._threads:
-                return
-            calls = list(self._calls)
-            self._calls.clear()
-        for call in calls:
-            if call.future.set_running_or_notify_cancel():
-                call.future.set_exception(error)
+    def _start(self, number):
+        try:
+            self._children[number] = _Child(self._prepare, (number, *self._arguments))
+        except Exception as error:  # no memory, too many open files
+            self._count_start(error)
 
-    def _start_child(self):
-        """Returns a process that is ready.
+    def _count_start(self, failure):
+        """Counts a start that failed; after too many the owner is told."""
+        killed = isinstance(failure, Death) and failure.from_outside
+        self._killed += killed
+        self._failed += not killed
+        self._pause_until = time.monotonic() + _START_PAUSE
+        if self._killed < _STARTS_KILLED * self.size and self._failed < _STARTS_FAILED:
+            return
+        # with fewer than wished for, the work gets done too
+        if any(child.was_ready for child in self._children.values()):
+            self._pause_until = time.monotonic() + 1
+            return
+        self._failed = self._killed = 0
+        owner, reason = self._owner(), getattr(failure, "reason", failure)
+        if owner is not None:
+            error = RuntimeError(
+                f'A decode process could not be started: {reason}. decoder="threads" needs none.'
+            )
+            if isinstance(failure, BaseException):
+                error.__cause__ = failure
+            owner.failed(error)
 
-        Raises:
-            RuntimeError: If there is none after several attempts.
-        """
-        attempts = 0
-        while True:
-            attempts += 1
-            child = None
-            try:
-                child = _Child()
-                with self._changed:
-                    self._children.add(child)
-                    closed = self._closed
-                if not closed:
-                    child.prepare(self._initializer, self._arguments())
-                    return child
-                failure, limit = RuntimeError("The program is ending"), 0
-            except ProcessDied as death:
-                failure, limit = death, _STARTS_KILLED if death.from_outside else _STARTS_FAILED
-            except Exception as error:  # no memory, too many open files, a module that is missing
-                failure, limit = error, _STARTS_FAILED
-            if child is not None:
-                self._end(child)
-            if self._closed or attempts >= limit:
-                raise RuntimeError(f"A decode process could not be started: {failure}") from failure
-            time.sleep(0.05)
+    def _sleep(self):
+        """Waits until a process ends or is ready, somebody wakes the thread, or for a time."""
+        children = list(self._children.values())
+        signs = [self._bell.fd, *(fd for child in children for fd in child.signs())]
+        seconds = _POLL_SECONDS if all(child.tells_its_end for child in children) else (
+            _SHORT_POLL_SECONDS)  # fmt: skip
+        if self._pause_until > time.monotonic():
+            seconds = min(seconds, _START_PAUSE)
+        multiprocessing.connection.wait(signs, seconds)
+        self._bell.clear()
 
-    def _end(self, child):
-        child.end()
-        with self._changed:
-            self._children.discard(child)
+
+class _Bell:
+    """Wakes a thread that waits for several things; rung by any thread."""
+
+    def __init__(self):
+        fill_standard_files()
+        self.fd, self._other = os.pipe()
+        os.set_blocking(self.fd, False)
+        os.set_blocking(self._other, False)
+        self._finalizer = weakref.finalize(self, _close_both, self.fd, self._other)
+        self._finalizer.atexit = False  # the pool is closed later
+
+    def ring(self):
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._other, b"!")
+
+    def clear(self):
+        with contextlib.suppress(BlockingIOError):
+            os.read(self.fd, 4096)
+
+
+def _close_both(*fds):
+    for fd in fds:
+        os.close(fd)
 
 
 class _Child:
-    """A process, as its thread sees it."""
+    """A process, as the thread sees it."""
 
-    def __init__(self):
-        self.calls = 0
-        self._folder = None
+    def __init__(self, prepare, arguments):
+        self.was_ready = False
+        self._text = None
+        self._stuck = False
+        self._killed_at = None
+        self._pidfd = None
+        fill_standard_files()
         self._connection, other = multiprocessing.Pipe()
         python = multiprocessing.spawn.get_executable()
         with other:
@@ -330,82 +322,79 @@ class _Child:
             except BaseException:
                 self._connection.close()
                 raise
-
-    def prepare(self, initializer, arguments):
-        """Waits until the process is ready.
-
-        Raises:
-            ProcessDied: If it died, or took too long.
-            Exception: What the initializer raised.
-        """
-        end = time.monotonic() + _START_SECONDS
-        try:
+        self._start_ends = time.monotonic() + _START_SECONDS
+        with contextlib.suppress(AttributeError, OSError):  # not on this system
+            self._pidfd = os.pidfd_open(self._process.pid)
+        with contextlib.suppress(OSError):  # it is dead already
             self._connection.send(sys.path)
             self._connection.send(os.getpid())
-        except OSError:
-            raise ProcessDied(self.end()) from None
-        self._exchange(initializer, arguments, lambda: time.monotonic() > end)
+            self._connection.send((prepare, arguments))
 
-    def run(self, call):
-        """Runs a call and settles its future."""
-        self.calls += 1
-        try:
-            result = self._exchange(call.function, call.arguments, call.is_stuck)
-        except Exception as error:
-            call.future.set_exception(error)
-        else:
-            call.future.set_result(result)
+    @property
+    def tells_its_end(self):
+        """Whether `signs` change with the end of the process."""
+        return self._pidfd is not None
 
-    def is_alive(self):
-        """Whether the process runs."""
-        return self._process.poll() is None
+    def signs(self):
+        """What becomes readable when there is something to do for this process."""
+        if self._pidfd is not None:
+            yield self._pidfd
+        if not self.was_ready and self._killed_at is None:
+            yield self._connection
 
-    def kill(self):
+    def is_ready(self):
+        """Whether the process has come to run its function. Kills one that takes too long to."""
+        if not self.was_ready and self._killed_at is None:
+            self._read()
+            if not self.was_ready and time.monotonic() > self._start_ends:
+                self._text = f"not ready within {_START_SECONDS} seconds"
+                self.kill()
+        return self.was_ready
+
+    def _read(self):
+        """Takes what the process has sent: that it is ready, or what went wrong."""
+        with contextlib.suppress(EOFError, OSError):
+            while self._connection.poll():
+                message = self._connection.recv()
+                if message is None:
+                    self.was_ready = True
+                else:
+                    self._text = message
+
+    def has_ended(self):
+        """Whether the process has ended, or was killed so long ago that it is as good as dead."""
+        if self._process.poll() is not None:
+            return True
+        return self._killed_at is not None and time.monotonic() > self._killed_at + _KILL_SECONDS
+
+    def kill(self, stuck=False):
         """Kills the process, without waiting for its end."""
-        self._process.kill()
+        if self._killed_at is None:
+            self._killed_at = time.monotonic()
+            self._stuck = stuck
+            self._process.kill()
 
-    def end(self):
-        """Kills the process and waits for its end.
-
-        Returns:
-            Its exit status, which is the one before, if it was dead already; None, if it goes on.
-        """
-        self._process.kill()
+    def wait(self):
+        """Waits a little for the end of a process that has ended or was killed."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_KILL_SECONDS)
-        self._connection.close()
-        return self._process.returncode
+        self._read()
+        self._close()
+
+    def death(self):
+        """Returns how it came to its end."""
+        return Death(self._process.returncode, self._stuck, self._text)
 
     def forget(self):
         """Leaves the process to the parent of this fork."""
         self._process.returncode = 0  # not ours to wait for
+        self._close()
+
+    def _close(self):
         self._connection.close()
-
-    def _new_folder(self):
-        """Returns the current folder, if it is not the process's: a path may be relative to it."""
-        try:
-            folder = os.getcwd()  # noqa: PTH109
-        except FileNotFoundError:  # it was removed
-            return None
-        if folder == self._folder:
-            return None
-        self._folder = folder
-        return folder
-
-    def _exchange(self, function, arguments, is_stuck):
-        try:
-            self._connection.send((function, arguments, self._new_folder()))
-            while not self._connection.poll(_POLL_SECONDS):
-                if not self.is_alive():  # and a fork of this program keeps the connection open
-                    raise ProcessDied(self.end())
-                if is_stuck():
-                    raise ProcessDied(self.end(), stuck=True)
-            good, answer = self._connection.recv()
-        except (EOFError, OSError):
-            raise ProcessDied(self.end()) from None
-        if not good:
-            raise answer
-        return answer
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+            self._pidfd = None
 
 
 _pools: "weakref.WeakSet[ProcessPool]" = weakref.WeakSet()

@@ -12,7 +12,7 @@ import numpy as np
 
 from fastaug import _core
 from fastaug.keras_backend import floatx, image_data_format
-from fastaug.warn import warn
+from fastaug.warn import UsageWarning, warn
 from fastaug.warp import border_name
 
 # The attributes of a generator that turn levels into other numbers, which no integer holds.
@@ -95,7 +95,8 @@ def check_dtype(generator, dtype, in_floatx):
         )
         makes = f"`{name}` makes floats, "
         if in_floatx or generator.channel_shift_range != 0 or generator.brightness_range:
-            warn(f"{makes}of which batches of {np.dtype(dtype)} keep the whole part. {advice}")
+            text = f"{makes}of which batches of {np.dtype(dtype)} keep the whole part. {advice}"
+            warn(text, UsageWarning)
         else:
             raise TypeError(f"{makes}which batches of {np.dtype(dtype)} cannot hold. {advice}")
 

@@ -14,8 +14,9 @@ one. What `open` returns has
 
 import numpy as np
 
+from fastaug.file_reader import FileReader, current_folder
 from fastaug.keras_backend import floatx
-from fastaug.workers import SlotReader, decode_into
+from fastaug.readers import decode_into
 
 
 class ArraySource:
@@ -28,6 +29,7 @@ class ArraySource:
 
     in_floatx = False
     slice_length = None
+    has_readers = False
 
     def __init__(self, images):
         self.images = images
@@ -81,8 +83,13 @@ class _ArrayReading:
     cancel = release
 
 
-# Bytes that the slots of an iterator take, at most, as long as each holds an image.
+# Bytes that the slots of an iterator take, at most, as long as there are two.
 _RING_BYTES = 256 << 20
+
+_MOST_SLOTS = 1024
+
+# Bytes that they take, at least, unless the files are few: small images come many at a time.
+_SMALL_RING_BYTES = 4 << 20
 
 
 class FileSource:
@@ -92,14 +99,15 @@ class FileSource:
         filepaths: The files.
         target: What to decode them into.
         data_format: Layout of the images.
-        pool: Decode processes, a `ProcessPool` or `UserPool`. None: the thread that reads decodes.
+        pool: What `decode_pool` returns. None: the thread that reads decodes.
         workers: Number of threads that read.
         batch_size: Images that are asked for at a time.
-        timeout: Seconds without any progress after which a decode process is given up.
+        timeout: Seconds after which a process that is still at the same file is given up.
     """
 
     array = None
     in_floatx = True
+    slice_length = None
 
     def __init__(self, filepaths, target, data_format, pool, workers, batch_size, timeout):
         self.filepaths = filepaths
@@ -112,9 +120,9 @@ class FileSource:
         self._timeout = timeout
         self._reader = None
         image_bytes = height * width * channels * target.dtype.itemsize
-        share = -(-batch_size // max(1, 2 * workers))
-        self._slots = 2 * workers + 4
-        self.slice_length = max(1, min(16, share, _RING_BYTES // self._slots // image_bytes))
+        slots = max(2 * batch_size, 4 * workers, _SMALL_RING_BYTES // image_bytes)
+        slots = min(slots, 2 * len(filepaths), _RING_BYTES // image_bytes, _MOST_SLOTS)
+        self._slots = max(slots, 2)
 
     def __len__(self):
         return len(self.filepaths)
@@ -126,43 +134,54 @@ class FileSource:
             Exception: Whatever is wrong with the file.
         """
         image = np.empty(self.shape, self.target.dtype)
-        error = decode_into(self.filepaths[position], self.target, image)
-        if error is not None:
-            raise error
+        decode_into(self.filepaths[position], self.target, image)
         return image.astype(floatx())
 
-    def open(self, index):
-        """Begins to read the files of an index, at most `slice_length`."""
-        paths = [self.filepaths[position] for position in index]
-        if self._pool is None:
-            return _DirectReading(paths, self.target, self.shape)
-        if self._reader is None or not self._reader.is_usable():
-            self._reader = SlotReader(
-                self.target, self.shape, self._pool, self._slots, self.slice_length, self._timeout
+    @property
+    def has_readers(self):
+        """Whether others read the files ahead, for the batches that `job` returns."""
+        return self._pool is not None
+
+    def job(self, plan, index, *arguments):
+        """Returns the work of a batch; see `FileReader.job`."""
+        if (
+            self._reader is None
+            or not self._reader.is_usable()
+            or not self._reader.has_paths_of(self.filepaths, index)
+            or (self._reader.folder is not None and self._reader.folder != current_folder())
+        ):
+            self._reader = FileReader(
+                self.filepaths, self.target, self.shape, self._pool(), self._slots, self._timeout
             )
-        return self._reader.open(paths)
+        return self._reader.job(plan, index, *arguments)
+
+    def open(self, index):
+        """Begins to read the files of an index, for the thread that reads."""
+        return _FilesReading([self.filepaths[position] for position in index], self)
 
     def close(self):
-        """Gives the slots back. The next `open` makes new ones."""
+        """Gives the slots back. The next `job` makes new ones."""
         self._reader = None
 
 
-class _DirectReading:
+class _FilesReading:
     """Files that the reading thread decodes itself."""
 
-    __slots__ = ("_paths", "_shape", "_target")
+    __slots__ = ("_paths", "_source")
 
-    def __init__(self, paths, target, shape):
+    def __init__(self, paths, source):
         self._paths = paths
-        self._target = target
-        self._shape = shape
+        self._source = source
 
     def read(self):
-        images = np.empty((len(self._paths), *self._shape), self._target.dtype)
+        source = self._source
+        images = np.zeros((len(self._paths), *source.shape), source.dtype)
         errors = {}
         for place, path in enumerate(self._paths):
-            error = decode_into(path, self._target, images[place])
-            if error is not None:
+            try:
+                decode_into(path, source.target, images[place])
+            except Exception as error:
+                images[place] = 0
                 errors[place] = error
         return images, np.arange(len(images), dtype=np.int64), errors
 

@@ -23,6 +23,9 @@ from fastaug import _core
 
 IDLE_SECONDS = 1.0
 
+# Threads of a pool at most, and processes beside it.
+MOST_THREADS = _core.MOST_READERS
+
 # Seconds to wait, when the program ends, for calls that go on: a read may hang.
 _EXIT_SECONDS = 5.0
 
@@ -213,7 +216,6 @@ _before_exit: list[Callable[[], None]] = []
 def _at_fork():
     global _pools_lock
     _pools_lock = threading.Lock()
-    _pools.clear()
 
 
 def _at_exit():

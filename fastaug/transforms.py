@@ -1,7 +1,8 @@
 """Transforms of a single image: the functional names that Keras has beside `ImageDataGenerator`.
 
 An image is an array of rank 3, channels first unless the axes say otherwise, as in Keras. float32
-goes through the core; other types go through SciPy, whose result has the image's own type.
+goes through the core, and so does float16, which SciPy refuses; other types go through SciPy. The
+result has the image's own type.
 """
 
 import functools
@@ -70,7 +71,7 @@ def apply_affine_transform(
     border = border_name(fill_mode)
     check_order(order)
 
-    if x.dtype == np.float32 and x.size:
+    if x.dtype in (np.float32, np.float16) and x.size:
         matrix = _core.affine_matrices(table, x.shape[row_axis], x.shape[col_axis])
         if col_axis < row_axis:  # Keras then leaves x and y as they are
             matrix = np.ascontiguousarray(matrix[:, ::-1][:, :, [1, 0, 2]])
@@ -86,9 +87,9 @@ def apply_affine_transform(
             cval=cval,
         )
         out = np.empty((1, *x.shape), dtype=np.float32)
-        images = np.ascontiguousarray(x)[np.newaxis]
+        images = np.ascontiguousarray(x, dtype=np.float32)[np.newaxis]
         _core.augment(plan, images, np.zeros(1, dtype=np.int64), table, matrix, out, 0, 1)
-        return out[0]
+        return out[0].astype(x.dtype, copy=False)
 
     from scipy import ndimage
 

@@ -7,6 +7,16 @@ import warnings
 _PACKAGE = os.path.join(os.path.dirname(__file__), "")  # noqa: PTH118, PTH120 (a prefix)
 
 
+class UsageWarning(UserWarning):
+    """Says that settings and data are surely not meant so, and what to write in their place.
+
+    Of this class is what Keras is silent about; its own warnings are as they are there.
+
+    Example:
+        >>> warnings.simplefilter("ignore", fastaug.UsageWarning)
+    """
+
+
 def warn(message, category=UserWarning):
     """Warns as `warnings.warn` does, of the first caller outside the package.
 

@@ -133,23 +133,33 @@ def assert_same(actual, expected, where="result"):
         assert actual == expected, f"{where}: {actual!r} is not {expected!r}"
 
 
+def with_tuples(batch):
+    """A batch of Keras's with tuples for its lists, which its own trainer refuses."""
+    if isinstance(batch, (list, tuple)):
+        return tuple(with_tuples(part) for part in batch)
+    return batch
+
+
 def images_of(batch):
     """The augmented images of a batch of any structure."""
-    if isinstance(batch, tuple):
+    while isinstance(batch, (list, tuple)):
         batch = batch[0]
-    return batch[0] if isinstance(batch, list) else batch
+    return batch
 
 
 def rest_of(batch):
     """All of a batch but its augmented images."""
     first, others = (batch[0], batch[1:]) if isinstance(batch, tuple) else (batch, None)
-    return (first[1:] if isinstance(first, list) else None, others)
+    return (first[1:] if isinstance(first, tuple) else None, others)
 
 
 def assert_batches_equal(actual, expected, tolerance=EXACT, excluded=None):
-    """Same number and structure of batches, images within ``tolerance``, all else identical."""
+    """Same number and structure of batches, images within ``tolerance``, all else identical.
+
+    But for Keras's lists, which are tuples.
+    """
     assert len(actual) == len(expected) > 0
-    for i, (a, e) in enumerate(zip(actual, expected, strict=True)):
+    for i, (a, e) in enumerate(zip(actual, map(with_tuples, expected), strict=True)):
         assert type(a) is type(e), f"batch {i}: {type(a)} is not {type(e)}"
         if isinstance(e, tuple):
             assert len(a) == len(e), f"batch {i}: {len(a)} parts instead of {len(e)}"
@@ -293,14 +303,19 @@ def assert_all_seen():
     assert not unseen, f"the test does not look at {unseen}"
 
 
-def run_both(scenario, *, options=None, stream_seed=1234, stream="keras"):
+def run_both(scenario, *, options=None, stream_seed=1234, stream="keras", usage=False):
     """Run with both libraries; errors and warnings must agree, and the global stream.
 
     The stream must end where Keras leaves it (``stream="keras"``), be as it was
-    (``"untouched"``), or may be anywhere (``None``). Returns fastaug's and Keras's result.
+    (``"untouched"``), or may be anywhere (``None``). With ``usage``, fastaug has to give a
+    ``UsageWarning`` too, and else it must not. Returns fastaug's and Keras's result.
     """
     expected = run(scenario, keras_library(), stream_seed)
     actual = run(scenario, fastaug_library(options), stream_seed)
+    if usage:
+        categories = [category for category, _ in actual.warnings]
+        assert fastaug.UsageWarning in categories
+        actual.warnings = [w for w in actual.warnings if w[0] is not fastaug.UsageWarning]
     assert_same_outcome(actual, expected)
     if stream == "keras":
         assert same_stream(actual.stream, expected.stream), "the global stream ends elsewhere"

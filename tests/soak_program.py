@@ -574,10 +574,10 @@ class Program:
         """Threads and slots of the library."""
         names = [each.name for each in threading.enumerate() if each.name.startswith("fastaug")]
         maps = pathlib.Path("/proc/self/maps").read_text()
-        names += ["memory"] * maps.count("/memfd:fastaug")
+        names += ["memory"] * maps.count("/memfd:fastaug (")
         for link in pathlib.Path("/proc/self/fd").iterdir():
             with contextlib.suppress(OSError):
-                if "memfd:fastaug" in str(link.readlink()):
+                if "memfd:fastaug (" in str(link.readlink()):
                     names.append(f"file {link.name}")
         return names
 
@@ -814,7 +814,7 @@ class Program:
         elif kind == "thread":
             threading.Thread(target=time.sleep, args=(30,), name="fastaug-x", daemon=True).start()
         elif kind == "memory":
-            os.memfd_create("fastaug-x")
+            os.memfd_create("fastaug")
         elif kind == "orphan":
             command = ["/bin/sh", "-c", "sleep 60 & exit"]
             subprocess.run(command, start_new_session=True)

@@ -37,7 +37,6 @@ SCRIPTS = {
     ],
     "items in any order": [item(i) for i in (2, 0, 0, 1, 2, 1, 1, 0)],
     "the last item first": [item(2), item(2), NEXT, item(0)],
-    "items from the end": [item(-1), item(-2), item(-3), NEXT, item(-2)],
     "a NumPy index": [item(np.int64(1)), item(np.int32(0)), item(True)],
     "next, then items": [NEXT, item(0), item(1), item(2), NEXT, NEXT, NEXT],
     "items, then next": [item(1), NEXT, item(1), NEXT, NEXT, item(0), NEXT],

@@ -1,6 +1,7 @@
 """The benchmark's studies, as programs of their own and with little to do."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import pathlib
@@ -185,6 +186,46 @@ def test_engines(tmp_path):
         assert (out / f"engines-{border}.png").stat().st_size > 1000
 
 
+def test_fit(tmp_path):
+    out = tmp_path / "out"
+    done = compare("fit", "--out", out, "--json", tmp_path / "all.json", *SMALL)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "to shuffle=False" in done.stdout
+    fit = read(out / "fit.json")
+    assert fit["complete"] and fit["check"]["passed"]
+    check_machine(fit["machine"])
+    assert (fit["batches"], fit["step_seconds"]) == (6, 0.05)
+    seconds = {run["key"]: run["seconds"] for run in fit["runs"]}
+    assert list(seconds) == ["sequence", "default", "wrong", "nothing"]
+    for run in fit["runs"]:
+        assert run["epochs"] == [run["seconds"]] and run["warm_up"] > 0
+        assert run["seconds"] > 6 * 0.05
+        assert run["time_to_sequence"] == pytest.approx(run["seconds"] / seconds["sequence"])
+        assert run["time_to_no_prefetch"] == pytest.approx(run["seconds"] / seconds["nothing"])
+    assert (out / "fit-pace.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("count", [2, 6, 20])
+def test_the_order_in_which_every_guess_is_wrong(count, bench):
+    from fit import Misleading
+
+    class Numbers:
+        def __len__(self):
+            return count
+
+        def __getitem__(self, number):
+            return number
+
+    data = Misleading(Numbers())
+    assert len(data) == count
+    items = [data[i] for i in range(count)]
+    assert sorted(items) == list(range(count))
+    assert items[-2:] == [1, 0]
+    assert items[1:-2:2] == [first + 1 for first in items[:-2:2]]
+    for second, after in zip(items[1::2], items[2::2], strict=False):
+        assert after != second + 1
+
+
 def test_which_engine_auto_should_take(bench):
     from engines import Point
 
@@ -199,6 +240,241 @@ def test_which_engine_auto_should_take(bench):
     assert slower("fused", 2.0, 1.0) and slower("opencv", 1.0, 2.0)
     assert not slower("fused", 1.0, 2.0) and not slower("opencv", 2.0, 1.0)
     assert not slower("fused", 1.04, 1.0) and not slower("opencv", 1.0, 1.04)
+
+
+# --------------------------------------------------------------------- scaling
+
+
+def test_scaling(without_tensorflow, tmp_path):
+    out = tmp_path / "out"
+    done = compare(
+        "scaling", "--quick", "--rounds", 1, "--counts", 2, 1, "--out", out,
+        "--json", tmp_path / "all.json", env=without_tensorflow,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    runs = [(decoder, workers) for decoder in ("processes", "threads") for workers in (1, 2)]
+    rows = [line.split()[:2] for line in done.stdout.splitlines()]
+    assert [row for row in rows if row and row[0] in ("processes", "threads")] == [
+        [decoder, str(workers)] for decoder, workers in 2 * runs
+    ]
+    scaling = read(out / "scaling.json")
+    assert scaling["complete"] and scaling["check"]["passed"]
+    check_machine(scaling["machine"])
+    assert scaling["machine"]["keras_backend"] == "jax"
+    assert (scaling["cores"], scaling["counts"]) == (scaling["machine"]["cores"], [1, 2])
+    sizes = [(sweep["name"], sweep["size"], sweep["batch_size"]) for sweep in scaling["sweeps"]]
+    assert sizes == [("photographs", 299, 64), ("small", 32, 64)]
+    for sweep in scaling["sweeps"]:
+        assert [(run["decoder"], run["workers"]) for run in sweep["runs"]] == runs
+        us = {name: timing["us_per_image"] for name, timing in sweep["bare"].items()}
+        assert set(us) == {"decode", "imdecode", "crowd", "warp"}
+        assert min(us.values()) > 0
+        for run in sweep["runs"]:
+            cores = min(run["workers"], scaling["cores"])
+            ideal = cores * 1e6 / (us["decode"] + us["warp"])
+            assert run["ideal_images_per_second"] == pytest.approx(ideal)
+            assert run["images_per_second"] == pytest.approx(1e6 / run["rounds_us_per_image"][0])
+            assert run["parent_us_per_image"] > 0
+            assert run["children_us_per_image"] > 0 or run["decoder"] == "threads"
+        assert (out / f"scaling-{sweep['name']}.png").stat().st_size > 1000
+    everything = read(tmp_path / "all.json")
+    assert [study["study"] for study in everything["studies"]] == ["scaling"]
+
+
+@pytest.fixture
+def small_scaling(bench, tmp_path):
+    """The study with a few small files, and the module it is from."""
+    import scaling
+    from files import write_images
+    from photos import make_set
+    from studies import Options, make_study
+
+    options = Options(
+        quick=True, rounds=1, cores=1, cifar10=None, dogs_vs_cats=None, scratch=tmp_path,
+        out=tmp_path, machine=lambda: {"cpu": "any"}, date="today",
+    )  # fmt: skip
+    study = make_study("scaling", options)
+
+    def prepare():
+        case = dataclasses.replace(scaling.SMALL, batch_size=4)
+        files = write_images(make_set(32, 8), 12, tmp_path)
+        study.rounds, study.cores, study.counts = 1, 1, [1, 2]
+        study.sweeps = [scaling.Sweep(case, files, study.counts, study.cores)]
+
+    study.prepare = prepare
+    return study, scaling
+
+
+@pytest.mark.parametrize(
+    ("wrong", "problem"),
+    [
+        (("processes", 1), "32x32 images: FAILED: 5 batches, largest difference from Keras 10 "),
+        (
+            ("threads", 2),
+            "batch 1 of fastaug, workers=2, decoder='threads' is not that of "
+            "fastaug, workers=1, decoder='processes'",
+        ),
+    ],
+)
+def test_scaling_is_not_measured_where_batches_differ(wrong, problem, small_scaling, monkeypatch):
+    study, scaling = small_scaling
+    kind_of = scaling.kind_of
+
+    def wrong_kind_of(run):
+        kind = kind_of(run)
+        if (run.decoder, run.workers) != wrong:
+            return kind
+
+        @contextlib.contextmanager
+        def batches(self):
+            with kind.batches(self) as iterator:
+                changed = ((x + 10 / 255 * (np.arange(len(x)) == 1)[:, None, None, None], y)
+                           for x, y in iterator)  # fmt: skip
+                yield Named(changed, iterator.filenames)
+
+        return type("Wrong", (kind,), {"batches": batches})
+
+    monkeypatch.setattr(scaling, "kind_of", wrong_kind_of)
+    monkeypatch.setattr(study, "measure", lambda: pytest.fail("measured"))
+    study.run()
+    assert not study.passed and not study.complete
+    assert problem in read(study.options.out / "scaling.json")["check"]["problem"]
+
+
+class Named:
+    """Batches with the names of their files."""
+
+    def __init__(self, batches, filenames):
+        self.batches, self.filenames = batches, filenames
+
+    def __next__(self):
+        x, y = next(self.batches)
+        return x.astype(np.float32), y
+
+    def __iter__(self):
+        return self
+
+
+def test_scaling_measures_where_batches_are_the_same(small_scaling, monkeypatch):
+    study, _ = small_scaling
+    measured = []
+    monkeypatch.setattr(study, "measure", lambda: measured.append(True))
+    study.run()
+    assert study.passed and study.complete and measured
+
+
+def test_the_ideal_throughput(bench):
+    from scaling import ideal_images_per_second
+
+    assert ideal_images_per_second(workers=1, cores=4, decode=750, warp=250) == 1000
+    assert ideal_images_per_second(workers=3, cores=4, decode=750, warp=250) == 3000
+    assert ideal_images_per_second(workers=16, cores=4, decode=750, warp=250) == 4000
+    assert ideal_images_per_second(workers=2, cores=2, decode=30, warp=10) == 50_000
+
+
+def test_what_scaling_makes_of_its_rounds(small_scaling):
+    study, _ = small_scaling
+    study.prepare()
+    (sweep,) = study.sweeps
+    assert sweep.table() == [] and sweep.record()["runs"] == []
+    sweep.cores = 2
+    sweep.bare.decode.rounds += [9.0, 8.0, 1.0]
+    sweep.bare.warp.rounds += [2.0]
+    sweep.bare.imdecode.rounds += [5.0]
+    sweep.bare.crowd.rounds += [9.0]
+    of = {(run.decoder, run.workers): run for run in sweep.runs}
+    # microseconds per image: by the clock, of the parent, of the children, of all programs
+    of["processes", 1].add([10.0, 6.0, 9.0, 16.0])
+    of["processes", 2].add([8.0, 3.0, 9.0, 20.0])
+    of["threads", 1].add([20.0, 15.0, 0.0, 15.0])
+    of["threads", 2].add([25.0, 15.0, 0.0, 15.0])
+    one, two, threads, slower = (sweep.figures_of(run) for run in sweep.timed)
+    assert (one["images_per_second"], two["images_per_second"]) == (100_000, 125_000)
+    assert (one["ideal_images_per_second"], two["ideal_images_per_second"]) == (100_000, 200_000)
+    assert (one["of_ideal"], two["of_ideal"], threads["of_ideal"]) == (1, 0.625, 0.5)
+    assert (one["of_best_with_fewer"], threads["of_best_with_fewer"]) == (None, None)
+    assert (two["of_best_with_fewer"], slower["of_best_with_fewer"]) == (1.25, 0.8)
+    assert (one["of_imdecode"], two["of_imdecode"]) == (0.5, 0.625)
+    assert (one["busy_cores"], two["busy_cores"], threads["busy_cores"]) == (1.5, 1.5, 0.75)
+    assert (one["useful"], two["useful"]) == (10 / 15, 10 / 12)
+    assert one["cores_of_other_programs"] == pytest.approx(0.1)
+    assert two["cores_of_other_programs"] == pytest.approx(1.0)
+    assert (one["outside_us_per_image"], two["outside_us_per_image"]) == (4, 1)
+    assert threads["outside_us_per_image"] == 5  # without the decoding, too
+    assert len(sweep.table()) == 2 + 1 + 4 + 1
+    assert [line.get_ydata().tolist() for line in sweep.figure("").axes[0].lines[:3]] == [
+        [100_000, 125_000], [50_000, 40_000], [100_000, 200_000]
+    ]  # fmt: skip
+
+
+def test_processor_time_of_children(bench):
+    from scaling import children_time, machine_time
+
+    busy = "import time\nwhile time.process_time() < 0.5: pass\nprint(1, flush=True)\ninput()"
+    before, machine = children_time(), machine_time()
+    with subprocess.Popen(
+        [sys.executable, "-c", busy], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        child.stdout.readline()
+        assert children_time() - before > 0.4
+        child.communicate(b"\n")
+    assert children_time() - before > 0.4  # it has ended
+    assert machine_time() - machine > 0.4
+
+
+def test_meters_are_read_around_the_timed_batches(bench):
+    from timing import metered_round
+
+    class Contestant:
+        lookahead = 3
+        taken = 0
+
+        @contextlib.contextmanager
+        def batches(self):
+            yield iter(self)
+
+        def __iter__(self):
+            while True:
+                self.taken += 1
+                yield np.zeros(4), None
+
+    contestant = Contestant()
+    meters = (lambda: 3 * contestant.taken, lambda: 100)
+    spent = metered_round(contestant, 8, meters, clock=lambda: contestant.taken)
+    assert spent == [1e6 / 4, 3e6 / 4, 0]
+    assert contestant.taken == 4 + 8  # four that were made ahead, and eight seconds
+
+
+def test_the_bare_decoding_makes_keras_s_pixels(bench, tmp_path):
+    import bare
+    from files import make_files
+    from keras_reference import img_to_array, load_img
+
+    for path in make_files(3, tmp_path).paths:
+        own = img_to_array(load_img(path))
+        for size in (own.shape[:2], (299, 299), (500, 31)):
+            out = np.empty((*size, 3), np.uint8)
+            bare.decode(str(path), out)
+            expected = img_to_array(load_img(path, target_size=size))
+            np.testing.assert_array_equal(out, expected)
+    decode, imdecode = bare.time_decoding([str(path)], 64, 0.02)
+    assert decode > 0 and imdecode > 0
+
+
+def test_files_over_and_over_again(bench, tmp_path):
+    from files import write_images
+    from photos import make_set
+
+    files = write_images(make_set(32, 12), 30, tmp_path)  # of eight classes
+    assert len(set(files.paths)) == len(files.y) == 30
+    assert [path.parent.name for path in files.paths] == [f"{label:03}" for label in files.y]
+    assert files.paths[0].read_bytes() == files.paths[12].read_bytes()
+    assert files.paths[0].read_bytes() != files.paths[1].read_bytes()
+    links = files.repeated(70)
+    assert len(set(links.paths)) == 70
+    assert [path.resolve() for path in links.paths[30:60]] == files.paths
+    np.testing.assert_array_equal(links.y[:60], np.tile(files.y, 2))
+    assert links.source == "70 links to 30 JPEG files of 12 crops of 8 photographs"
 
 
 # --------------------------------------------------------------------- Ctrl-C
@@ -278,7 +554,7 @@ def test_a_ctrl_c_that_something_swallows_is_not_lost(bench):
         raise_if_seen()
 
 
-@pytest.mark.parametrize("name", ["generate", "train", "directory", "engines"])
+@pytest.mark.parametrize("name", ["generate", "train", "directory", "engines", "scaling", "fit"])
 def test_ctrl_c_while_a_study_is_prepared(name, bench, tmp_path, monkeypatch):
     from studies import Options, make_study
 
@@ -320,8 +596,8 @@ def test_the_list_has_cases_and_studies(bench, capsys):
 
     assert main(["--list"]) == 0
     output = capsys.readouterr().out
-    names = ("generate", "train", "directory", "engines", "224", "299-uint8", "directory-rescale")
-    for name in names:
+    studies = ("generate", "train", "directory", "engines", "scaling", "fit")
+    for name in (*studies, "224", "299-uint8", "directory-rescale"):
         assert f"\n  {name} " in output
 
 

@@ -689,7 +689,7 @@ def test_target():
 
 def test_a_decode_process_imports_no_more_than_it_needs():
     code = (
-        "import sys, fastaug.workers; names = 'keras', 'tensorflow', 'scipy', 'numpy.random'; "
+        "import sys, fastaug.readers; names = 'keras', 'tensorflow', 'scipy', 'numpy.random'; "
         "print([name for name in names if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -90,13 +90,13 @@ def kill(processes):
     return killed
 
 def memory():
-    # slots that this process holds
-    maps = open("/proc/self/maps").read().count("/memfd:fastaug")
+    # slots that this process holds; the control block of a pool stays
+    maps = open("/proc/self/maps").read().count("/memfd:fastaug (")
     open_files = []
     for fd in os.listdir("/proc/self/fd"):
         with contextlib.suppress(FileNotFoundError):  # a thread has closed it since
             open_files.append(os.readlink(f"/proc/self/fd/{fd}"))
-    return maps + sum("memfd:fastaug" in name for name in open_files)
+    return maps + sum("memfd:fastaug (" in name for name in open_files)
 
 def wait_until(condition, what, patience=8):
     end = time.monotonic() + patience
@@ -1123,11 +1123,11 @@ def test_fifty_iterators(start, tree):
             iterator.close()
         wait_until(lambda: memory() == 0, "the slots were given back")
         held = max(
-            open(f"/proc/{process.pid}/maps").read().count("memfd:fastaug")
+            open(f"/proc/{process.pid}/maps").read().count("memfd:fastaug (")
             for process in decoders())
         iterator = flow()
         take(iterator, 8)
-        after = [open(f"/proc/{process.pid}/maps").read().count("memfd:fastaug")
+        after = [open(f"/proc/{process.pid}/maps").read().count("memfd:fastaug (")
                  for process in decoders()]
         iterator.close()
         wait_until(lambda: memory() == 0, "the slots were given back")
@@ -1163,6 +1163,63 @@ def test_iterators_in_several_threads(start, tree):
         tree,
     )
     assert program.report() == {"right": True, "processes": 2}
+    program.finish()
+
+
+@pytest.mark.parametrize("decoder", ["processes", "threads"])
+def test_no_iterator_waits_until_another_has_enough(start, slow_tree, decoder):
+    """Not even if that is asked for more all the time."""
+    program = start(
+        """
+        iterators = [flow(decoder=sys.argv[2]) for _ in range(2)]
+        counts = [0, 0]
+        def consume(k):
+            while sum(counts) < 40:
+                next(iterators[k])
+                counts[k] += 1
+        threads = [threading.Thread(target=consume, args=(k,), daemon=True) for k in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        report(counts=counts)
+        """,
+        slow_tree,
+        decoder,
+        faulty=True,
+    )
+    assert min(program.report()["counts"]) > 8
+    program.finish()
+
+
+def test_files_from_the_middle_of_an_array_s_batches_on(start, tree):
+    """Threads at work when the readers come to know of them do not count for ever, nor less."""
+    program = start(
+        """
+        from fastaug import decode_pool
+        images = np.zeros((64, 600, 600, 3), np.uint8)
+        generator = fastaug.ImageDataGenerator(rotation_range=90, workers=2)
+        arrays = generator.flow(images, batch_size=32)
+        stop = threading.Event()
+        def consume():
+            while not stop.is_set():
+                next(arrays)
+        thread = threading.Thread(target=consume)
+        thread.start()
+        time.sleep(0.5)
+        with flow() as files:
+            next(files)
+        stop.set()
+        thread.join()
+        arrays.close()
+        control = decode_pool.shared_decode_pool(2).control
+        workers = lambda: [t for t in threading.enumerate() if t.name == "fastaug-worker"]
+        wait_until(lambda: not workers(), "no thread is at work")
+        report(warping=control.warping)
+        """,
+        tree,
+    )
+    assert program.report() == {"warping": 0}
     program.finish()
 
 
@@ -1251,9 +1308,9 @@ def test_a_fork_while_another_thread_makes_an_iterator(start, tree):
     """The child does not wait for a lock that nobody in it holds."""
     program = start(
         """
-        from fastaug import workers
+        from fastaug import decode_pool
         calm = take(flow(workers=0), 3)
-        with workers._pools_lock:
+        with decode_pool._pools_lock:
             child = os.fork()
             if child == 0:
                 signal.alarm(20)

@@ -35,7 +35,7 @@ from reference import (
     take,
 )
 
-from fastaug import workers
+from fastaug import readers
 
 TWO = {"workers": 2, "prefetch": 2}
 TARGET = (17, 23)
@@ -271,6 +271,7 @@ def test_a_tree_of_odd_files(odd, follow_links, color_mode, decoder):
             ),
             options=TWO,
             stream="untouched",
+            usage=True,  # of a hidden class and one without images
         )
     if expected.error is not None:
         raise expected.error
@@ -504,6 +505,7 @@ def test_classes_may_be_replaced(tree, class_mode):
         file_scenario(tree, settings=FLIPS, class_mode=class_mode, seed=1, walk=walk),
         options=TWO,
         stream="untouched",
+        usage=class_mode == "binary",  # of three classes
     )
     assert_batches_equal(actual.value, expected.value, EXACT)
 
@@ -1057,13 +1059,17 @@ def test_bad_files_are_skipped(tmp_path, pools, way, settings, tolerance, seed, 
         if result.error is not None:
             raise result.error
     names = sorted({path.relative_to(root).as_posix() for path in root.glob("*/*.jpg")} | set(bad))
-    batches = []
-    for batch, samples in expected.value[0]:
+    batches, found = [], []
+    for (batch, samples), (ours, _) in zip(expected.value[0], actual.value[0], strict=True):
         good = [k for k, sample in enumerate(samples) if names[sample] not in bad]
+        if not good:  # another one stands there
+            assert [len(part) for part in ours] == [1] * len(batch)
+            ours = tuple(part[good] for part in ours)
         batches.append(tuple(part[good] for part in batch))
+        found.append(ours)
     assert any(len(new[0]) < len(old[0][0]) for new, old in
                zip(batches, expected.value[0], strict=True))  # fmt: skip
-    assert_batches_equal([batch for batch, _ in actual.value[0]], batches, tolerance)
+    assert_batches_equal(found, batches, tolerance)
     assert sorted(actual.value[1]) == sorted(str(root / name) for name in bad)
     texts = [text for _, text in actual.warnings]
     for name in bad:
@@ -1118,7 +1124,7 @@ def test_a_drawing_function_is_not_called_for_a_bad_file(tmp_path, pools, way):
 @BY_WAY
 @pytest.mark.parametrize("function", [None, to_unit], ids=["", "function"])
 def test_a_whole_batch_of_bad_files(tmp_path, pools, way, function):
-    """It comes empty, with its shape; the others are not touched."""
+    """It comes with one other image: an empty one makes a network's weights NaN."""
     options, extras = open_way(way, pools)
     root = trees.plain_tree(tmp_path / "t")
     for k in range(4):
@@ -1131,12 +1137,88 @@ def test_a_whole_batch_of_bad_files(tmp_path, pools, way, function):
     ):
         warnings.simplefilter("always")
         batches = take(iterator, 8)
-    assert [len(x) for x, _ in batches] == [0, 4, 4, 1] * 2
-    assert [len(y) for _, y in batches] == [0, 4, 4, 1] * 2
-    assert batches[0][0].shape == (0, *TARGET, 3) and batches[0][0].dtype == np.float32
-    assert batches[0][1].shape == (0, 3)
+    assert [len(x) for x, _ in batches] == [1, 4, 4, 1] * 2
+    assert [len(y) for _, y in batches] == [1, 4, 4, 1] * 2
+    assert batches[0][0].shape == (1, *TARGET, 3) and batches[0][0].dtype == np.float32
+    assert batches[0][1].shape == (1, 3) and batches[0][1][0, 0] == 0  # not of the bad ones' class
+    assert batches[0][0].std() > 0
     assert iterator.bad_files == [str(root / f"ants/{k}.jpg") for k in range(4)]
     assert len(caught) == 4
+
+
+@BY_WAY
+@pytest.mark.parametrize("function", [None, to_unit], ids=["", "function"])
+@pytest.mark.parametrize("seed", [None, 7], ids=str)
+def test_bad_files_are_replaced(tmp_path, pools, way, function, seed):
+    """By good ones with their own labels, the same each time; the others stay as they were."""
+    options, extras = open_way(way, pools)
+    root = trees.plain_tree(tmp_path / "t")
+    settings = {"preprocessing_function": function, "rescale": 1 / 255, "horizontal_flip": True}
+    flow = {"target_size": TARGET, "batch_size": 4, "class_mode": "sparse", "seed": seed}
+
+    def epoch(on_error):
+        np.random.seed(5)
+        generator = fastaug_library(options).generator(**settings)
+        with (
+            generator.flow_from_directory(str(root), on_error=on_error, **flow, **extras) as it,
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")
+            return take(it, 8), sorted(it.bad_files)
+
+    calm, _ = epoch("raise")
+    trees.text(root / "bees/1.jpg")
+    trees.truncated(root / "ants/2.jpg")
+    replaced, bad_files = epoch("replace")
+    assert bad_files == [str(root / "ants/2.jpg"), str(root / "bees/1.jpg")]
+    assert [len(x) for x, _ in replaced] == [len(x) for x, _ in calm]
+    skipped, _ = epoch("skip")
+    changed = 0
+    for (x, y), (calm_x, calm_y), (good_x, good_y) in zip(replaced, calm, skipped, strict=True):
+        same = [np.array_equal(*pair) for pair in zip(x, calm_x, strict=True)]
+        assert np.array_equal(x[same], good_x) and np.array_equal(y[same], good_y)
+        assert np.array_equal(y[same], calm_y[same])
+        assert all(image.std() > 0 for image in x)
+        changed += same.count(False)
+    assert changed == 4  # two files in each of two epochs
+    again, _ = epoch("replace")
+    for pair in zip(replaced, again, strict=True):
+        assert_same(*pair)
+
+
+def test_a_replacement_has_its_own_label(tmp_path):
+    """Each class in a colour of its own."""
+    for name, color in (("black", 0), ("white", 255)):
+        (tmp_path / "t" / name).mkdir(parents=True)
+        for k in range(3):
+            Image.new("L", (6, 5), color).save(tmp_path / f"t/{name}/{k}.png")
+    trees.text(tmp_path / "t/white/0.png")
+    trees.text(tmp_path / "t/white/1.png")
+    generator = fastaug_library(TWO).generator()
+    flow = {"target_size": (5, 6), "batch_size": 6, "class_mode": "binary", "seed": 3}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        iterator = generator.flow_from_directory(str(tmp_path / "t"), on_error="replace", **flow)
+        batches = take(iterator, 10)
+    for x, y in batches:
+        assert np.array_equal(x.mean((1, 2, 3)), 255 * y)
+    iterator.close()
+
+
+@pytest.mark.parametrize("on_error", ["skip", "replace"])
+def test_no_file_can_be_read(tmp_path, on_error):
+    root = trees.plain_tree(tmp_path / "t", (2, 2))
+    for path in root.rglob("*.jpg"):
+        trees.text(path)
+    generator = fastaug_library(TWO).generator()
+    with (
+        generator.flow_from_directory(str(root), on_error=on_error, target_size=TARGET) as iterator,
+        warnings.catch_warnings(),
+        pytest.raises(OSError, match="None of the 4 files can be read") as caught,
+    ):
+        warnings.simplefilter("ignore")
+        next(iterator)
+    assert ".jpg" in str(caught.value.__cause__)
 
 
 def test_skipped_files_are_not_saved(tmp_path):
@@ -1238,7 +1320,7 @@ def test_pillow_s_own_settings_are_known():
         "print(Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == [str(value) for value in workers._PILLOW_COMES_WITH]
+    assert done.stdout.split() == [str(value) for value in readers.PILLOW_COMES_WITH]
 
 
 @pytest.mark.parametrize("execution", ["processes 2 2", "pool=spawned Pool"])
@@ -1257,7 +1339,43 @@ def test_a_relative_path_starts_from_the_folder_of_the_program(
         next(iterator)
         trees.text(root / "ants/1.jpg")
         with pytest.raises(OSError, match=r"t/ants/1\.jpg"):
-            take(iterator, 4)
+            take(iterator, 8)  # it may have been read ahead
+
+
+@pytest.mark.parametrize("execution", ["processes 2 2", "pool=spawned Pool"])
+def test_paths_changed_in_place(tree, pools, execution):
+    """As Keras, which looks at them for each image."""
+    options, extras = arguments_of(execution, pools)
+    generator = fastaug_library(options | {"prefetch": 0}).generator()
+    flow = {"target_size": TARGET, "batch_size": 13, "shuffle": False, "class_mode": None} | extras
+    with generator.flow_from_directory(str(tree), **flow) as iterator:
+        images = next(iterator)
+        iterator.filepaths.reverse()
+        np.testing.assert_array_equal(next(iterator), images[::-1])
+
+
+def test_a_path_that_no_file_can_have(tree):
+    """It is one bad file, not the end of all."""
+    names = [str(path) for path in sorted(tree.glob("*/*.jpg"))[:3]]
+    data = pd.DataFrame({"filename": [*names, "lone \ud800.jpg"]})
+    generator = fastaug_library(TWO).generator()
+    with generator.flow_from_dataframe(
+        data, target_size=TARGET, class_mode=None, validate_filenames=False, on_error="skip"
+    ) as iterator:
+        with pytest.warns(UserWarning, match="lone"):
+            assert len(next(iterator)) == 3
+        assert iterator.bad_files == ["lone \ud800.jpg"]
+
+
+class _Odd:
+    def __repr__(self):
+        raise RuntimeError("no words")
+
+
+def test_a_record_of_what_cannot_be_told():
+    """An argument without a representation: the type is told all the same."""
+    error = records.error_of(records.record_of(KeyError(_Odd())))
+    assert type(error) is KeyError
 
 
 @pytest.mark.parametrize("arguments", [{"decoder": "process"}, {"on_error": "ignore"}], ids=str)

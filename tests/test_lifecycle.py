@@ -279,7 +279,7 @@ gc.collect()
 end = time.monotonic() + 5
 while time.monotonic() < end:
     names = [t.name for t in threading.enumerate() if t.name.startswith("fastaug")]
-    left = number_of("memfd:fastaug", "/proc/self/maps") if sys.platform == "linux" else 0
+    left = number_of("memfd:fastaug (", "/proc/self/maps") if sys.platform == "linux" else 0
     if not names and not left:
         break
     time.sleep(0.02)

@@ -157,3 +157,11 @@ def test_no_matplotlib(no_matplotlib):
     with pytest.raises(ImportError, match=r"pip install matplotlib"):
         fastaug.plot_images(iterator)
     assert next(iterator) is RAMP  # nothing was taken
+
+
+def test_another_input_is_no_label():
+    x, numbers = images(4), np.arange(4)
+    with fastaug.ImageDataGenerator().flow((x, numbers), shuffle=False) as flow:
+        assert shown(fastaug.plot_images(flow))[1] == [""] * 4
+    with fastaug.ImageDataGenerator().flow((x, -numbers), numbers, shuffle=False) as flow:
+        assert shown(fastaug.plot_images(flow))[1] == ["0", "1", "2", "3"]

@@ -1,20 +1,42 @@
-"""The pool of processes: results, deaths, hangs, order; only functions that every Python has."""
+"""The pool of processes: starts, deaths, hangs; only functions that every Python has."""
 
-import operator
 import os
-import pathlib
 import signal
 import sys
 import threading
-import time
 
 import pytest
 from waiting import wait_until
 
 from fastaug import processes
-from fastaug.processes import ProcessDied, ProcessPool
+from fastaug.processes import Death, ProcessPool
 
 PATIENCE = 20
+
+
+class Owner:
+    """Wants some processes, and remembers what it is told."""
+
+    def __init__(self, wanted=(0,), lives=1):
+        self.wanted, self.lives = set(wanted), lives
+        self.stuck, self.deaths, self.errors = set(), [], []
+        self.asked = 0
+
+    def wants(self, number):
+        return number in self.wanted
+
+    def is_stuck(self, number):
+        self.asked += 1
+        return number in self.stuck
+
+    def died(self, number, death):
+        self.deaths.append((number, death))
+        if len(self.deaths) >= self.lives:
+            self.wanted.discard(number)
+
+    def failed(self, error):
+        self.errors.append(error)
+        self.wanted.clear()
 
 
 @pytest.fixture
@@ -22,8 +44,8 @@ def make():
     """Make pools, closed at the end."""
     pools = []
 
-    def make_pool(size=1, initializer=len, arguments=lambda: ("",)):
-        pools.append(ProcessPool(size, initializer, arguments))
+    def make_pool(owner, prepare, size=1):
+        pools.append(ProcessPool(size, prepare, (), owner))
         return pools[-1]
 
     yield make_pool
@@ -31,19 +53,44 @@ def make():
         pool.close()
 
 
-def test_a_result(make):
-    pool = make()
-    here = pool.submit(os.getpid).result(PATIENCE)
-    assert here != os.getpid()
-    assert pool.submit(operator.add, 2, 3).result(PATIENCE) == 5
-    assert pool.submit(os.getpid).result(PATIENCE) == here
+def pids(pool):
+    return {number: child._process.pid for number, child in pool._children.items()}
 
 
-def test_an_exception(make):
-    pool = make()
-    with pytest.raises(ZeroDivisionError):
-        pool.submit(operator.truediv, 1, 0).result(PATIENCE)
-    assert pool.submit(operator.add, 2, 3).result(PATIENCE) == 5
+def ready(pool):
+    return {number for number, child in list(pool._children.items()) if child.was_ready}
+
+
+class Code:
+    """What is evaluated in the process: a function of its number, which returns what it runs."""
+
+    def __init__(self, code):
+        self.code = code
+
+    def __reduce__(self):
+        return eval, (self.code,)
+
+
+def run(code):
+    return Code(f"lambda number: lambda: exec({code!r})")
+
+
+def test_a_process_that_returns(make):
+    owner = Owner()
+    pool = make(owner, run("pass"))
+    pool.wake()
+    wait_until(lambda: owner.deaths, "it has ended", PATIENCE)
+    [(number, death)] = owner.deaths
+    assert (number, death.status, death.stuck, death.from_outside) == (0, 0, False, False)
+
+
+def test_processes_have_their_numbers(make, tmp_path):
+    owner = Owner({0, 2}, lives=2)
+    code = f"lambda number: lambda: open({str(tmp_path)!r} + f'/{{number}}', 'w').close()"
+    pool = make(owner, Code(code), size=3)
+    pool.wake()
+    wait_until(lambda: len(owner.deaths) >= 2, "both have ended", PATIENCE)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "2"]
 
 
 @pytest.mark.parametrize(
@@ -51,138 +98,156 @@ def test_an_exception(make):
     [(signal.SIGKILL, True), (signal.SIGTERM, True), (signal.SIGSEGV, False)],
 )
 def test_a_death_by_a_signal(make, number, from_outside):
-    pool = make()
-    death = pool.submit(signal.raise_signal, number).exception(PATIENCE)
-    assert isinstance(death, ProcessDied)
+    owner = Owner()
+    pool = make(owner, run(f"import signal; signal.raise_signal({int(number)})"))
+    pool.wake()
+    wait_until(lambda: owner.deaths, "it has died", PATIENCE)
+    [(_, death)] = owner.deaths
     assert (death.status, death.from_outside, death.stuck) == (-number, from_outside, False)
-    assert number.name in str(death)
-    assert pool.submit(operator.add, 2, 3).result(PATIENCE) == 5
+    assert number.name in death.reason
 
 
-@pytest.mark.parametrize("status", [0, 7])
-def test_a_process_that_exits(make, status):
-    death = make().submit(os._exit, status).exception(PATIENCE)
-    assert (death.status, death.from_outside) == (status, False)
-    assert f"exit status {status}" in str(death)
+def test_a_process_that_exits(make):
+    owner = Owner()
+    make(owner, run("import os; os._exit(7)")).wake()
+    wait_until(lambda: owner.deaths, "it has ended", PATIENCE)
+    [(_, death)] = owner.deaths
+    assert (death.status, death.from_outside) == (7, False)
+    assert "exit status 7" in death.reason
+
+
+def test_an_exception_is_the_reason(make):
+    owner = Owner()
+    make(owner, run("1 / 0")).wake()
+    wait_until(lambda: owner.deaths, "it has ended", PATIENCE)
+    [(_, death)] = owner.deaths
+    assert death.status == 1 and "ZeroDivisionError: division by zero" in death.reason
 
 
 def test_a_death_concerns_nobody_else(make):
-    pool = make(2)
-    other = pool.submit(time.sleep, 1)
-    assert isinstance(pool.submit(os._exit, 1).exception(PATIENCE), ProcessDied)
-    assert not other.done()
-    assert other.result(PATIENCE) is None
+    owner = Owner({0, 1}, lives=3)
+    code = "lambda n: lambda: __import__('time').sleep(600 if n else 0.2)"
+    pool = make(owner, Code(code), size=2)
+    pool.wake()
+    wait_until(lambda: 1 in ready(pool), "the second runs", PATIENCE)
+    other = pids(pool)[1]
+    wait_until(lambda: len(owner.deaths) == 3, "the first was started anew", PATIENCE)
+    assert {number for number, _ in owner.deaths} == {0}
+    assert pids(pool)[1] == other
+    os.kill(other, 0)
 
 
-def test_a_call_that_is_stuck(make):
-    pool = make()
-    asked = []
+def test_a_killed_process_is_replaced_at_once(make):
+    """Where the system tells of an end: not at the next look."""
+    owner = Owner(lives=2)
+    pool = make(owner, run("import time; time.sleep(600)"))
+    pool.wake()
+    wait_until(lambda: 0 in ready(pool), "it runs", PATIENCE)
+    before = pids(pool)[0]
+    os.kill(before, signal.SIGKILL)
+    wait_until(lambda: 0 in ready(pool) and pids(pool)[0] != before, "another one runs", PATIENCE)
+    assert [death.status for _, death in owner.deaths] == [-signal.SIGKILL]
 
-    def is_stuck():
-        asked.append(time.monotonic())
-        return len(asked) > 2
 
-    death = pool.submit(time.sleep, 600, is_stuck=is_stuck).exception(PATIENCE)
+def test_a_process_that_is_stuck(make):
+    owner = Owner()
+    pool = make(owner, run("import time; time.sleep(600)"))
+    pool.wake()
+    wait_until(lambda: owner.asked > 2, "it was asked for", PATIENCE)
+    assert not owner.deaths
+    owner.stuck.add(0)
+    wait_until(lambda: owner.deaths, "it was killed", PATIENCE)
+    [(_, death)] = owner.deaths
     assert death.stuck and not death.from_outside
-    assert len(asked) == 3
-    assert pool.submit(operator.add, 2, 3).result(PATIENCE) == 5
 
 
-def test_the_order(make):
-    pool = make()
-    pool.submit(os.getpid).result(PATIENCE)
-    ended = []
-    calls = [pool.submit(time.sleep, 0.5)]
-    wait_until(calls[0].running, "it runs", PATIENCE)
-    calls += [pool.submit(time.sleep, 0, first=first) for first in (False, False, True)]
-    for number, call in enumerate(calls):
-        call.add_done_callback(lambda _, number=number: ended.append(number))
-    wait_until(lambda: len(ended) == 4, "all calls ended", PATIENCE)
-    assert ended == [0, 3, 1, 2]
-
-
-def test_a_call_in_a_process_of_its_own(make):
-    pool = make()
-    first = pool.submit(os.getpid).result(PATIENCE)
-    second = pool.submit(os.getpid, fresh=True).result(PATIENCE)
-    assert second != first
-    assert pool.submit(os.getpid).result(PATIENCE) == second
-
-
-def test_a_cancelled_call_is_not_run(make, tmp_path):
-    pool = make()
-    pool.submit(os.getpid).result(PATIENCE)
-    pool.submit(time.sleep, 0.5)
-    assert pool.submit(os.mkdir, str(tmp_path / "made")).cancel()
-    assert pool.submit(operator.add, 2, 3).result(PATIENCE) == 5
-    assert not (tmp_path / "made").exists()
-
-
-def test_the_folder_of_the_caller(make, tmp_path, monkeypatch):
-    """A path may be relative to the current folder, whichever that was when a process started."""
-    pool = make()
-    assert pool.submit(os.getcwd).result(PATIENCE) == str(pathlib.Path.cwd())
-    monkeypatch.chdir(tmp_path)
-    assert pool.submit(os.getcwd).result(PATIENCE) == str(tmp_path)
-
-
-def test_processes_end_without_work_and_start_again(make, monkeypatch):
-    monkeypatch.setattr(processes, "IDLE_SECONDS", 0.3)
+def test_the_thread_ends_with_the_processes(make):
     others = set(threading.enumerate())  # such as those of the flows of other tests
-    pool = make()
-    before = pool.submit(os.getpid).result(PATIENCE)
+    owner = Owner()
+    pool = make(owner, run("pass"))
+    pool.wake()
+    wait_until(lambda: owner.deaths, "it has ended", PATIENCE)
     wait_until(lambda: set(threading.enumerate()) <= others, "its thread ended", PATIENCE)
-    with pytest.raises(ProcessLookupError):
-        os.kill(before, 0)
-    assert pool.submit(os.getpid).result(PATIENCE) != before
+    owner.wanted.add(0)
+    pool.wake()
+    wait_until(lambda: len(owner.deaths) == 2, "another one was started", PATIENCE)
 
 
 @pytest.mark.parametrize("size", [1, 3])
 def test_processes_that_cannot_be_started(make, monkeypatch, size):
-    """An error for every call that waits; the next ones are tried again."""
-    pool = make(size)
+    """The owner is told; the next ones are tried again."""
+    owner = Owner(range(size))
+    pool = make(owner, run("pass"), size=size)
     monkeypatch.setattr(processes.multiprocessing.spawn, "get_executable", lambda: "/bin/false")
-    calls = [pool.submit(os.getpid) for _ in range(4)]
-    for call in calls:
-        error = call.exception(PATIENCE)
-        assert isinstance(error, RuntimeError) and not isinstance(error, ProcessDied)
-        assert "could not be started" in str(error) and "exit status 1" in str(error)
+    pool.wake()
+    wait_until(lambda: owner.errors, "it was told", PATIENCE)
+    assert isinstance(owner.errors[0], RuntimeError) and not owner.deaths
+    assert "could not be started" in str(owner.errors[0])
+    assert "exit status 1" in str(owner.errors[0])
     monkeypatch.setattr(processes.multiprocessing.spawn, "get_executable", lambda: sys.executable)
-    assert pool.submit(operator.add, 2, 3).result(PATIENCE) == 5
+    owner.wanted.add(0)
+    pool.wake()
+    wait_until(lambda: owner.deaths, "one has run", PATIENCE)
+
+
+def test_an_executable_that_is_missing(make, monkeypatch):
+    owner = Owner()
+    monkeypatch.setattr(processes.multiprocessing.spawn, "get_executable", lambda: "/no/python")
+    make(owner, run("pass")).wake()
+    wait_until(lambda: owner.errors, "it was told", PATIENCE)
+    assert "/no/python" in str(owner.errors[0])
+    assert isinstance(owner.errors[0].__cause__, FileNotFoundError)
 
 
 def test_a_thread_that_cannot_be_started(make, monkeypatch):
-    """The call that wanted it fails, and no other one is lost."""
-    pool = make()
+    owner = Owner()
+    pool = make(owner, run("pass"))
+
+    def fail(self):
+        raise RuntimeError("can't start new thread")
+
     with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", lambda self: None)  # it has not come to run yet
-        waiting = pool.submit(operator.add, 1, 1)
-
-        def fail(self):
-            raise RuntimeError("can't start new thread")
-
         patch.setattr(threading.Thread, "start", fail)
         with pytest.raises(RuntimeError, match="new thread"):
-            pool.submit(operator.add, 2, 2, first=True)
-    assert pool.submit(operator.add, 3, 3).result(PATIENCE) == 6
-    assert waiting.result(PATIENCE) == 2
+            pool.wake()
+    pool.wake()
+    wait_until(lambda: owner.deaths, "it has run", PATIENCE)
 
 
-def test_an_initializer_that_fails(make):
-    pool = make(initializer=operator.truediv, arguments=lambda: (1, 0))
-    error = pool.submit(os.getpid).exception(PATIENCE)
-    assert isinstance(error, RuntimeError) and "division by zero" in str(error)
+def test_preparations_that_fail(make):
+    owner = Owner()
+    make(owner, Code("lambda number: 1 / 0")).wake()
+    wait_until(lambda: owner.errors, "it was told", PATIENCE)
+    assert "division by zero" in str(owner.errors[0])
+
+
+def test_one_that_is_never_ready(make, monkeypatch):
+    monkeypatch.setattr(processes, "_START_SECONDS", 0.5)
+    owner = Owner()
+    pool = make(owner, Code("lambda number: __import__('time').sleep(600)"))
+    monkeypatch.setattr(processes, "_STARTS_KILLED", 2)
+    pool.wake()
+    wait_until(lambda: owner.errors, "it was told", PATIENCE)
+    assert "not ready within 0.5 seconds" in str(owner.errors[0])
 
 
 def test_a_pool_that_is_closed(make):
-    pool = make()
-    pid = pool.submit(os.getpid).result(PATIENCE)
-    hung, waiting = pool.submit(time.sleep, 600), pool.submit(os.getpid)
-    wait_until(hung.running, "it runs", PATIENCE)
+    owner = Owner()
+    pool = make(owner, run("import time; time.sleep(600)"))
+    pool.wake()
+    wait_until(lambda: 0 in ready(pool), "it runs", PATIENCE)
+    pid = pids(pool)[0]
     pool.close()
-    assert isinstance(hung.exception(PATIENCE), ProcessDied)
-    assert waiting.cancelled()
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+    assert "ending" in str(owner.errors[0])
     with pytest.raises(RuntimeError, match="ending"):
-        pool.submit(os.getpid)
+        pool.wake()
+
+
+def test_how_a_death_is_told():
+    assert Death(-9).from_outside and Death(-15).from_outside
+    assert not Death(-9, stuck=True).from_outside
+    assert not Death(-11).from_outside and not Death(0).from_outside
+    assert Death(None).reason == "exit status None"
+    assert Death(1, text="why").reason == "exit status 1: why"

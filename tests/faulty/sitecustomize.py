@@ -11,8 +11,8 @@ import signal
 import sys
 import time
 
-#: The module whose function `decode` reads a file, in decode processes and in threads.
-MODULE = "fastaug.workers"
+#: The module whose function `read_file` reads a file, in decode processes and in threads.
+MODULE = "fastaug.readers"
 
 poisoned = []
 
@@ -55,13 +55,13 @@ class Patch:
 
         def exec_module(module):
             load(module)
-            decode = module.decode
+            read_file = module.read_file
 
-            def faulty(path, *arguments):
+            def faulty(path):
                 fault(path)
-                decode(path, *arguments)
+                return read_file(path)
 
-            module.decode = faulty
+            module.read_file = faulty
 
         spec.loader.exec_module = exec_module
         return spec

@@ -1,0 +1,460 @@
+"""The study `scaling`: images per second from JPEG files against the number of workers.
+
+Beside it stands the ideal: cores that do nothing but decode and warp the same images. What that
+takes of a core is measured between the rounds of fastaug, in one thread.
+"""
+
+import itertools
+import os
+import time
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass, field, replace
+from statistics import median
+
+import bare
+import numpy as np
+import psutil
+from article import WorkerPool
+from cases import DEFAULT_SETTINGS, DIRECTORY, Case
+from check import compare_batches, find_other
+from cifar10 import find_cifar10
+from contestants import Job, KerasFiles, fastaug_with
+from files import FileSet, choose_files, make_files, write_images
+from machine import usable_cores
+from photos import ImageSet
+from plots import against
+from report import aligned, describe_settings, wrapped
+from studies import Study
+from timing import Timing, metered_round, settle_memory, time_round
+
+DECODERS = ("processes", "threads")
+COUNTS = (1, 2, 4, 8, 16)
+QUICK_COUNTS = (1, 2, 4)
+QUALITY = 70  # files of the size of those of Dogs vs. Cats
+BARE_SHARE = 0.4  # of a round's seconds, for each of the bare ones
+DECODED = 2048  # files that are decoded for the ideal, at most
+WARPED = 128  # images that are warped for it
+
+LEGEND = (
+    "rounds: the fastest and the slowest round's time against their median",
+    "of ideal: share of min(workers, cores) that only decode and warp",
+    "of fewer: share of the best smaller number of workers",
+    "of imdecode: in times one thread of cv2.imdecode over bytes in memory",
+    "busy: cores at work for it; useful: the bare work's share of their time",
+    "parent, children: us of their processor time per image",
+    "outside: the parent's beside the bare warp and, with threads, the bare decode; below 0 where "
+    "it did only part of that itself",
+)
+
+PHOTOGRAPHS = replace(
+    DIRECTORY,
+    name="photographs",
+    title="photographs at 299x299",
+    settings=DEFAULT_SETTINGS,
+    scale=1 / 255,
+    offset=0.0,
+)
+SMALL = Case(
+    name="small",
+    title="32x32 images",
+    size=32,
+    images=16384,
+    from_files=True,
+    settings={"rescale": 1 / 255},
+    scale=1 / 255,
+    batch_size=64,
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured.
+
+    Attributes:
+        counts: Numbers of workers.
+        files: Files of an epoch, photographs and small ones.
+        distinct: Images made for them.
+        rounds: Rounds of everything.
+        seconds: Least length of a round.
+    """
+
+    counts: tuple[int, ...]
+    files: tuple[int, int]
+    distinct: tuple[int, int]
+    rounds: int
+    seconds: float
+
+
+FULL = Plan(COUNTS, files=(8192, 16384), distinct=(384, 2048), rounds=5, seconds=0.8)
+QUICK = Plan(QUICK_COUNTS, files=(512, 2048), distinct=(64, 256), rounds=2, seconds=0.2)
+
+
+class Scaling(Study):
+    """Times both decoders with each number of workers in turns, and the bare work between them.
+
+    CIFAR-10 is not downloaded for it: only the size of the small images matters.
+    """
+
+    def prepare(self):
+        options = self.options
+        plan = QUICK if options.quick else FULL
+        self.seconds = plan.seconds
+        self.rounds = options.rounds or plan.rounds
+        self.counts = sorted(set(options.counts or plan.counts))
+        self.cores = usable_cores()
+        count, scratch = plan.files[0], options.scratch
+        if options.dogs_vs_cats:
+            photographs = choose_files(options.dogs_vs_cats, count, scratch)
+        else:
+            photographs = make_files(plan.distinct[0], scratch, QUALITY)
+        small = options.cifar10 or find_cifar10(plan.distinct[1], download=False)
+        self.sweeps = [
+            Sweep(PHOTOGRAPHS, photographs.repeated(count), self.counts, self.cores),
+            Sweep(SMALL, write_images(small, plan.files[1], scratch), self.counts, self.cores),
+        ]
+
+    def steps(self):
+        runs = sum(len(sweep.runs) for sweep in self.sweeps)
+        return runs + self.rounds * (runs + len(self.sweeps))
+
+    def heading(self):
+        return [
+            line
+            for sweep in self.sweeps
+            for line in (
+                f"images    {sweep.files.source}; at {sweep.case.size}x{sweep.case.size}, "
+                f"in batches of {sweep.case.batch_size}",
+                f"settings  {describe_settings(sweep.case.settings)}",
+            )
+        ]
+
+    def compare(self):
+        """Compares one worker with Keras, and every number of workers with that one."""
+        total = None
+        for sweep in self.sweeps:
+            job = sweep.job(sweep.files.first(5 * sweep.case.batch_size // 2))
+            kinds = [kind_of(run) for run in sweep.runs]
+            found = compare_batches(KerasFiles(job), kinds[:1])
+            if found.passed:
+                found.problem = find_other(job, kinds)
+            if not found.passed:
+                return replace(found, problem=f"{sweep.case.title}: {found}")
+            if total is not None:
+                found.batches += total.batches
+                found.difference = max(found.difference, total.difference)
+            total = found
+        return total
+
+    def measure(self):
+        with closing(WorkerPool(self.cores, bare.start_worker)) as pool:
+            for sweep in self.sweeps:
+                with ExitStack() as stack:
+                    self._measure(sweep, pool.get(), stack)
+
+    def _measure(self, sweep, pool, stack):
+        def begin(kind, images):
+            contestant = kind(sweep.job(images))
+            stack.callback(contestant.close)
+            return contestant
+
+        name = f"study scaling: {sweep.case.title}"
+        warp = begin(fastaug_with(0), sweep.decoded())
+        running = []
+        for run in sweep.runs:
+            self.progress.doing(f"{name}: warm-up", run.label)
+            running.append((begin(kind_of(run), sweep.files), run))
+            time_round(running[-1][0], self.seconds)  # starts every process
+            self.progress.done()
+        settle_memory()
+        for number in range(1, self.rounds + 1):
+            self.progress.doing(f"{name}: round {number}", "bare decode and warp")
+            sweep.bare.measure(sweep, pool, self.cores, warp, BARE_SHARE * self.seconds)
+            self.progress.done()
+            for contestant, run in running:
+                self.progress.doing(f"{name}: round {number}", run.label)
+                run.add(metered_round(contestant, self.seconds, METERS))
+                self.progress.done()
+            running.reverse()
+
+    # ---- what was found ----
+
+    def tables(self):
+        lines = [line for sweep in self.sweeps for line in sweep.table()]
+        return lines and [*lines, *(line for text in LEGEND for line in wrapped(f"  {text}", 4))]
+
+    def record(self):
+        return {
+            "cores": self.cores,
+            "counts": self.counts,
+            "sweeps": [sweep.record() for sweep in self.sweeps],
+        }
+
+    def figures(self, caption):
+        for sweep in self.sweeps:
+            if sweep.timed:
+                yield sweep.case.name, sweep.figure(caption)
+
+
+@dataclass
+class Run:
+    """One decoder with a number of workers, and its rounds.
+
+    Attributes:
+        decoder: What decodes.
+        workers: The number of workers.
+        wall: Time per image.
+        parent: Processor time of this process per image.
+        children: That of all processes below it.
+        machine: That of all programs on the machine.
+    """
+
+    decoder: str
+    workers: int
+    wall: Timing = field(default_factory=Timing)
+    parent: Timing = field(default_factory=Timing)
+    children: Timing = field(default_factory=Timing)
+    machine: Timing = field(default_factory=Timing)
+
+    @property
+    def label(self):
+        """The run for people."""
+        return f"{self.decoder}, workers={self.workers}"
+
+    @property
+    def spent(self):
+        """Microseconds of processor time per image, of the parent and its children."""
+        return self.parent.us_per_image + self.children.us_per_image
+
+    @property
+    def others(self):
+        """The number of cores that worked for other programs, a figure for each round."""
+        times = (timing.rounds for timing in (self.machine, self.parent, self.children, self.wall))
+        return [
+            (machine - parent - children) / wall
+            for machine, parent, children, wall in zip(*times, strict=True)
+        ]
+
+    def add(self, spent):
+        """Takes the microseconds per image of a round: of the clock and of METERS."""
+        timings = (self.wall, self.parent, self.children, self.machine)
+        for timing, us in zip(timings, spent, strict=True):
+            timing.rounds.append(us)
+
+
+@dataclass
+class Bare:
+    """What images take of a core that only decodes or only warps: processor time, in rounds.
+
+    Attributes:
+        decode: A file, read, decoded and resized.
+        imdecode: OpenCV's decoder alone, over bytes in memory.
+        crowd: The first again, while every core does the same.
+        warp: fastaug in the calling thread, from an array of decoded images.
+    """
+
+    decode: Timing = field(default_factory=Timing)
+    imdecode: Timing = field(default_factory=Timing)
+    crowd: Timing = field(default_factory=Timing)
+    warp: Timing = field(default_factory=Timing)
+
+    def measure(self, sweep, pool, cores, warp, seconds):
+        """Measures a round of each.
+
+        Args:
+            sweep: The Sweep.
+            pool: A `multiprocessing.Pool` with a process for each core.
+            cores: The number of them.
+            warp: fastaug in the calling thread, as a contestant.
+            seconds: Least length of a round.
+        """
+        task = ([str(path) for path in sweep.files.paths[:DECODED]], sweep.case.size, seconds)
+        decode, imdecode = pool.apply(bare.time_decoding, task)
+        together = pool.starmap(bare.time_decoding, [task] * cores, chunksize=1)
+        self.decode.rounds.append(decode)
+        self.imdecode.rounds.append(imdecode)
+        self.crowd.rounds.append(sum(each for each, _ in together) / cores)
+        self.warp.rounds.append(time_round(warp, seconds, time.thread_time))
+
+
+class Sweep:
+    """One set of files with every decoder and number of workers.
+
+    Args:
+        case: The Case.
+        files: Its FileSet.
+        counts: Numbers of workers, from the smallest on.
+        cores: Number of cores that this process may use.
+    """
+
+    def __init__(self, case: Case, files: FileSet, counts, cores):
+        self.case, self.files, self.cores = case, files, cores
+        self.runs = [Run(*values) for values in itertools.product(DECODERS, counts)]
+        self.bare = Bare()
+
+    def job(self, images):
+        """Returns the Job of contestants over some images."""
+        return Job(self.case, images, self.cores, None, None)
+
+    def decoded(self):
+        """Returns some of the files' images as an ImageSet."""
+        paths, size = self.files.paths[:WARPED], self.case.size
+        x = np.empty((len(paths), size, size, 3), np.uint8)
+        for path, image in zip(paths, x, strict=True):
+            bare.decode(path, image)
+        return ImageSet(x, self.files.y[: len(x)], self.files.source)
+
+    # ---- what was found ----
+
+    @property
+    def timed(self):
+        """The runs with at least one round."""
+        return [run for run in self.runs if run.wall.rounds]
+
+    def ideal(self, run):
+        """Returns the images per second of as many cores as a run can have."""
+        decode, warp = self.bare.decode.us_per_image, self.bare.warp.us_per_image
+        return ideal_images_per_second(run.workers, self.cores, decode, warp)
+
+    def of_fewer(self, run):
+        """Returns a run's throughput in times that of the best with fewer workers, or None."""
+        fewer = [
+            each.wall.images_per_second
+            for each in self.timed
+            if each.decoder == run.decoder and each.workers < run.workers
+        ]
+        return run.wall.images_per_second / max(fewer) if fewer else None
+
+    def outside(self, run):
+        """Returns the microseconds that the parent has beside what is a bare worker's in it."""
+        work = self.bare.warp.us_per_image
+        if run.decoder == "threads":
+            work += self.bare.decode.us_per_image
+        return run.parent.us_per_image - work
+
+    def figures_of(self, run):
+        """Returns what is known of a run, as a dict for the JSON file."""
+        speed = run.wall.images_per_second
+        return {
+            "decoder": run.decoder,
+            "workers": run.workers,
+            "images_per_second": speed,
+            "ideal_images_per_second": self.ideal(run),
+            "of_ideal": speed / self.ideal(run),
+            "of_best_with_fewer": self.of_fewer(run),
+            "of_imdecode": speed / self.bare.imdecode.images_per_second,
+            "busy_cores": run.spent / run.wall.us_per_image,
+            "useful": (self.bare.decode.us_per_image + self.bare.warp.us_per_image) / run.spent,
+            "cores_of_other_programs": median(run.others),
+            "parent_us_per_image": run.parent.us_per_image,
+            "children_us_per_image": run.children.us_per_image,
+            "outside_us_per_image": self.outside(run),
+            "rounds_us_per_image": run.wall.rounds,
+            "rounds_parent_us_per_image": run.parent.rounds,
+            "rounds_children_us_per_image": run.children.rounds,
+        }
+
+    def record(self):
+        """Returns the sweep as a dict for the JSON file."""
+        names = ("decode", "imdecode", "crowd", "warp")
+        return {
+            "name": self.case.name,
+            "images": self.files.source,
+            "size": self.case.size,
+            "batch_size": self.case.batch_size,
+            "settings": describe_settings(self.case.settings),
+            "bare": {
+                name: {"us_per_image": timing.us_per_image, "rounds_us_per_image": timing.rounds}
+                for name in names
+                if (timing := getattr(self.bare, name)).rounds
+            },
+            "runs": [self.figures_of(run) for run in self.timed],
+        }
+
+    def table(self):
+        """Returns the lines of the table, none if nothing was timed."""
+        if not self.timed:
+            return []
+        us = {name: timing.us_per_image for name, timing in vars(self.bare).items()}
+        others = median(other for run in self.timed for other in run.others)
+        heading = ("decoder", "workers", "images/s", "rounds", "of ideal", "of fewer")
+        heading += ("of imdecode", "busy", "useful", "parent", "children", "outside")
+        return [
+            f"  {self.case.title}: bare work, us of processor time per image: "
+            f"decode {us['decode']:.4g}, warp {us['warp']:.4g};",
+            f"  imdecode alone {us['imdecode']:.4g}; decode while every core decodes "
+            f"{us['crowd']:.4g}; other programs had {others:.2g} of {self.cores} cores",
+            *aligned([heading, *map(self._cells, self.timed)], "<" + ">" * (len(heading) - 1)),
+            "",
+        ]
+
+    def _cells(self, run):
+        found = self.figures_of(run)
+        low, high = run.wall.spread
+        fewer = found["of_best_with_fewer"]
+        return (
+            run.decoder,
+            str(run.workers),
+            f"{found['images_per_second']:,.0f}",
+            f"{low:+.0f} .. {high:+.0f} %",
+            f"{found['of_ideal']:.2f}",
+            "" if fewer is None else f"{fewer:.2f}",
+            *(f"{found[name]:.2f}" for name in ("of_imdecode", "busy_cores", "useful")),
+            *(f"{found[f'{part}_us_per_image']:.1f}" for part in ("parent", "children", "outside")),
+        )
+
+    def figure(self, caption):
+        """Returns the matplotlib figure of the sweep."""
+        lines = []
+        for decoder in DECODERS:
+            runs = [run for run in self.timed if run.decoder == decoder]
+            speeds = [run.wall.images_per_second for run in runs]
+            lines.append((decoder, f'decoder="{decoder}"', [run.workers for run in runs], speeds))
+        ideal = {run.workers: self.ideal(run) for run in self.timed}
+        label = f"ideal: up to {self.cores} cores that only decode and warp"
+        lines.append(("ideal", label, list(ideal), list(ideal.values())))
+        return against(
+            "workers",
+            f"Images per second from files: {self.case.title}",
+            lines,
+            "images per second",
+            caption,
+            dashed=(self.bare.imdecode.images_per_second, "cv2.imdecode alone, one thread"),
+        )
+
+
+def kind_of(run):
+    """Returns fastaug with a run's decoder and number of workers, as a contestant."""
+    return fastaug_with(run.workers, from_files=True, decoder=run.decoder)
+
+
+def ideal_images_per_second(workers, cores, decode, warp):
+    """Returns the throughput of cores that only decode and warp.
+
+    Args:
+        workers: The number of workers.
+        cores: The number of cores, which bounds it.
+        decode: Microseconds of a core to decode an image.
+        warp: The same to warp it.
+    """
+    return min(workers, cores) * 1e6 / (decode + warp)
+
+
+def children_time():
+    """Returns the seconds of processor time of all processes below this one, dead or alive."""
+    ended = os.times()
+    total = ended.children_user + ended.children_system
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            times = child.cpu_times()
+            total += times.user + times.system
+    return total
+
+
+def machine_time():
+    """Returns the seconds of processor time of all programs on the machine."""
+    times = psutil.cpu_times()
+    kinds = ("user", "nice", "system", "irq", "softirq", "steal")  # as far as the system has them
+    return sum(getattr(times, kind, 0) for kind in kinds)
+
+
+METERS = (time.process_time, children_time, machine_time)

@@ -1,0 +1,226 @@
+"""What a user surely did not mean, and what to write in its place: the texts of `UsageWarning`.
+
+Each function tells the conditions under which nothing useful comes of settings and data, and yields
+a text for each that is met. Where what comes is of use, though odd, it says nothing. Warning is
+left to the caller, once for an iterator.
+"""
+
+import difflib
+import os
+import pathlib
+
+import numpy as np
+
+from fastaug.directory import folders_in
+from fastaug.images import can_read
+
+# Folders that systems and tools make beside a user's; so are all whose name begins with a dot.
+_OF_SYSTEMS = frozenset(
+    (
+        "$RECYCLE.BIN",
+        "@eaDir",
+        "System Volume Information",
+        "__MACOSX",
+        "__pycache__",
+        "lost+found",
+    )
+)
+
+# Names in a text, at most.
+_NAMED = 10
+
+# Images of an array to look at: a data set may be larger than the memory.
+_LOOKED_AT = 16
+
+
+def about_images(generator, images, dtype):
+    """Yields what is wrong with images in memory for a generator and its batches.
+
+    Args:
+        generator: An `ImageDataGenerator` of any kind, or None.
+        images: Array of rank 4.
+        dtype: Type of the batches.
+    """
+    dtype = np.dtype(dtype)
+    # who has methods of their own may do anything
+    own_way = getattr(generator, "_overrides_methods", lambda: True)()
+    brightens = images.dtype.kind == "f" and not own_way and generator.brightness_range
+    narrows = dtype.kind in "iu" and not np.can_cast(images.dtype, dtype)
+    if not (brightens or narrows):
+        return
+    low, high, whole = _range_of(images)
+    if brightens and low >= 0 and 0 < high <= 1:
+        yield (
+            "`brightness_range` works on values from 0 to 255; these images have values from "
+            f"{low:g} to {high:g}, which it makes black. Give the images as 0 to 255, such as "
+            "x * 255, and divide with rescale=1/255, which comes after it."
+        )
+    limits = np.iinfo(dtype) if narrows else None
+    if limits is not None and (low < limits.min or high > limits.max):
+        yield (
+            f"Images of {images.dtype} with values from {low:g} to {high:g} do not fit into "
+            f"batches of dtype={str(dtype)!r}: the values wrap round. Bring them into "
+            f'{limits.min} to {limits.max} before, or use dtype="float32".'
+        )
+    elif limits is not None and not whole and low >= 0 and 0 < high <= 1:
+        yield (
+            f"Images with values from {low:g} to {high:g} become black in batches of "
+            f"dtype={str(dtype)!r}, which keep the whole part of each value. Give the images as 0 "
+            'to 255, such as x * 255, or use dtype="float32".'
+        )
+
+
+def _range_of(images):
+    """Returns the smallest and the largest value of some images, and whether all are whole."""
+    count = min(len(images), _LOOKED_AT)
+    chosen = [np.asarray(images[len(images) * k // count]) for k in range(count)]
+    with np.errstate(invalid="ignore"):
+        low, high = min(image.min() for image in chosen), max(image.max() for image in chosen)
+        whole = all(np.array_equal(image, np.trunc(image)) for image in chosen)
+    return low, high, whole
+
+
+def about_split(generator, subset, samples):
+    """Yields what is wrong with a subset of a generator that has nothing to split.
+
+    Args:
+        generator: An `ImageDataGenerator` of any kind, or None.
+        subset: 'training', 'validation' or None.
+        samples: Number of images that are in it.
+    """
+    if subset is not None and not getattr(generator, "_validation_split", None):
+        yield (
+            f'subset="{subset}" of a generator without `validation_split`: it has '
+            f"{'no images' if samples == 0 else f'all {samples} images'}. "
+            "Write ImageDataGenerator(validation_split=0.2)."
+        )
+
+
+def about_folders(index):
+    """Yields what is wrong with the folders of classes.
+
+    Args:
+        index: A `DirectoryIndex`.
+    """
+    if isinstance(index.given_classes, str):
+        name = index.given_classes
+        yield f"classes={name!r} is read letter by letter. Write classes=[{name!r}]."
+        return
+    counts = {_text(name): count for name, count in index.counts.items()}
+    directory = _text(index.directory)
+    labelled = index.class_mode not in ("input", None)
+    classes = [name for name, count in counts.items() if count]
+    empty = [name for name, count in counts.items() if not count]
+    if index.given_classes is None:
+        strange = [name for name in counts if name.startswith(".") or name in _OF_SYSTEMS]
+        classes, empty = ([n for n in names if n not in strange] for names in (classes, empty))
+        strange = [name for name in strange if labelled or counts[name]]
+        if strange:
+            yield (
+                f"Folders in {directory} are taken for classes that seem to be none: "
+                f"{_counted(strange, counts)}. Remove them, or write classes={_list_of(classes)}."
+            )
+    else:
+        missing = [name for name in empty if not pathlib.Path(directory, name).is_dir()]
+        empty = [name for name in empty if name not in missing]
+        if missing:
+            yield (
+                f"`classes` names folders that {directory} does not have: {_list_of(missing)}."
+                f"{_meant(missing, folders_in(directory))}"
+            )
+    if empty and labelled:
+        cure = f" To do without them, write classes={_list_of(classes)}." if classes else ""
+        yield f"Classes in {directory} without images: {_list_of(empty)}.{cure}"
+    if not any(counts.values()):
+        yield from _about_images_beside(directory, index.formats)
+    number = len(index.class_indices)
+    if index.class_mode == "binary" and number > 2:
+        yield (
+            f'class_mode="binary" is for two classes, and here are {number}, with labels up to '
+            f'{number - 1}: {_list_of(counts)}. Write class_mode="sparse" or "categorical", or '
+            "name two in `classes`."
+        )
+    yield from _about_left_out(index.left_out)
+
+
+def about_rows(index):
+    """Yields what is wrong with the rows of a dataframe.
+
+    Args:
+        index: A `DataFrameIndex`.
+    """
+    if index.unused_classes:
+        yield (
+            f"`classes` names {_list_of(index.unused_classes)}, which no row has."
+            f"{_meant(index.unused_classes, index.other_labels)}"
+        )
+    yield from _about_left_out(index.left_out)
+
+
+def about_keywords(given, known):
+    """Yields what is wrong with keyword arguments that nobody knows.
+
+    Args:
+        given: Names of the arguments.
+        known: Names of all that there are.
+    """
+    if given:
+        yield f"Unknown arguments have no effect: {', '.join(given)}.{_meant(given, known)}"
+
+
+def _about_images_beside(directory, formats):
+    """Yields that there are images in a folder itself, not in those of classes."""
+    with os.scandir(directory) as entries:
+        count = sum(entry.name.lower().endswith(formats) for entry in entries)
+    if not count:
+        return
+    folder = pathlib.Path(directory)
+    if folder.name in ("", ".."):
+        folder = folder.resolve()
+    yield (
+        f"{count} images lie in {directory} itself, where each class should have a folder. Move "
+        "them into folders named like their classes; or, for images without labels, write "
+        f"flow_from_directory({str(folder.parent)!r}, classes=[{folder.name!r}], class_mode=None)."
+    )
+
+
+def _about_left_out(left_out):
+    """Yields which images were left out for their ending, from a counter."""
+    if not left_out:
+        return
+    found = ", ".join(f"{count} .{ending}" for ending, count in sorted(left_out.items()))
+    readable = [ending for ending in sorted(left_out) if can_read(ending)]
+    others = [ending for ending in sorted(left_out) if ending not in readable]
+    text = f"Images were left out for their endings: {found}."
+    if readable:
+        text += f" Write formats={_list_of(readable)} to read them."
+    if others:
+        text += f" This Pillow does not read {', '.join(others)}."
+    yield text
+
+
+def _text(name):
+    return os.fsdecode(name) if isinstance(name, bytes | os.PathLike) else str(name)
+
+
+def _counted(names, counts):
+    """Returns names with the number of images of each."""
+    shown = [f"{name!r} ({counts[name]} images)" for name in names[:_NAMED]]
+    return ", ".join(shown + ["..."] * (len(names) > _NAMED))
+
+
+def _list_of(names):
+    """Returns names as a list in Python, cut short."""
+    shown = [repr(name) for name in list(names)[:_NAMED]] + ["..."] * (len(names) > _NAMED)
+    return f"[{', '.join(shown)}]"
+
+
+def _meant(names, known):
+    """Returns a question after the known names that are like some, or nothing."""
+    likely = []
+    folded = {str(name).casefold(): str(name) for name in known}
+    for name in names:
+        likely += difflib.get_close_matches(str(name).casefold(), folded, n=1)
+    if not likely:
+        return ""
+    return f" Did you mean {', '.join(repr(folded[name]) for name in dict.fromkeys(likely))}?"

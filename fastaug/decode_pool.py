@@ -1,0 +1,371 @@
+"""The readers of the program: processes, threads, or a user's pool. Who runs, who died, who hangs.
+
+    FileJob ──► begin ──► processes or threads are there, or calls in the user's pool
+    ProcessPool ── who died or hangs ──► DecodePool ──► FileReader: over which file
+
+What the readers do is in `readers`, and which files there are in `file_reader`.
+"""
+
+import concurrent.futures
+import functools
+import multiprocessing.pool
+import multiprocessing.spawn
+import numbers
+import os
+import pathlib
+import re
+import sys
+import threading
+import time
+import weakref
+
+from PIL import Image
+
+from fastaug import _core
+from fastaug.processes import ProcessPool
+from fastaug.readers import CALL_FILES, PROCESSES, THREADS, USERS, prepare_process, read_some, serve
+from fastaug.shared_memory import SharedMemory
+from fastaug.threads import at_exit, shared_pool, usable_cores
+
+# Seconds without work after which a process or a thread ends; the next batch starts another.
+IDLE_SECONDS = 60
+_THREAD_IDLE_SECONDS = 1.0
+
+_POLL_SECONDS = 0.2
+
+# How many processes of each number may die one after the other without any file begun.
+_BREAKS = 5
+
+# Seconds that a file which nobody waits for any more may keep its process.
+GRACE_SECONDS = 1.0
+
+# Seconds to wait for threads when the program ends: a read may hang.
+_EXIT_SECONDS = 2.0
+
+
+class UserPool:
+    """A user's pool or executor in the place of our own. It cannot be replaced if it breaks.
+
+    Args:
+        pool: A `multiprocessing` Pool or ThreadPool, or a `concurrent.futures` executor.
+        workers: Number of threads of the iterator that reads through it.
+    """
+
+    kind = USERS
+
+    def is_right(self):
+        """Whether these readers know all formats that this process knows."""
+        return not has_foreign_plugins()
+
+    def __init__(self, pool, workers):
+        self._pool = pool
+        self._decode_pool = shared_decode_pool(workers)
+        self.control = self._decode_pool.control
+
+    def begin(self, reader, count):
+        """Has the pool read some files that a batch waits for."""
+        self._settle(reader)
+        arguments = (
+            self._decode_pool.address,
+            reader.address,
+            reader.ring.entry,
+            reader.ring.generation,
+        )
+        for _ in range(-(-count // CALL_FILES)):
+            reader.calls.append(self._submit(read_some, *arguments))
+
+    def _submit(self, function, *arguments):
+        if not isinstance(self._pool, multiprocessing.pool.Pool):
+            return self._pool.submit(function, *arguments)
+        future = concurrent.futures.Future()
+        future.set_running_or_notify_cancel()  # what is in a Pool cannot be taken back
+        self._pool.apply_async(
+            function, arguments, callback=future.set_result, error_callback=future.set_exception
+        )
+        return future
+
+    def _settle(self, reader):
+        """Forgets the calls that have returned, and raises what one of them has raised."""
+        while reader.calls and reader.calls[0].done():
+            future = reader.calls.popleft()
+            try:
+                future.result()
+            except concurrent.futures.BrokenExecutor as death:
+                raise self._error() from death
+
+    def _check(self, reader):
+        """Looks whether the pool still reads; asked while a batch waits.
+
+        Raises:
+            RuntimeError: If a worker of the pool is dead or hangs.
+            Exception: What a call in the pool has raised.
+        """
+        self._settle(reader)
+        # a Pool that is terminated drops what it was given
+        if getattr(self._pool, "_state", None) == "TERMINATE" or reader.is_stuck():
+            raise self._error()
+
+    def _error(self):
+        return RuntimeError(f"A worker of the given pool died or hangs: {self._pool!r}")
+
+    def wait(self, batch, reader):
+        """Waits for a batch; whose pool it is has to look after it."""
+        reader.begin_watch()
+        while not batch.wait(_POLL_SECONDS):
+            try:
+                self._check(reader)
+            except Exception as error:
+                reader.ring.fail_batches(error)
+                reader.is_broken = True
+
+
+class DecodePool:
+    """Readers of our own, of a number: processes and threads, which start when there is work.
+
+    Args:
+        size: Number of processes, and of threads, at most.
+    """
+
+    def __init__(self, size):
+        self.size = size
+        memory = SharedMemory(_core.Control.bytes_for(size), "fastaug-control")
+        self.address = memory.address
+        self.control = _core.Control(memory.buffer, size, usable_cores())
+        self._memory = memory
+        # the one queue whose threads the readers wake; it is kept as long as they are
+        self.warps = shared_pool(size)
+        self._lock = threading.Lock()
+        self._threads: set[threading.Thread] = set()
+        self._is_closed = False
+        self._readers: list[weakref.ref] = []
+        self._breaks = 0
+        self._claims = 0
+        self._seen: dict[int, tuple[int, float]] = {}
+
+    @functools.cached_property
+    def processes(self):
+        """The processes, of which none runs before it is wanted."""
+        arguments = tuple(self.address), IDLE_SECONDS
+        return ProcessPool(self.size, prepare_process, arguments, self)
+
+    def add(self, reader):
+        """Remembers an iterator's reader: whose files they are that processes die over."""
+        with self._lock:
+            known = [other for other in self._readers if other() is not None]
+            self._readers = [*known, weakref.ref(reader)]
+
+    def _live_readers(self):
+        return [reader for reader in (known() for known in self._readers) if reader is not None]
+
+    # ---- threads ----
+
+    def start_threads(self):
+        """Sees to it that there are as many threads as can work."""
+        with self._lock:
+            wanted = min(self.size, self.control.limit)
+            taken = {thread.number for thread in self._threads}
+            for number in range(wanted):
+                if number not in taken:
+                    thread = _ThreadReader(self, number)
+                    self._threads.add(thread)
+                    try:
+                        thread.start()
+                    except RuntimeError:
+                        self._threads.discard(thread)
+                        if not self._threads:  # with fewer, the work gets done too
+                            raise
+
+    def may_end(self, thread):
+        """Lets a thread without work end; returns whether it may."""
+        with self._lock:
+            has_work = self.control.has_work(THREADS) and thread.number < self.control.limit
+            if has_work and not self._is_closed:
+                return False
+            self._threads.discard(thread)
+            return True
+
+    def close(self):
+        """Ends the threads, when the program ends."""
+        self._is_closed = True
+        self.control.stop()
+        end = time.monotonic() + _EXIT_SECONDS
+        for thread in list(self._threads):
+            thread.join(max(0, end - time.monotonic()))
+
+    # ---- what the processes' thread asks and tells ----
+
+    def wants(self, number):
+        """Whether a process should run."""
+        return self.control.owes(number) or (
+            number < self.control.limit and self.control.has_work(PROCESSES)
+        )
+
+    def is_stuck(self, number):
+        """Whether a process has been at one file for too long."""
+        busy, now = self.control.busy(number), time.monotonic()
+        seen, since = self._seen.get(number, (0, now))
+        if not busy or busy != seen:
+            self._seen[number] = busy, now
+            return False
+        patience = GRACE_SECONDS  # nobody wants it any more
+        for reader in self._live_readers():
+            wanted = reader.patience_with(number)
+            if wanted is not None:
+                patience = wanted
+        return now - since > patience
+
+    def died(self, number, death):
+        """Finds out what a dead process was at, and has it done again or blames the file."""
+        self._seen.pop(number, None)
+        held = any(reader.reader_died(number, death) for reader in self._live_readers())
+        self.control.forget(number)
+        claims = self.control.claims()
+        if held or claims != self._claims or death.status == 0:
+            self._breaks = 0
+        elif self.control.has_work(PROCESSES):
+            self._breaks += 1
+            if self._breaks > _BREAKS * self.size:
+                self._give_up(death)
+        self._claims = claims
+        self.control.wake()
+
+    def _give_up(self, death):
+        for reader in self._live_readers():
+            slot = reader.ring.waiting()
+            if slot is not None and reader.pool.kind == PROCESSES:
+                reader.ring.fail_batches(
+                    RuntimeError(
+                        f"Decode processes died {self._breaks} times before they read "
+                        f"{reader.path(slot)} ({death.reason})"
+                    )
+                )
+        self._breaks = 0
+
+    def failed(self, error):
+        """Ends the batches that wait for processes which cannot be started."""
+        for reader in self._live_readers():
+            if reader.pool.kind == PROCESSES:
+                reader.ring.fail_batches(error)
+
+
+class _ThreadReader(threading.Thread):
+    """A reader in a thread of the program."""
+
+    def __init__(self, pool, number):
+        super().__init__(name="fastaug-decode", daemon=True)
+        self._pool = pool
+        self.number = number
+
+    def run(self):
+        control = self._pool.control
+        while True:
+            serve(control, _core.Reader(control, self.number, THREADS), _THREAD_IDLE_SECONDS)
+            if self._pool.may_end(self):
+                return
+
+
+class _OwnPool:
+    """Readers of our own, of one kind."""
+
+    def __init__(self, size, kind):
+        self.kind = kind
+        self.decode_pool = shared_decode_pool(size)
+        self.control = self.decode_pool.control
+
+    def is_right(self):
+        """Whether these readers know all formats that this process knows."""
+        return self.kind == THREADS or not has_foreign_plugins()
+
+    def begin(self, reader, count):
+        """Sees to it that somebody reads the files that a batch waits for."""
+        if self.kind == THREADS:
+            self.decode_pool.start_threads()
+        else:
+            self.decode_pool.processes.wake()
+
+    def wait(self, batch, reader):
+        """Waits for a batch."""
+        batch.wait()
+
+
+_pools: dict[int, DecodePool] = {}
+_pools_lock = threading.Lock()
+
+
+def shared_decode_pool(size: int) -> DecodePool:
+    """Returns the program's pool of that size."""
+    with _pools_lock:
+        if size not in _pools:
+            _pools[size] = DecodePool(size)
+        return _pools[size]
+
+
+def _at_fork():
+    global _pools_lock
+    _pools_lock = threading.Lock()
+    _pools.clear()  # their readers are the parent's
+
+
+def _close():
+    for pool in list(_pools.values()):
+        pool.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_at_fork)
+at_exit(_close)
+
+
+def can_start_processes() -> bool:
+    """Whether the executable that would be started is a Python that can run this package.
+
+    It is not in a frozen application, which would start itself again, nor in a program that has
+    Python in it. On Windows there are no processes of this kind.
+    """
+    executable = os.fsdecode(multiprocessing.spawn.get_executable() or "")
+    names = [pathlib.Path(path).name for path in (executable, os.path.realpath(executable))]
+    return (
+        sys.platform != "win32"
+        and not getattr(sys, "frozen", False)
+        and os.access(executable, os.X_OK)
+        and any(_PYTHON.match(name) for name in names)
+    )
+
+
+_PYTHON = re.compile("python|pypy|graalpy", re.IGNORECASE)
+
+
+def has_foreign_plugins() -> bool:
+    """Whether Pillow was taught other formats in this process, which others would not know."""
+    return any(
+        not getattr(factory, "__module__", "").startswith("PIL.")
+        for factory, _ in Image.OPEN.values()
+    )
+
+
+def decode_pool(decoder, workers, user_pool):
+    """Returns a function that returns what decodes files; None: the calling thread does.
+
+    Args:
+        decoder: 'processes' or 'threads'; None: 'processes'. They become threads where they cannot
+            be started.
+        workers: Number of processes; 0: the calling thread decodes.
+        user_pool: The user's pool in their place, or None. An int is no pool.
+
+    Raises:
+        ValueError: If `decoder` is neither.
+    """
+    if decoder not in ("processes", "threads", None):
+        raise ValueError(f'Invalid decoder: {decoder!r}; expected "processes" or "threads"')
+    if workers == 0:
+        return None
+    has_pool = user_pool is not None and not isinstance(user_pool, numbers.Integral)
+
+    def make():
+        if decoder == "threads" or has_foreign_plugins():
+            return _OwnPool(workers, THREADS)
+        if has_pool:
+            return UserPool(user_pool, workers)
+        return _OwnPool(workers, PROCESSES if can_start_processes() else THREADS)
+
+    return make
