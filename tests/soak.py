@@ -192,7 +192,7 @@ def draw_reading(chance, walk, first, kinds):
     if walk["workers"] == 16 and chance.random() < 0.5:
         walk["workers"] = 2  # so many take seconds to start
     if "pool" in walk:  # a Pool does not tell that a worker died
-        walk["timeout"] = 2 if set(kinds) & {"kill one", "kill all"} else 60
+        walk["timeout"] = 5 if set(kinds) & {"kill one", "kill all"} else 60
     elif set(kinds) & {"never answer", "stop one"}:
         walk["timeout"] = 1
 

@@ -396,6 +396,7 @@ class Program:
         self.doubtful = {}  # of those that perhaps cannot, and the errors of that
         self.pool_died = False
         self.asking = False  # the main thread is where Ctrl-C may strike
+        self.over = False  # the main thread has all its batches
         self.struck = self.interrupting = None  # when it did, and of which fault
         self.restarts = 0
         self.faults = {}
@@ -443,6 +444,7 @@ class Program:
         for thread in threads:
             thread.start()
         self._play(0)
+        self.over = True
         for thread in [*threads, *self.helpers]:
             thread.join()
         self._look_after()
@@ -620,6 +622,15 @@ class Program:
         self.helpers.append(helper)
         helper.start()
 
+    def _wait_for(self, condition):
+        """Wait until it is time for a fault; returns whether it comes."""
+        end = time.monotonic() + 2
+        while not condition():
+            if self.over or time.monotonic() > end:
+                return False
+            time.sleep(0.0005)
+        return True
+
     def _targets(self, walk):
         pool = walk.spec.get("pool")
         return decoders() if pool is None else pids_of(self.pools[pool])
@@ -635,9 +646,8 @@ class Program:
         if "pool" in walk.spec:
             self.pool_died = True
         for _ in range(fault["times"]):
-            end = time.monotonic() + 1.5  # they may not have been started yet
-            while not (pids := self._targets(walk)) and time.monotonic() < end:
-                time.sleep(0.005)
+            self._wait_for(lambda: self._targets(walk))  # they may not have been started yet
+            pids = self._targets(walk)
             if one and pids:
                 pids = [chance.choice(pids)]
             if sum(map(kill, pids)):
@@ -654,9 +664,11 @@ class Program:
 
     def _Ctrl_C(self, fault, walk):
         self.interrupting = fault
-        for _ in range(fault["times"]):
+        for pause in random.Random(fault["seed"]).choices([0, 0.001, 0.05], k=fault["times"]):
+            if not self._wait_for(lambda: self.asking):
+                return
+            time.sleep(pause)
             os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.02)
 
     def _failing_function(self, fault, walk):
         self.did(fault)  # at the calls that it counts
