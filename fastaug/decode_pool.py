@@ -162,6 +162,8 @@ class DecodePool:
     def start_threads(self):
         """Sees to it that there are as many threads as can work."""
         with self._lock:
+            if self._is_closed:
+                raise RuntimeError("No thread is started any more: the program is ending")
             wanted = min(self.size, self.control.limit)
             taken = {thread.number for thread in self._threads}
             for number in range(wanted):
@@ -216,7 +218,9 @@ class DecodePool:
 
     def died(self, number, death):
         """Finds out what a dead process was at, and has it done again or blames the file."""
-        self._seen.pop(number, None)
+        busy, _ = self._seen.pop(number, (0, 0.0))
+        if death.stuck and busy != self.control.busy(number):
+            death.stuck = False  # it came through, and was killed over another file
         held = any(reader.reader_died(number, death) for reader in self._live_readers())
         self.control.forget(number)
         claims = self.control.claims()
