@@ -1333,10 +1333,6 @@ def test_a_folder_that_is_gone(start, tmp_path, pool):
     program.finish()
 
 
-        generator = fastaug.ImageDataGenerator(rotation_range=90, workers=2)
-        arrays = generator.flow(images, batch_size=32)
-
-
 def test_one_iterator_in_several_threads(start, tree):
     """Each batch of the sequence comes out exactly once."""
     program = start(
