@@ -99,6 +99,11 @@ class View:
             _decode_into(data, path, self.target, out)
         except Exception as error:
             return record_of(error), reading - start
+        except KeyboardInterrupt:  # of who uses the pool
+            raise
+        except BaseException as error:  # a thread that ends here would be waited for
+            error = OSError(f"{path}: {error} ({type(error).__name__})")
+            return record_of(error), reading - start
         return None, reading - start
 
 

@@ -25,9 +25,12 @@ def record_of(error: BaseException, room: int = MOST_BYTES) -> bytes:
         record = _literal((*kind, error.args, filename)).encode("utf-8", "surrogatepass")
         if len(record) <= room:
             return record
-    except (SyntaxError, ValueError):
+    except Exception:  # whatever an argument makes of it
         pass
-    text = str(error)
+    try:
+        text = str(error)
+    except Exception:
+        text = ""
     while True:  # escaped, a character may take several bytes
         record = repr((*kind, (text,), None)).encode("utf-8", "surrogatepass")
         if len(record) <= room:
