@@ -127,6 +127,7 @@ class DecodePool:
         self.warps = shared_pool(size)
         self._lock = threading.Lock()
         self._threads: set[threading.Thread] = set()
+        self._closed = False
         self._readers: list[weakref.ref] = []
         self._breaks = 0
         self._claims = 0
@@ -152,6 +153,8 @@ class DecodePool:
     def start_threads(self):
         """Sees to it that there are as many threads as can work."""
         with self._lock:
+            if self._closed:
+                raise RuntimeError("No thread is started any more: the program is ending")
             wanted = min(self.size, self.control.limit)
             taken = {thread.number for thread in self._threads}
             for number in range(wanted):
@@ -174,7 +177,8 @@ class DecodePool:
             return True
 
     def close(self):
-        """Ends the threads, when the program ends."""
+        """Ends the threads, when the program ends; none is started any more."""
+        self._closed = True
         self.control.stop()
         end = time.monotonic() + _EXIT_SECONDS
         for thread in list(self._threads):
