@@ -208,7 +208,9 @@ class DecodePool:
 
     def died(self, number, death):
         """Finds out what a dead process was at, and has it done again or blames the file."""
-        self._seen.pop(number, None)
+        busy, _ = self._seen.pop(number, (0, 0.0))
+        if death.stuck and busy != self.control.busy(number):
+            death.stuck = False  # it came through, and was killed over another file
         held = any(reader.reader_died(number, death) for reader in self._live_readers())
         self.control.forget(number)
         claims = self.control.claims()
