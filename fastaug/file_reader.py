@@ -231,4 +231,4 @@ def current_folder():
     try:
         return os.getcwd()  # noqa: PTH109
     except FileNotFoundError:
-        return None
+        return ""
