@@ -61,8 +61,8 @@ class FileReader:
         self._deaths = collections.Counter()  # of processes that read what a slot was for
         self._crashes = collections.Counter()  # those that were not killed from outside
         self._progress = None
-        self._paths = filepaths
-        names = [os.fsencode(path) for path in filepaths]
+        self._paths = list(filepaths)  # a user may change the other one
+        names = [_encoded(path) for path in filepaths]
         offsets = np.zeros(len(names) + 1, np.uint64)
         np.cumsum([len(name) for name in names], out=offsets[1:])
         self.folder = folder_of(filepaths)
@@ -90,6 +90,12 @@ class FileReader:
     def is_usable(self):
         """Whether it is neither a copy in a forked process nor broken."""
         return self._process == os.getpid() and not self.is_broken
+
+    def has_paths(self, filepaths, index):
+        """Whether the files of an index are still those."""
+        return len(filepaths) == len(self._paths) and all(
+            filepaths[k] == self._paths[k] for k in index.tolist()
+        )
 
     def path(self, slot):
         """The path of the file that a slot is for."""
@@ -221,13 +227,21 @@ class FileJob:
             self.errors[place] = error_of(record)
 
 
+def _encoded(path):
+    """Returns a path as bytes; one that no file can have stays one that no file has."""
+    try:
+        return os.fsencode(path)
+    except UnicodeEncodeError:
+        return path.encode("utf-8", "surrogatepass")
+
+
 def folder_of(filepaths):
     """Returns the folder that paths are relative to: the current one; None if none of them is."""
     return None if all(map(os.path.isabs, filepaths)) else current_folder()
 
 
 def current_folder():
-    """Returns the current folder, or None if it was removed."""
+    """Returns the current folder; "", which is none, if it was removed."""
     try:
         return os.getcwd()  # noqa: PTH109
     except FileNotFoundError:

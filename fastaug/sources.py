@@ -142,17 +142,18 @@ class FileSource:
         """Whether others read the files ahead, for the batches that `job` returns."""
         return self._pool is not None
 
-    def job(self, *arguments, **options):
+    def job(self, plan, index, *arguments):
         """Returns the work of a batch; see `FileReader.job`."""
         if (
             self._reader is None
             or not self._reader.is_usable()
+            or not self._reader.has_paths(self.filepaths, index)
             or (self._reader.folder is not None and self._reader.folder != current_folder())
         ):
             self._reader = FileReader(
                 self.filepaths, self.target, self.shape, self._pool(), self._slots, self._timeout
             )
-        return self._reader.job(*arguments, **options)
+        return self._reader.job(plan, index, *arguments)
 
     def open(self, index):
         """Begins to read the files of an index, for the thread that reads."""

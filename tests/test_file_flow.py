@@ -35,7 +35,7 @@ from reference import (
     take,
 )
 
-from fastaug import readers
+from fastaug import readers, records
 
 TWO = {"workers": 2, "prefetch": 2}
 TARGET = (17, 23)
