@@ -134,9 +134,10 @@ class FileReader:
     def is_stuck(self):
         """Whether no file was begun or done for too long; asked while a batch waits."""
         marks, now = self.ring.progress(), time.monotonic()
-        if self._progress is None or self._progress[0] != marks:
-            self._progress = marks, now
-        return now - self._progress[1] > self.timeout
+        progress = self._progress  # another thread's wait may begin now
+        if progress is None or progress[0] != marks:
+            self._progress = progress = marks, now
+        return now - progress[1] > self.timeout
 
     # ---- our own processes ----
 
