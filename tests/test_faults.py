@@ -1160,7 +1160,8 @@ def test_files_from_the_middle_of_an_array_s_batches_on(start, tree):
         """
         from fastaug import decode_pool
         images = np.zeros((64, 600, 600, 3), np.uint8)
-        arrays = fastaug.ImageDataGenerator(rotation_range=90, workers=2).flow(images, batch_size=32)
+        generator = fastaug.ImageDataGenerator(rotation_range=90, workers=2)
+        arrays = generator.flow(images, batch_size=32)
         stop = threading.Event()
         def consume():
             while not stop.is_set():
