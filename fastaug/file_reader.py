@@ -159,7 +159,7 @@ class FileReader:
             return False
         slot, word = held
         path = self.path(slot)
-        request = slot, word >> 16
+        request = slot, word >> 16, self.ring.file(slot)
         if death.stuck:
             error = TimeoutError(f"{path}: not read within {self.timeout} seconds")
         else:

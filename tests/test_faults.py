@@ -1245,6 +1245,34 @@ def test_a_codec_that_raises_what_is_no_exception(start, tmp_path, decoder):
     assert result["bad"] == [str(root / "bees/panic_x.jpg")]
 
 
+@pytest.mark.parametrize("decoder", ["processes", "threads"])
+def test_reads_that_hang_leave_the_cores_to_others(start, tmp_path, decoder):
+    """As many as there are cores, of an iterator that nobody waits for."""
+    bad = tmp_path / "bad"
+    for k in range(4):
+        (bad / "a").mkdir(parents=True, exist_ok=True)
+        os.mkfifo(bad / f"a/{k}.jpg")
+    good = trees.plain_tree(tmp_path / "good", (10, 10))
+    program = start(
+        """
+        cores = len(os.sched_getaffinity(0))
+        hung = flow(workers=4 * cores, decoder=sys.argv[2], prefetch=0, timeout=600)
+        waits = threading.Thread(target=lambda: next(hung), daemon=True)
+        waits.start()
+        time.sleep(1)
+        calm = take(flow(sys.argv[3], workers=0), 4)
+        right = take(flow(sys.argv[3], workers=4 * cores, decoder=sys.argv[2]), 4) == calm
+        report(right=right)
+        os._exit(0)
+        """,
+        bad,
+        decoder,
+        good,
+    )
+    assert program.report(patience=40) == {"right": True}
+    program.finish()
+
+
 def test_a_file_after_one_that_came_late(start, tmp_path):
     """A process that was slow, but goes on before it is killed, is not killed for the next file."""
     root = trees.plain_tree(tmp_path / "t", (4,))
