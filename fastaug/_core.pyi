@@ -248,6 +248,9 @@ class Control:
     def limit(self) -> int:
         """Readers and warping threads that may work at a time."""
 
+    def wanted(self, kind: int) -> int:
+        """Readers of a kind that there should be: `limit`, and one for each that hangs."""
+
     @property
     def warping(self) -> int:
         """Threads of the program that are at work."""

@@ -194,6 +194,7 @@ cdef extern from "_ring.h" nogil:
     bint fa_settle(fa_ring *ring, uint32_t slot, uint32_t reader, int state)
     int fa_next(fa_control *control, fa_ring **rings, uint32_t reader, uint32_t kind,
                 long long microseconds, int32_t *entry, int32_t *slot)
+    uint32_t fa_hung(fa_control *control, uint32_t kind)
     void fa_account(fa_control *control, double reading, double in_all)
     uint64_t fa_unclaimed(fa_entry *entry)
     void fa_wake_reader(fa_reader *reader)
@@ -644,6 +645,10 @@ cdef class Control:
     def limit(self):
         """Readers and warping threads that may work at a time."""
         return fa_load32(&self.c.limit)
+
+    def wanted(self, uint32_t kind):
+        """Readers of a kind that there should be: `limit`, and one for each that hangs."""
+        return min(fa_load32(&self.c.limit) + fa_hung(self.c, kind), self.c.readers)
 
     @property
     def warping(self):

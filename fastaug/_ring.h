@@ -74,7 +74,8 @@ typedef struct {
     fa_event wakes;
     uint64_t redo;              /* a slot that it has to read before all else, or 0 */
     uint64_t busy;              /* the entry and word of what it reads, or 0 */
-    char pad[40];
+    uint64_t since;             /* when it began to, of fa_now */
+    char pad[32];
 } fa_reader;
 
 typedef struct {
@@ -157,11 +158,24 @@ static uint64_t fa_control_bytes(uint32_t readers)
 
 /* ---- the readers' side ------------------------------------------------------------------------ */
 
+#define FA_LONG 1000000         /* microseconds after which a reader at a file leaves its core to others */
+
+/* Readers of a kind that have been at the same file for long: their files do not come, most likely. */
+static uint32_t fa_hung(fa_control *control, uint32_t kind)
+{
+    const fa_reader *reader = control->reader + kind * control->readers;
+    const uint64_t now = fa_now();
+    uint32_t k, count = 0;
+    for (k = 0; k < control->readers; k++)
+        if (fa_load64(&reader[k].busy) && now > fa_load64(&reader[k].since) + FA_LONG) count++;
+    return count;
+}
+
 /* Readers of a kind that may work: what the warps leave of the cores, but one in any case. */
-static uint32_t fa_allowed(fa_control *control)
+static uint32_t fa_allowed(fa_control *control, uint32_t kind)
 {
     const uint32_t limit = fa_load32(&control->limit), warping = fa_load32(&control->warping);
-    return limit > warping + 1 ? limit - warping : 1;
+    return (limit > warping + 1 ? limit - warping : 1) + fa_hung(control, kind);
 }
 
 /* Takes the next file of a ring; returns its slot, or -1 if none waits. */
@@ -212,7 +226,7 @@ static enum fa_outcome fa_look(fa_control *control, fa_ring **rings, uint32_t re
                                int32_t *entry, int32_t *slot)
 {
     fa_reader *me = &control->reader[reader];
-    const int may_claim = reader % control->readers < fa_allowed(control);
+    const int may_claim = reader % control->readers < fa_allowed(control, kind);
     const uint32_t entries = fa_load32(&control->entries);
     const uint64_t redo = fa_load64(&me->redo);
     const uint32_t before = (uint32_t)*entry;
@@ -268,8 +282,10 @@ static enum fa_outcome fa_next(fa_control *control, fa_ring **rings, uint32_t re
             fa_store32(&me->wakes.asleep, 0);
             if (outcome == FA_NOTHING) continue;
         }
-        if (outcome == FA_CLAIMED)
+        if (outcome == FA_CLAIMED) {
+            fa_store64(&me->since, fa_now());
             fa_store64(&me->busy, (uint64_t)(*entry + 1) << 32 | rings[*entry]->words[*slot]);
+        }
         return outcome;
     }
 }
@@ -322,17 +338,19 @@ static void fa_wake_reader(fa_reader *reader)
 /* Wakes as many of those who may work as there is work for. */
 static void fa_wake_readers(fa_control *control)
 {
-    const uint32_t entries = fa_load32(&control->entries), allowed = fa_allowed(control);
+    const uint32_t entries = fa_load32(&control->entries);
     uint64_t waiting[FA_KINDS] = {0};
     uint32_t kind, k;
     for (k = 0; k < entries; k++) waiting[control->entry[k].kind] += fa_unclaimed(&control->entry[k]);
-    for (kind = 0; kind < FA_USERS; kind++)
+    for (kind = 0; kind < FA_USERS; kind++) {
+        const uint32_t allowed = waiting[kind] ? fa_allowed(control, kind) : 0;
         for (k = 0; k < allowed && k < control->readers && waiting[kind]; k++) {
             fa_reader *reader = &control->reader[kind * control->readers + k];
             if (!fa_load32(&reader->wakes.asleep)) continue;
             fa_wake_reader(reader);
             waiting[kind]--;
         }
+    }
 }
 
 /* Takes back the slots whose readers have come to an end. */

@@ -231,6 +231,7 @@ static void fa_cancel(fa_queue *queue, fa_task *task)
     PyThread_acquire_lock(queue->lock, WAIT_LOCK);
     fa_end_unclaimed(queue, task);
     PyThread_release_lock(queue->lock);
+    if (queue->control) fa_wake_readers(queue->control);
 }
 
 /* The same for all batches that come through a ring, which say that they have failed. */

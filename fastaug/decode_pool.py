@@ -33,6 +33,9 @@ _THREAD_IDLE_SECONDS = 1.0
 
 _POLL_SECONDS = 0.2
 
+# Seconds between two looks at our own readers by who waits for them.
+_LOOK_SECONDS = 1.0
+
 # How many processes of each number may die one after the other without any file begun.
 _BREAKS = 5
 
@@ -86,8 +89,14 @@ class UserPool:
 
     def _settle(self, reader):
         """Forgets the calls that have returned, and raises what one of them has raised."""
-        while reader.calls and reader.calls[0].done():
-            future = reader.calls.popleft()
+        while reader.calls:
+            try:
+                future = reader.calls.popleft()
+            except IndexError:  # another thread was faster
+                return
+            if not future.done():
+                reader.calls.appendleft(future)
+                return
             try:
                 future.result()
             except concurrent.futures.BrokenExecutor as death:
@@ -162,7 +171,9 @@ class DecodePool:
     def start_threads(self):
         """Sees to it that there are as many threads as can work."""
         with self._lock:
-            wanted = min(self.size, self.control.limit)
+            if self._is_closed:
+                raise RuntimeError("No thread is started any more: the program is ending")
+            wanted = self.control.wanted(THREADS)
             taken = {thread.number for thread in self._threads}
             for number in range(wanted):
                 if number not in taken:
@@ -178,7 +189,9 @@ class DecodePool:
     def may_end(self, thread):
         """Lets a thread without work end; returns whether it may."""
         with self._lock:
-            has_work = self.control.has_work(THREADS) and thread.number < self.control.limit
+            has_work = self.control.has_work(THREADS) and thread.number < self.control.wanted(
+                THREADS
+            )
             if has_work and not self._is_closed:
                 return False
             self._threads.discard(thread)
@@ -197,7 +210,7 @@ class DecodePool:
     def wants(self, number):
         """Whether a process should run."""
         return self.control.owes(number) or (
-            number < self.control.limit and self.control.has_work(PROCESSES)
+            self.control.has_work(PROCESSES) and number < self.control.wanted(PROCESSES)
         )
 
     def is_stuck(self, number):
@@ -216,7 +229,9 @@ class DecodePool:
 
     def died(self, number, death):
         """Finds out what a dead process was at, and has it done again or blames the file."""
-        self._seen.pop(number, None)
+        busy, _ = self._seen.pop(number, (0, 0.0))
+        if death.stuck and busy != self.control.busy(number):
+            death.stuck = False  # it came through, and was killed over another file
         held = any(reader.reader_died(number, death) for reader in self._live_readers())
         self.control.forget(number)
         claims = self.control.claims()
@@ -284,8 +299,10 @@ class _OwnPool:
             self.decode_pool.processes.wake()
 
     def wait(self, batch, reader):
-        """Waits for a batch."""
-        batch.wait()
+        """Waits for a batch; where readers hang, others come in their place."""
+        while not batch.wait(_LOOK_SECONDS):
+            self.begin(reader, 0)
+            self.control.wake()
 
 
 _pools: dict[int, DecodePool] = {}

@@ -206,6 +206,8 @@ class ProcessPool:
                     self._thread = None
             if owner is not None and self._closed:
                 owner.failed(RuntimeError("The program is ending"))
+            elif owner is not None and sys.exc_info()[1] is not None:
+                owner.failed(RuntimeError(f"Decode processes: {sys.exc_info()[1]!r}"))
 
     def _wanted(self):
         owner = self._owner()

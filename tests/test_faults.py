@@ -1223,6 +1223,144 @@ def test_files_from_the_middle_of_an_array_s_batches_on(start, tree):
     program.finish()
 
 
+@pytest.mark.parametrize("decoder", ["processes", "threads"])
+def test_a_codec_that_raises_what_is_no_exception(start, tmp_path, decoder):
+    """As a panic in Rust is: an error that names the file, and nobody waits for ever."""
+    root = trees.plain_tree(tmp_path / "t", (6, 6, 4))
+    trees.write(root, "bees/panic_x.jpg", 50)
+    program = start(
+        """
+        iterator = flow(decoder=sys.argv[2], on_error="skip", shuffle=False)
+        warnings.simplefilter("ignore")
+        sizes = [len(next(iterator)[0]) for _ in range(4)]
+        report(sizes=sizes, bad=iterator.bad_files)
+        """,
+        root,
+        decoder,
+        faulty=True,
+    )
+    result = program.report()
+    program.finish()
+    assert result["sizes"] == [8, 7, 1, 8]
+    assert result["bad"] == [str(root / "bees/panic_x.jpg")]
+
+
+@pytest.mark.parametrize("decoder", ["processes", "threads"])
+def test_reads_that_hang_leave_the_cores_to_others(start, tmp_path, decoder):
+    """As many as there are cores, of an iterator that nobody waits for."""
+    bad = tmp_path / "bad"
+    for k in range(4):
+        (bad / "a").mkdir(parents=True, exist_ok=True)
+        os.mkfifo(bad / f"a/{k}.jpg")
+    good = trees.plain_tree(tmp_path / "good", (10, 10))
+    program = start(
+        """
+        cores = len(os.sched_getaffinity(0))
+        hung = flow(workers=4 * cores, decoder=sys.argv[2], prefetch=0, timeout=600)
+        waits = threading.Thread(target=lambda: next(hung), daemon=True)
+        waits.start()
+        time.sleep(1)
+        calm = take(flow(sys.argv[3], workers=0), 4)
+        right = take(flow(sys.argv[3], workers=4 * cores, decoder=sys.argv[2]), 4) == calm
+        report(right=right)
+        os._exit(0)
+        """,
+        bad,
+        decoder,
+        good,
+    )
+    assert program.report(patience=40) == {"right": True}
+    program.finish()
+
+
+def test_a_file_after_one_that_came_late(start, tmp_path):
+    """A process that was slow, but goes on before it is killed, is not killed for the next file."""
+    root = trees.plain_tree(tmp_path / "t", (4,))
+    data = (root / "ants/0.jpg").read_bytes()
+    for k in range(2):
+        (root / f"ants/{k}.jpg").unlink()
+        os.mkfifo(root / f"ants/{k}.jpg")
+    (tmp_path / "data").write_bytes(data)
+    program = start(
+        """
+        import pathlib
+        from fastaug import decode_pool, processes
+        data = pathlib.Path(sys.argv[2]).read_bytes()
+        kill = processes._Child.kill
+        late = []
+        def feed(k):
+            pathlib.Path(f"{root}/ants/{k}.jpg").write_bytes(data)
+        def kill_late(child, stuck=False):
+            if stuck and not late:
+                control = decode_pool.shared_decode_pool(1).control
+                late.append(control.busy(0))
+                feed(0)
+                wait_until(lambda: control.busy(0) not in (late[0], 0), "it has the next file")
+                kill(child, stuck=stuck)
+                threading.Timer(0.5, feed, [1]).start()
+            else:
+                kill(child, stuck=stuck)
+        processes._Child.kill = kill_late
+        images, _ = next(flow(workers=1, shuffle=False, batch_size=4, timeout=2, prefetch=0))
+        report(late=len(late), right=all(image.any() for image in images))
+        """,
+        root,
+        tmp_path / "data",
+    )
+    assert program.report() == {"late": 1, "right": True}
+    program.finish()
+
+
+@pytest.mark.parametrize("decoder", ["processes", "threads"])
+def test_an_iterator_used_when_the_program_ends(start, tree, decoder):
+    program = start(
+        """
+        def late():
+            try:
+                next(iterator)
+            except RuntimeError as error:
+                report(error=str(error))
+        import atexit
+        from fastaug import threads
+        atexit.unregister(threads._at_exit)  # the last that was registered comes first
+        atexit.register(late)
+        atexit.register(threads._at_exit)
+        iterator = flow(decoder=sys.argv[2], prefetch=0)
+        next(iterator)
+        """,
+        tree,
+        decoder,
+    )
+    assert "the program is ending" in program.report()["error"]
+    program.finish()
+
+
+@pytest.mark.parametrize("pool", ["None", "multiprocessing.Pool(1)"])
+def test_a_folder_that_is_gone(start, tmp_path, pool):
+    """Paths relative to it are no files of another folder, where the processes were before."""
+    for name in ("there", "gone"):
+        trees.plain_tree(tmp_path / name)
+    program = start(
+        """
+        import multiprocessing, shutil
+        os.chdir(f"{root}/there")
+        pool = eval(sys.argv[2])
+        flow(".", workers=1, pool=pool)[0]
+        os.chdir(f"{root}/gone")
+        iterator = flow(".", workers=1, pool=pool)
+        shutil.rmtree(f"{root}/gone")
+        try:
+            next(iterator)
+        except FileNotFoundError as error:
+            report(gone=os.path.basename(error.filename).endswith(".jpg"))
+        """,
+        tmp_path,
+        pool,
+    )
+    assert program.report() == {"gone": True}
+    program.finish()
+
+
 def test_one_iterator_in_several_threads(start, tree):
     """Each batch of the sequence comes out exactly once."""
     program = start(
