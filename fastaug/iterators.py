@@ -16,7 +16,7 @@ from fastaug.locks import renew_in_child
 from fastaug.order import NEXT, Order
 from fastaug.settings import check_dtype
 from fastaug.sources import ArraySource
-from fastaug.streams import LateStream, can_stand, global_stream, lent_to_user_code
+from fastaug.streams import LateStream, can_stand, global_stream, lent_to_user_code, renew_lock
 from fastaug.warn import UsageWarning, warn
 
 
@@ -104,6 +104,8 @@ class Iterator(dataset_class()):  # type: ignore[misc]
     def _renew_in_child(self):
         self._order_lock = threading.Lock()
         self.lock = threading.Lock()
+        if isinstance(getattr(self, "_own_stream", None), np.random.RandomState):
+            renew_lock(self._own_stream)
 
     def __getstate__(self):
         """A copy stands where this iterator stands, and goes on by itself."""
