@@ -52,7 +52,6 @@ class ArraySource:
 
     def read_with(self):
         """What the images depend on beside the array: nothing."""
-        return None
 
     def image(self, position, dtype):
         """Returns one image as a new array of a type."""

@@ -10,6 +10,7 @@ import ctypes
 import os
 import threading
 import time
+from typing import Any
 
 import numpy as np
 
@@ -225,7 +226,8 @@ def _take_held_back(stream):
 
 def renew_lock(stream: np.random.RandomState) -> None:
     """Takes a stream's lock from threads that a forked child does not have."""
-    stream._bit_generator.lock._at_fork_reinit()  # as the modules of Python do with theirs
+    lock: Any = stream._bit_generator.lock
+    lock._at_fork_reinit()  # as the modules of Python do with theirs
 
 
 def _at_fork():

@@ -53,9 +53,9 @@ def made(monkeypatch):
     counts = {"by the core": 0, "one by one": 0}
     finish = batches.BatchMaker.finish
 
-    def counted(self, batch, bad_image):
+    def counted(self, batch, *arguments):
         counts["one by one" if batch.augmentation is None else "by the core"] += 1
-        return finish(self, batch, bad_image)
+        return finish(self, batch, *arguments)
 
     monkeypatch.setattr(batches.BatchMaker, "finish", counted)
     return counts
