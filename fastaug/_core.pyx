@@ -23,7 +23,6 @@ from libc.string cimport memcpy
 
 import operator
 import os
-import weakref
 from queue import Empty
 
 import numpy as np
@@ -615,7 +614,6 @@ cdef class Control:
     cdef fa_control *c
     cdef const uint8_t[::1] _memory
     cdef int _generation
-    cdef object _queue
     cdef bint _taken[FA_ENTRIES]  # until nothing of a ring looks at its entry any more
 
     def __cinit__(self, memory, readers=None, cores=None):
@@ -1315,7 +1313,6 @@ cdef class Batch:
 cdef class TaskQueue:
     """Work for threads; see ``_core.pyi``."""
 
-    cdef object __weakref__
     cdef fa_queue c
     cdef Control _control
     cdef int _generation
@@ -1336,10 +1333,7 @@ cdef class TaskQueue:
         """Makes the threads sleep where the readers of a control block can wake them."""
         if self._control is not None:
             raise ValueError("This queue has another control block")
-        if control._queue is not None and control._queue() is not None:
-            raise ValueError("This control block has another queue")
         self._control = control
-        control._queue = weakref.ref(self)
         fa_attach(&self.c, control.c)
         return 0
 

@@ -219,7 +219,8 @@ static ptrdiff_t fa_put(fa_queue *queue, fa_task *task)
         PyThread_release_lock(queue->lock);
         fa_wake_readers(queue->control);
     } else {
-        fa_event_signal(queue->event, parts);
+        /* threads of another queue may sleep there too, of one that is about to end */
+        fa_event_signal(queue->event, queue->control ? PTRDIFF_MAX : parts);
         PyThread_release_lock(queue->lock);
     }
     return parts;

@@ -82,6 +82,7 @@ class _Batch:
     stream_after: bytes | None = None
     doubles: list[float] | None = None  # first number of each row, if the function does not draw
     lease: _Lease | None = None
+    read_with: object = None  # what the images depend on beside the settings
     paths: list | None = None  # of its files, when they began to be read
 
 
@@ -356,6 +357,7 @@ class BatchMaker:
         batch = _Batch(
             augmentation, item, before, after, own_index, index, self._hash_limit, stream
         )
+        batch.read_with = self._source.read_with()
         if augmentation is not None:
             if type(stream) is not LateStream:
                 self._draw(batch)
@@ -488,6 +490,7 @@ class BatchMaker:
             and batch.before.same(order)
             and np.asarray(batch.place, dtype=np.int64).tobytes() == batch.index.tobytes()
             and batch.hash_limit == self._hash_limit
+            and batch.read_with == self._source.read_with()
             and batch.paths == self._paths_of(batch.index)
             and not batch.job.is_lost()
             and self._step_global_stream(batch)

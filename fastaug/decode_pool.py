@@ -25,7 +25,7 @@ from fastaug import _core
 from fastaug.processes import ProcessPool
 from fastaug.readers import CALL_FILES, PROCESSES, THREADS, USERS, prepare_process, read_some, serve
 from fastaug.shared_memory import SharedMemory
-from fastaug.threads import at_exit, shared_pool, usable_cores
+from fastaug.threads import at_exit, usable_cores
 
 # Seconds without work after which a process or a thread ends; the next batch starts another.
 IDLE_SECONDS = 60
@@ -121,6 +121,7 @@ class UserPool:
         """Waits for a batch; whose pool it is has to look after it."""
         reader.begin_watch()
         while not batch.wait(_POLL_SECONDS):
+            self.control.wake()  # another queue's threads may have been woken for this one
             try:
                 self._check(reader)
             except Exception as error:
@@ -141,8 +142,6 @@ class DecodePool:
         self.address = memory.address
         self.control = _core.Control(memory.buffer, size, usable_cores())
         self._memory = memory
-        # the one queue whose threads the readers wake; it is kept as long as they are
-        self.warps = shared_pool(size)
         self._lock = threading.Lock()
         self._threads: set[threading.Thread] = set()
         self._is_closed = False
@@ -229,8 +228,8 @@ class DecodePool:
 
     def died(self, number, death):
         """Finds out what a dead process was at, and has it done again or blames the file."""
-        busy, _ = self._seen.pop(number, (0, 0.0))
-        if death.stuck and busy != self.control.busy(number):
+        seen = self._seen.pop(number, None)
+        if death.stuck and seen is not None and seen[0] != self.control.busy(number):
             death.stuck = False  # it came through, and was killed over another file
         held = any(reader.reader_died(number, death) for reader in self._live_readers())
         self.control.forget(number)
@@ -302,7 +301,7 @@ class _OwnPool:
         """Waits for a batch; where readers hang, others come in their place."""
         while not batch.wait(_LOOK_SECONDS):
             self.begin(reader, 0)
-            self.control.wake()
+            self.control.wake()  # another queue's threads may have been woken for this one
 
 
 _pools: dict[int, DecodePool] = {}

@@ -16,7 +16,7 @@ from fastaug.locks import renew_in_child
 from fastaug.order import NEXT, Order
 from fastaug.settings import check_dtype
 from fastaug.sources import ArraySource
-from fastaug.streams import LateStream, can_stand, global_stream, lent_to_user_code
+from fastaug.streams import LateStream, can_stand, global_stream, lent_to_user_code, renew_lock
 from fastaug.warn import UsageWarning, warn
 
 
@@ -36,14 +36,16 @@ def check_batch_size(batch_size):
 
 
 def _check_seed(seed):
-    """Raises what the first batch would raise, with the seed in a note."""
-    if seed is None or (type(seed) is int and 0 <= seed < 1 << 32):
+    """Raises what the first batch would raise of a seed of a wrong type; a note has the seed."""
+    if seed is None or isinstance(seed, int):
         return
     try:
         np.random.RandomState(seed + 0)  # as the number of batches is added
-    except Exception as error:
+    except TypeError as error:
         error.add_note(f"Received: {seed=}")
         raise
+    except ValueError:  # no number that NumPy takes, which the sum with that of batches may be
+        return
 
 
 def _order_attribute(name, doc, check=None):
@@ -77,8 +79,8 @@ class Iterator(dataset_class()):  # type: ignore[misc]
         **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of `keras.utils.PyDataset`.
 
     Raises:
-        ValueError: If `batch_size` is less than 1, or `seed` is none that NumPy takes.
-        TypeError: If they are of a wrong type.
+        ValueError: If `batch_size` is less than 1.
+        TypeError: If it or `seed` is of a wrong type.
     """
 
     white_list_formats = ("png", "jpg", "jpeg", "bmp", "ppm", "tif", "tiff")
@@ -104,6 +106,8 @@ class Iterator(dataset_class()):  # type: ignore[misc]
     def _renew_in_child(self):
         self._order_lock = threading.Lock()
         self.lock = threading.Lock()
+        if isinstance(getattr(self, "_own_stream", None), np.random.RandomState):
+            renew_lock(self._own_stream)
 
     def __getstate__(self):
         """A copy stands where this iterator stands, and goes on by itself."""

@@ -10,6 +10,7 @@ import ctypes
 import os
 import threading
 import time
+from typing import Any
 
 import numpy as np
 
@@ -223,6 +224,12 @@ def _take_held_back(stream):
     return None
 
 
+def renew_lock(stream: np.random.RandomState) -> None:
+    """Takes a stream's lock from threads that a forked child does not have."""
+    lock: Any = stream._bit_generator.lock
+    lock._at_fork_reinit()  # as the modules of Python do with theirs
+
+
 def _at_fork():
     global _turns
     _turns = threading.Condition()
@@ -230,10 +237,8 @@ def _at_fork():
     _holders[:] = [loan for loan in _holders if loan.thread == me]
     for loan in _loans:
         loan.has_ended |= loan.thread != me
-    public = global_stream()
-    if public._bit_generator.lock.acquire(blocking=False):  # else one of them holds it for ever
-        public._bit_generator.lock.release()
-        _drop_ended(public)
+    renew_lock(global_stream())
+    _drop_ended(global_stream())
 
 
 # Held for the moment of a change, not while the user's code runs.

@@ -214,11 +214,12 @@ def test_two_readers_die_over_two_files(readers):
 
 def test_the_file_is_that_of_the_iterator_whose_it_is(readers):
     files, others = Files(readers, name="a"), Files(readers, name="b")
-    jobs = files.ask(MANY), others.ask(MANY)
+    jobs = [files.ask(MANY)]
     assert readers.take(0) == 0
     for file in range(1, 16):
         assert readers.take(1) == file
         readers.finish(1)
+    jobs.append(others.ask(MANY))
     assert readers.take(1) == 0  # the other's
     for _ in range(2):
         readers.die(1)
