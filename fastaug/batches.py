@@ -82,6 +82,7 @@ class _Batch:
     stream_after: bytes | None = None
     doubles: list[float] | None = None  # first number of each row, if the function does not draw
     lease: _Lease | None = None
+    pool: Any = None  # its threads, which live until nobody waits for the batch
     read_with: object = None  # what the images depend on beside the settings
     paths: list | None = None  # of its files, when they began to be read
 
@@ -402,6 +403,8 @@ class BatchMaker:
             else:
                 if self._pool is None:
                     self._pool = shared_pool(self._workers)
+                for batch in batches:
+                    batch.pool = self._pool
                 self._pool.submit(job)
         except BaseException:
             job.cancel()

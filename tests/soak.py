@@ -103,6 +103,7 @@ def draw(seed, run, only=None):
         ),
         "afterwards": 1 if set(kinds) & {"never answer", "crash"} else 3,
         "limit": 90,
+        "patience": 8,
     }
     scenario["threads"] = 1 if "no memory" in kinds else chance.choice([1, 1, 1, 2, 2, 3])
     number = max(scenario["threads"], chance.choice([1, 1, 1, 2, 2, 3, 4]))
@@ -226,7 +227,8 @@ def draw_fault(chance, kind, scenario):
     elif kind == "Ctrl-C":
         fault["times"] = chance.randint(1, 4)
     elif kind == "drop in a cycle":
-        fault["times"] = chance.randint(1, 30)
+        # what nobody has collected yet reads on, and slowly where files are slow
+        fault["times"] = chance.randint(1, 5 if scenario["slow"] else 30)
     elif kind == "close elsewhere":
         fault["times"] = chance.randint(1, 10)
     elif kind in OF_FILES:

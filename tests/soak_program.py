@@ -35,9 +35,6 @@ from scripts import WITHOUT_KERAS
 
 import fastaug
 
-#: Seconds in which everything that a program has started has to be gone.
-PATIENCE = 8.0
-
 #: Seconds after which a call that Ctrl-C interrupts has to be back; the machine may be busy.
 PROMPT_SECONDS = 6.0
 
@@ -558,12 +555,12 @@ class Program:
             walk.end()
         gc.set_threshold(700, 10, 10)
         gc.collect()
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + self.scenario["patience"]
         while (left := self._left()) and time.monotonic() < end:
             time.sleep(0.02)
             gc.collect()  # a thread may have left a cycle when it ended
         if left:
-            self.failures.append(f"left after {PATIENCE} s: {left}")
+            self.failures.append(f"left after {self.scenario['patience']} s: {left}")
         if self.pool_died:
             for pool in self.pools.values():
                 for pid in pids_of(pool):
@@ -942,7 +939,7 @@ def wait_for(pid, scenario, home):
             os.kill(pid, signal.SIGKILL)
         else:
             time.sleep(0.004)
-    end, left = time.monotonic() + PATIENCE, []
+    end, left = time.monotonic() + scenario["patience"], []
     while (left := alive_children()) and time.monotonic() < end and not hung:
         time.sleep(0.004)
     orphans = {each: command_of(each)[:200] for each in left}

@@ -869,6 +869,34 @@ def test_an_iterator_dropped_within_an_epoch(start, slow_tree):
     program.finish()
 
 
+@pytest.mark.parametrize("decoder", ["processes", "threads"])
+def test_close_while_another_thread_waits_for_a_batch(start, slow_tree, decoder):
+    """It takes nothing from the batch that is waited for, nor the threads that work on it."""
+    program = start(
+        """
+        calm = take(flow(workers=0), 12)
+        iterator = flow(decoder=sys.argv[2])
+        stop = threading.Event()
+
+        def close():
+            while not stop.wait(0.01):
+                iterator.close()
+
+        thread = threading.Thread(target=close)
+        thread.start()
+        batches = take(iterator, 12)
+        stop.set()
+        thread.join()
+        report(right=batches == calm)
+        """,
+        slow_tree,
+        decoder,
+        faulty=True,
+    )
+    assert program.report() == {"right": True}
+    program.finish()
+
+
 @pytest.mark.parametrize("pool", ["None", "concurrent.futures.ThreadPoolExecutor(2)"])
 def test_close_gives_the_slots_back(start, tree, pool):
     """And the next batch makes new ones."""
