@@ -423,15 +423,24 @@ def test_deaths_with_progress_between(readers, progress):
     for _ in range(30):
         readers.die()
         if progress == "a file":
-            seen.append(readers.take()), readers.finish()
+            seen.append(readers.take())
         elif progress == "a claim":
-            seen.append(readers.take(1)), readers.die(0), readers.finish(1)
+            seen.append(readers.take(1))
+            readers.die(0)
+            readers.finish(1)
+            continue
         elif progress == "an end":
             readers.die(death=Death(0))
-        else:
-            seen.append(readers.take()), readers.die()
-            assert readers.take() == seen[-1]
-            readers.finish()
+            continue
+        else:  # the same one again and again
+            seen.append(readers.take())
+            for _ in range(5):
+                readers.die(death=KILL)
+                for _ in range(3):
+                    readers.die()
+                assert readers.take() == seen[-1]
+        readers.finish()
+    assert not job._batch.wait(0)
     while len(seen) < 90:
         seen += readers.read_all()
     assert seen == everything

@@ -3,7 +3,8 @@
 import functools
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
+from multiprocessing.pool import ThreadPool
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def tree(tmp_path_factory):
     return trees.plain_tree(tmp_path_factory.mktemp("tree"), (70, 70, 70))
 
 
-def flow(tree, batch_size=8, decoder=None, interpolation="nearest", **options):
+def flow(tree, batch_size=8, decoder=None, interpolation="nearest", timeout=60, **options):
     options = {"workers": 2, "prefetch": 0} | options
     if "pool" in options:
         del options["workers"]
@@ -41,6 +42,7 @@ def flow(tree, batch_size=8, decoder=None, interpolation="nearest", **options):
         seed=1,
         decoder=decoder,
         interpolation=interpolation,
+        timeout=timeout,
     )
 
 
@@ -120,6 +122,90 @@ def test_pillow_s_limit_holds_for_many_files_in_one_go(tree, decoder, monkeypatc
                 monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
                 images = iterator[0]
                 assert len(images) == 16 and images.any((1, 2, 3)).all()
+
+
+def test_a_user_s_pool_that_hung_and_does_no_more(tree, monkeypatch, tmp_path):
+    """What its calls still have is not what later batches wait for."""
+    root, released, hangs = trees.plain_tree(tmp_path, (2,)), threading.Event(), [True]
+    read_file = readers.read_file
+
+    def hang(path):
+        if hangs[0]:
+            released.wait(PATIENCE)
+        return read_file(path)
+
+    monkeypatch.setattr(readers, "read_file", hang)
+    with ThreadPoolExecutor(8) as pool, flow(root, 2, pool=pool, timeout=0.1) as iterator:
+        for _ in range(6):  # more than there are slots
+            with pytest.raises(RuntimeError, match="died or hangs"):
+                iterator[0]
+        hangs.clear()
+        hangs.append(False)
+        try:
+            assert len(iterator[0]) == 2
+        finally:
+            released.set()
+
+
+@pytest.mark.parametrize(("batch_size", "prefetch"), [(64, 0), (4, 12)])
+def test_a_user_s_pool_reads_all_of_it(tree, tmp_path, batch_size, prefetch):
+    """More files than one call does, and more than there are slots."""
+    root = tree if batch_size == 64 else trees.plain_tree(tmp_path, (4,))
+    flow_of = functools.partial(flow, root, batch_size, prefetch=prefetch)
+    with flow_of(workers=0) as iterator:
+        expected = [next(iterator) for _ in range(20)]
+    with ThreadPoolExecutor(2) as pool, flow_of(pool=pool, timeout=10) as iterator:
+        for images in expected:
+            np.testing.assert_array_equal(next(iterator), images)
+
+
+class BrokenPool(Executor):
+    """An executor whose workers die over each call."""
+
+    def submit(self, *_):
+        future = Future()
+        future.set_exception(BrokenExecutor("dead"))
+        return future
+
+
+def test_a_user_s_pool_that_breaks(tree):
+    """That is seen at once, not after the timeout."""
+    with flow(tree, pool=BrokenPool(), timeout=3600) as iterator:
+        with pytest.raises(RuntimeError, match="the given pool died or hangs") as caught:
+            next(iterator)
+        assert isinstance(caught.value.__cause__, BrokenExecutor)
+
+
+def test_a_user_s_pool_that_is_terminated_while_a_batch_waits(tree, monkeypatch):
+    """It drops what it was given, and says nothing."""
+    reading, released, errors = threading.Event(), threading.Event(), []
+
+    def hang(path):
+        reading.set()
+        released.wait(PATIENCE)
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(readers, "read_file", hang)
+    pool = ThreadPool(1)
+
+    def wait():
+        try:
+            next(iterator)
+        except RuntimeError as error:
+            errors.append(str(error))
+
+    with flow(tree, pool=pool, timeout=3600) as iterator:
+        waiting = threading.Thread(target=wait, daemon=True)
+        waiting.start()
+        try:
+            assert reading.wait(PATIENCE)
+            ending = threading.Thread(target=pool.terminate, daemon=True)
+            ending.start()
+            waiting.join(PATIENCE / 2)
+            assert len(errors) == 1 and "the given pool died or hangs" in errors[0]
+        finally:
+            released.set()
+            ending.join(PATIENCE)
 
 
 # ---------------------------------------------------------------------------- Python's work
