@@ -16,7 +16,7 @@ from fastaug.decode import Target
 from fastaug.decode_pool import GRACE_SECONDS, DecodePool
 from fastaug.file_reader import FileReader
 from fastaug.processes import Death
-from fastaug.readers import PROCESSES
+from fastaug.readers import CALL_FILES, PROCESSES, read_some
 from fastaug.records import record_of
 from fastaug.threads import ThreadPool
 
@@ -368,6 +368,22 @@ def test_progress_of_those_who_have_no_record(readers, monkeypatch):
     reader.begin_watch()
     assert not reader.is_stuck()
     job.cancel()
+
+
+def test_a_call_in_a_user_s_pool_has_an_end(readers):
+    """The user may have other work for it."""
+    files = Files(readers)
+    job, _ = files.ask(range(40))
+    ring = files.reader.ring
+    address = files.reader.address
+    read_some(readers.decode_pool.address, address, ring.entry, ring.generation)
+    assert ring.wanted == 40 - CALL_FILES
+    for _ in range(2):
+        read_some(readers.decode_pool.address, address, ring.entry, ring.generation)
+    assert ring.wanted == 0
+    job.wait()
+    assert {type(error) for error in job.errors.values()} == {FileNotFoundError}
+    assert len(job.errors) == 40
 
 
 # ---------------------------------------------------------------------------- who runs
