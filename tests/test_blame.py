@@ -18,6 +18,7 @@ from fastaug.file_reader import FileReader
 from fastaug.processes import Death
 from fastaug.readers import CALL_FILES, PROCESSES, read_some
 from fastaug.records import record_of
+from fastaug.shared_memory import attach, is_gone
 from fastaug.threads import ThreadPool
 
 PATIENCE = 60
@@ -415,7 +416,9 @@ def test_which_processes_are_wanted():
 
 def test_processes_that_die_before_they_begin(readers):
     """Not for ever: the batch ends with an error that says what it waited for."""
-    files = Files(readers)
+    files, others = Files(readers), Files(readers, name="o")
+    begun = others.ask([5])  # nobody is waited for there
+    assert readers.take(1) == 5
     job, _ = files.ask(MANY)
     for _ in range(10):
         readers.die()
@@ -424,6 +427,8 @@ def test_processes_that_die_before_they_begin(readers):
     readers.die(death=Death(3, text="why"))
     with pytest.raises(RuntimeError, match=r"died 11 times .*f0.jpg.*exit status 3: why"):
         job.wait()
+    readers.finish(1)
+    others.check(*begun, [5])
     job, out = files.ask(MANY)  # it goes on
     assert readers.read_all() == MANY
     files.check(job, out, MANY)
@@ -473,6 +478,19 @@ def test_processes_that_cannot_be_started(readers):
 
 
 # ---------------------------------------------------------------------------- an iterator's files
+
+
+def test_memory_at_a_path_that_has_become_another_s(readers):
+    """A path is that of an open file, whose number is soon that of the next one."""
+    address = Files(readers).reader.address
+    files = Files(readers)
+    other = files.reader.address
+    assert len(attach(other)) == other.size
+    with pytest.raises(FileNotFoundError, match="is gone"):
+        attach(other._replace(inode=address.inode))
+    with pytest.raises(FileNotFoundError):
+        attach(other._replace(path="/nowhere"))
+    assert is_gone(other._replace(inode=address.inode)) and not is_gone(other)
 
 
 @pytest.mark.parametrize("cycle", [False, True])

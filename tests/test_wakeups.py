@@ -96,7 +96,7 @@ def test_an_abandoned_slot_that_is_free_wakes_a_thread_and_that_a_reader(workers
     time.sleep(0.2)  # lets both fall asleep
     assert files == [3]
     players[0].read(*found[0])
-    assert batch.wait(PATIENCE)
+    assert batch.wait(PATIENCE / 2)
     assert files == [3, 4]
     np.testing.assert_array_equal(out, pixels([3, 4]))
     assert players[1].read(*found[1])
