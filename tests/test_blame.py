@@ -16,7 +16,7 @@ from fastaug.decode import Target
 from fastaug.decode_pool import GRACE_SECONDS, DecodePool
 from fastaug.file_reader import FileReader
 from fastaug.processes import Death
-from fastaug.readers import CALL_FILES, PROCESSES, read_some
+from fastaug.readers import CALL_FILES, PROCESSES, _attach_to, read_some
 from fastaug.records import record_of
 from fastaug.shared_memory import attach, is_gone
 from fastaug.threads import ThreadPool
@@ -491,6 +491,18 @@ def test_memory_at_a_path_that_has_become_another_s(readers):
     with pytest.raises(FileNotFoundError):
         attach(other._replace(path="/nowhere"))
     assert is_gone(other._replace(inode=address.inode)) and not is_gone(other)
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_reader_that_comes_too_late_for_a_ring(closed):
+    """That is no error, if the ring was closed since it looked."""
+    entries = iter([(1, b"/nowhere", 0, 0, 64), (0 if closed else 1, b"/nowhere", 0, 0, 64)])
+    control = types.SimpleNamespace(entry=lambda _: next(entries))
+    if closed:
+        _attach_to(control, None, 0)
+    else:
+        with pytest.raises(FileNotFoundError):
+            _attach_to(control, None, 0)
 
 
 @pytest.mark.parametrize("cycle", [False, True])

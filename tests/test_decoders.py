@@ -1,8 +1,11 @@
 """What decodes where: the defaults, threads that come and go, and no Python for each file."""
 
 import functools
+import gc
+import os
 import sys
 import threading
+import weakref
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from multiprocessing.pool import ThreadPool
 
@@ -10,6 +13,7 @@ import numpy as np
 import pytest
 import trees
 from PIL import Image
+from scripts import check_script
 from waiting import library_threads, wait_until
 
 import fastaug
@@ -208,6 +212,36 @@ def test_a_user_s_pool_that_is_terminated_while_a_batch_waits(tree, monkeypatch)
             ending.join(PATIENCE)
 
 
+FORKED_POOL = """
+import multiprocessing, sys, time
+from PIL import Image
+import fastaug
+
+pool = multiprocessing.get_context("fork").Pool(1, maxtasksperchild=1)
+iterator = fastaug.ImageDataGenerator(pool=pool, prefetch=0).flow_from_directory(
+    sys.argv[1], target_size=(17, 23), class_mode=None, batch_size=4, timeout=20)
+sizes = []
+for limit in (None, 100, None, 100):
+    Image.MAX_IMAGE_PIXELS = limit
+    try:
+        sizes.append(len(iterator[0]))
+    except Image.DecompressionBombError:
+        sizes.append("too large")
+    time.sleep(0.5)  # the next worker is there, with the settings of now
+print(sizes)
+iterator.close()
+pool.terminate()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_user_s_pool_that_is_forked_with_the_slots(tree):
+    """A worker has copies of what is the program's; it goes by what is shared."""
+    assert check_script(FORKED_POOL, arguments=[tree]).splitlines()[-1] == (
+        "[4, 'too large', 4, 'too large']"
+    )
+
+
 # ---------------------------------------------------------------------------- Python's work
 
 
@@ -327,6 +361,21 @@ def test_threads_end_without_work_and_come_again(threads):
         wait_until(lambda: not pool.control.has_work(THREADS), "all are read", PATIENCE)
         wait_until(lambda: not pool.decode_pool._threads, "the threads ended", PATIENCE)
         job.cancel()
+
+
+def test_a_thread_without_work_holds_nothing(threads, monkeypatch):
+    """The slots go with the iterator, not with the end of the thread."""
+    monkeypatch.setattr(decode_pool, "_THREAD_IDLE_SECONDS", PATIENCE)
+    pool = threads(1)
+    job = pool.ask(1)
+    pool.may_read.release()
+    wait_until(lambda: not pool.control.has_work(THREADS), "it is begun", PATIENCE)
+    job.cancel()
+    known = weakref.ref(pool.files.ring)
+    del job, pool.files
+    gc.collect()
+    wait_until(lambda: known() is None, "the slots are gone", PATIENCE / 2)
+    assert pool.decode_pool._threads
 
 
 def test_a_thread_may_not_end_while_there_is_work(threads, monkeypatch):
