@@ -16,8 +16,9 @@ from fastaug.decode import Target
 from fastaug.decode_pool import GRACE_SECONDS, DecodePool
 from fastaug.file_reader import FileReader
 from fastaug.processes import Death
-from fastaug.readers import PROCESSES
+from fastaug.readers import CALL_FILES, PROCESSES, _attach_to, read_some
 from fastaug.records import record_of
+from fastaug.shared_memory import attach, is_gone
 from fastaug.threads import ThreadPool
 
 PATIENCE = 60
@@ -371,6 +372,22 @@ def test_progress_of_those_who_have_no_record(readers, monkeypatch):
     job.cancel()
 
 
+def test_a_call_in_a_user_s_pool_has_an_end(readers):
+    """The user may have other work for it."""
+    files = Files(readers)
+    job, _ = files.ask(range(40))
+    ring = files.reader.ring
+    address = files.reader.address
+    read_some(readers.decode_pool.address, address, ring.entry, ring.generation)
+    assert ring.wanted == 40 - CALL_FILES
+    for _ in range(2):
+        read_some(readers.decode_pool.address, address, ring.entry, ring.generation)
+    assert ring.wanted == 0
+    job.wait()
+    assert {type(error) for error in job.errors.values()} == {FileNotFoundError}
+    assert len(job.errors) == 40
+
+
 # ---------------------------------------------------------------------------- who runs
 
 
@@ -400,7 +417,9 @@ def test_which_processes_are_wanted():
 
 def test_processes_that_die_before_they_begin(readers):
     """Not for ever: the batch ends with an error that says what it waited for."""
-    files = Files(readers)
+    files, others = Files(readers), Files(readers, name="o")
+    begun = others.ask([5])  # nobody is waited for there
+    assert readers.take(1) == 5
     job, _ = files.ask(MANY)
     for _ in range(10):
         readers.die()
@@ -409,6 +428,8 @@ def test_processes_that_die_before_they_begin(readers):
     readers.die(death=Death(3, text="why"))
     with pytest.raises(RuntimeError, match=r"died 11 times .*f0.jpg.*exit status 3: why"):
         job.wait()
+    readers.finish(1)
+    others.check(*begun, [5])
     job, out = files.ask(MANY)  # it goes on
     assert readers.read_all() == MANY
     files.check(job, out, MANY)
@@ -424,15 +445,24 @@ def test_deaths_with_progress_between(readers, progress):
     for _ in range(30):
         readers.die()
         if progress == "a file":
-            seen.append(readers.take()), readers.finish()
+            seen.append(readers.take())
         elif progress == "a claim":
-            seen.append(readers.take(1)), readers.die(0), readers.finish(1)
+            seen.append(readers.take(1))
+            readers.die(0)
+            readers.finish(1)
+            continue
         elif progress == "an end":
             readers.die(death=Death(0))
-        else:
-            seen.append(readers.take()), readers.die()
-            assert readers.take() == seen[-1]
-            readers.finish()
+            continue
+        else:  # the same one again and again
+            seen.append(readers.take())
+            for _ in range(5):
+                readers.die(death=KILL)
+                for _ in range(3):
+                    readers.die()
+                assert readers.take() == seen[-1]
+        readers.finish()
+    assert not job._batch.wait(0)
     while len(seen) < 90:
         seen += readers.read_all()
     assert seen == everything
@@ -449,6 +479,31 @@ def test_processes_that_cannot_be_started(readers):
 
 
 # ---------------------------------------------------------------------------- an iterator's files
+
+
+def test_memory_at_a_path_that_has_become_another_s(readers):
+    """A path is that of an open file, whose number is soon that of the next one."""
+    address = Files(readers).reader.address
+    files = Files(readers)
+    other = files.reader.address
+    assert len(attach(other)) == other.size
+    with pytest.raises(FileNotFoundError, match="is gone"):
+        attach(other._replace(inode=address.inode))
+    with pytest.raises(FileNotFoundError):
+        attach(other._replace(path="/nowhere"))
+    assert is_gone(other._replace(inode=address.inode)) and not is_gone(other)
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_reader_that_comes_too_late_for_a_ring(closed):
+    """That is no error, if the ring was closed since it looked."""
+    entries = iter([(1, b"/nowhere", 0, 0, 64), (0 if closed else 1, b"/nowhere", 0, 0, 64)])
+    control = types.SimpleNamespace(entry=lambda _: next(entries))
+    if closed:
+        _attach_to(control, None, 0)
+    else:
+        with pytest.raises(FileNotFoundError):
+            _attach_to(control, None, 0)
 
 
 @pytest.mark.parametrize("cycle", [False, True])

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+import time
 
 import pytest
 from waiting import wait_until
@@ -89,7 +90,8 @@ def test_processes_have_their_numbers(make, tmp_path):
     code = f"lambda number: lambda: open({str(tmp_path)!r} + f'/{{number}}', 'w').close()"
     pool = make(owner, Code(code), size=3)
     pool.wake()
-    wait_until(lambda: len(owner.deaths) >= 2, "both have ended", PATIENCE)
+    # the first may end twice before the other does
+    wait_until(lambda: {n for n, _ in owner.deaths} == {0, 2}, "both have ended", PATIENCE)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "2"]
 
 
@@ -229,6 +231,43 @@ def test_one_that_is_never_ready(make, monkeypatch):
     pool.wake()
     wait_until(lambda: owner.errors, "it was told", PATIENCE)
     assert "not ready within 0.5 seconds" in str(owner.errors[0])
+
+
+def test_ctrl_c_is_not_for_a_process(make):
+    """Wherever it comes from; the parent does with it what it likes."""
+    owner = Owner()
+    pool = make(owner, run("import time; time.sleep(600)"))
+    pool.wake()
+    wait_until(lambda: 0 in ready(pool), "it runs", PATIENCE)
+    for _ in range(3):
+        os.kill(pids(pool)[0], signal.SIGINT)
+        time.sleep(0.2)
+    assert not owner.deaths
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")
+def test_a_forked_child_has_processes_of_its_own(make):
+    owner = Owner()
+    pool = make(owner, run("import time; time.sleep(600)"))
+    pool.wake()
+    wait_until(lambda: 0 in ready(pool), "it runs", PATIENCE)
+    before = pids(pool)
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            signal.alarm(PATIENCE)
+            pool.wake()
+            wait_until(lambda: 0 in ready(pool), "another one runs", PATIENCE)
+            if pids(pool) != before and not owner.deaths:
+                status = 0
+            pool.close()
+        finally:
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
+    assert pids(pool) == before and not owner.deaths
 
 
 def test_a_pool_that_is_closed(make):

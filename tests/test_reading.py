@@ -1,14 +1,19 @@
 """Who reads files: the defaults, threads that come and go, and no Python for each file."""
 
 import functools
+import gc
+import os
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
+import weakref
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
+from multiprocessing.pool import ThreadPool
 
 import numpy as np
 import pytest
 import trees
 from PIL import Image
+from scripts import check_script
 from waiting import library_threads, wait_until
 
 import fastaug
@@ -27,7 +32,7 @@ def tree(tmp_path_factory):
     return trees.plain_tree(tmp_path_factory.mktemp("tree"), (70, 70, 70))
 
 
-def flow(tree, batch_size=8, decoder=None, interpolation="nearest", **options):
+def flow(tree, batch_size=8, decoder=None, interpolation="nearest", timeout=60, **options):
     options = {"workers": 2, "prefetch": 0} | options
     if "pool" in options:
         del options["workers"]
@@ -41,6 +46,7 @@ def flow(tree, batch_size=8, decoder=None, interpolation="nearest", **options):
         seed=1,
         decoder=decoder,
         interpolation=interpolation,
+        timeout=timeout,
     )
 
 
@@ -114,6 +120,120 @@ def test_pillow_s_limit_holds_for_many_files_in_one_go(tree, decoder, monkeypatc
                 monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
                 images = iterator[0]
                 assert len(images) == 16 and images.any((1, 2, 3)).all()
+
+
+def test_a_user_s_pool_that_hung_and_does_no_more(tree, monkeypatch, tmp_path):
+    """What its calls still have is not what later batches wait for."""
+    root, released, hangs = trees.plain_tree(tmp_path, (2,)), threading.Event(), [True]
+    read_file = readers.read_file
+
+    def hang(path):
+        if hangs[0]:
+            released.wait(PATIENCE)
+        return read_file(path)
+
+    monkeypatch.setattr(readers, "read_file", hang)
+    with ThreadPoolExecutor(8) as pool, flow(root, 2, pool=pool, timeout=0.1) as iterator:
+        for _ in range(6):  # more than there are slots
+            with pytest.raises(RuntimeError, match="died or hangs"):
+                iterator[0]
+        hangs.clear()
+        hangs.append(False)
+        try:
+            assert len(iterator[0]) == 2
+        finally:
+            released.set()
+
+
+@pytest.mark.parametrize(("batch_size", "prefetch"), [(64, 0), (4, 12)])
+def test_a_user_s_pool_reads_all_of_it(tree, tmp_path, batch_size, prefetch):
+    """More files than one call does, and more than there are slots."""
+    root = tree if batch_size == 64 else trees.plain_tree(tmp_path, (4,))
+    flow_of = functools.partial(flow, root, batch_size, prefetch=prefetch)
+    with flow_of(workers=0) as iterator:
+        expected = [next(iterator) for _ in range(20)]
+    with ThreadPoolExecutor(2) as pool, flow_of(pool=pool, timeout=10) as iterator:
+        for images in expected:
+            np.testing.assert_array_equal(next(iterator), images)
+
+
+class BrokenPool(Executor):
+    """An executor whose workers die over each call."""
+
+    def submit(self, *_):
+        future = Future()
+        future.set_exception(BrokenExecutor("dead"))
+        return future
+
+
+def test_a_user_s_pool_that_breaks(tree):
+    """That is seen at once, not after the timeout."""
+    with flow(tree, pool=BrokenPool(), timeout=3600) as iterator:
+        with pytest.raises(RuntimeError, match="the given pool died or hangs") as caught:
+            next(iterator)
+        assert isinstance(caught.value.__cause__, BrokenExecutor)
+
+
+def test_a_user_s_pool_that_is_terminated_while_a_batch_waits(tree, monkeypatch):
+    """It drops what it was given, and says nothing."""
+    reading, released, errors = threading.Event(), threading.Event(), []
+
+    def hang(path):
+        reading.set()
+        released.wait(PATIENCE)
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(readers, "read_file", hang)
+    pool = ThreadPool(1)
+
+    def wait():
+        try:
+            next(iterator)
+        except RuntimeError as error:
+            errors.append(str(error))
+
+    with flow(tree, pool=pool, timeout=3600) as iterator:
+        waiting = threading.Thread(target=wait, daemon=True)
+        waiting.start()
+        try:
+            assert reading.wait(PATIENCE)
+            ending = threading.Thread(target=pool.terminate, daemon=True)
+            ending.start()
+            waiting.join(PATIENCE / 2)
+            assert len(errors) == 1 and "the given pool died or hangs" in errors[0]
+        finally:
+            released.set()
+            ending.join(PATIENCE)
+
+
+FORKED_POOL = """
+import multiprocessing, sys, time
+from PIL import Image
+import fastaug
+
+pool = multiprocessing.get_context("fork").Pool(1, maxtasksperchild=1)
+iterator = fastaug.ImageDataGenerator(pool=pool, prefetch=0).flow_from_directory(
+    sys.argv[1], target_size=(17, 23), class_mode=None, batch_size=4, timeout=20)
+sizes = []
+for limit in (None, 100, None, 100):
+    Image.MAX_IMAGE_PIXELS = limit
+    try:
+        sizes.append(len(iterator[0]))
+    except Image.DecompressionBombError:
+        sizes.append("too large")
+    time.sleep(0.5)  # the next worker is there, with the settings of now
+print(sizes)
+iterator.close()
+pool.terminate()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_user_s_pool_that_is_forked_with_the_slots(tree):
+    """A worker has copies of what is the program's; it goes by what is shared."""
+    assert check_script(FORKED_POOL, arguments=[tree]).splitlines()[-1] == (
+        "[4, 'too large', 4, 'too large']"
+    )
 
 
 # ---------------------------------------------------------------------------- Python's work
@@ -235,6 +355,21 @@ def test_threads_end_without_work_and_come_again(threads):
         wait_until(lambda: not pool.control.has_work(THREADS), "all are read", PATIENCE)
         wait_until(lambda: not pool.decode_pool._threads, "the threads ended", PATIENCE)
         job.cancel()
+
+
+def test_a_thread_without_work_holds_nothing(threads, monkeypatch):
+    """The slots go with the iterator, not with the end of the thread."""
+    monkeypatch.setattr(decode_pool, "_THREAD_IDLE_SECONDS", PATIENCE)
+    pool = threads(1)
+    job = pool.ask(1)
+    pool.may_read.release()
+    wait_until(lambda: not pool.control.has_work(THREADS), "it is begun", PATIENCE)
+    job.cancel()
+    known = weakref.ref(pool.files.ring)
+    del job, pool.files
+    gc.collect()
+    wait_until(lambda: known() is None, "the slots are gone", PATIENCE / 2)
+    assert pool.decode_pool._threads
 
 
 def test_a_thread_may_not_end_while_there_is_work(threads, monkeypatch):

@@ -238,98 +238,6 @@ def test_what_a_reader_is_busy_with(program):
     assert program.control.busy(1) == 0
 
 
-# ---------------------------------------------------------------------------- wake-ups
-
-
-@pytest.mark.parametrize("slots", [4, 5, 8])
-def test_images_are_there_in_any_order(program, workers, slots):
-    """A thread that sleeps is woken for each chunk, whichever of its images is the last."""
-    ring = program.ring(slots)  # chunks of two, three and four
-    player = Player(program).knows(ring)
-    workers(program.tasks, 1)
-    files = [10, 20, 30, 40]
-    for order in itertools.permutations(range(4)):
-        batch, out = program.batch(ring, files)
-        found = [player.take() for _ in files]
-        for place in order:
-            player.read(*found[place])
-            time.sleep(0.002)  # lets the thread look and fall asleep
-        assert batch.wait(PATIENCE), order
-        np.testing.assert_array_equal(out, pixels(files))
-
-
-def test_a_reader_that_sleeps_is_woken(program):
-    ring = program.ring()
-    files, players = [], [Player(program, k).knows(ring) for k in range(2)]
-
-    def read(player):
-        found = player.take()
-        files.append(ring.file(found[1]))
-        player.read(*found)
-
-    threads = [threading.Thread(target=read, args=(player,), daemon=True) for player in players]
-    for thread in threads:
-        thread.start()
-    time.sleep(0.1)  # lets them fall asleep; without it the test still has to pass
-    batch, _ = program.batch(ring, [1, 2])
-    for thread in threads:
-        thread.join(PATIENCE / 2)
-        assert not thread.is_alive()
-    assert sorted(files) == [1, 2]
-    program.work()
-    assert batch.wait(0)
-
-
-def test_readers_are_woken_when_slots_are_given_back(program, workers):
-    """For an image of the same batch, which had no slot before."""
-    ring = program.ring(slots=2)
-    workers(program.tasks, 1)
-    batch, _ = program.batch(ring, range(40))
-    done = threading.Event()
-
-    def read():
-        player = Player(program).knows(ring)
-        for _ in range(40):
-            player.read(*player.take())
-            time.sleep(0.001)
-        done.set()
-
-    threading.Thread(target=read, daemon=True).start()
-    assert done.wait(PATIENCE / 2) and batch.wait(PATIENCE)
-
-
-def test_a_thread_is_woken_when_an_abandoned_slot_is_free(program, workers):
-    """Also one that nobody watched, when nothing else happens that would wake it."""
-    ring = program.ring(slots=3)  # chunks of two, of which the second is watched
-    given_up, _ = program.batch(ring, [1, 2])
-    players = [Player(program, k).knows(ring) for k in range(2)]
-    found = [player.take() for player in players]
-    given_up.cancel()
-    workers(program.tasks, 1)
-    batch, out = program.batch(ring, [3, 4])  # there is one slot
-    time.sleep(0.1)  # lets the thread fall asleep
-    players[0].read(*found[0])
-    for _ in range(2):
-        players[0].read(*players[0].take())
-    assert batch.wait(PATIENCE)
-    np.testing.assert_array_equal(out, pixels([3, 4]))
-    assert players[1].read(*found[1])
-
-
-def test_threads_are_woken_after_a_death(program, workers):
-    """A reader may have died between the word and the event."""
-    ring = program.ring()
-    workers(program.tasks, 1)
-    batch, out = program.batch(ring, [1, 2])
-    player = Player(program).knows(ring)
-    found = [player.take(), player.take()]
-    player.read(*found[0])
-    ring.fail(found[1][1], b"it died")
-    assert batch.wait(PATIENCE)
-    assert batch.failures() == [(1, b"it died")]
-    np.testing.assert_array_equal(out[:1], pixels([1]))
-
-
 # ---------------------------------------------------------------------------- deaths
 
 
@@ -358,8 +266,8 @@ def test_a_death_before_a_claim(program):
     np.testing.assert_array_equal(out, pixels([3]))
 
 
-def killed_with(program, files=1):
-    """Has a process take a file and die with it."""
+def killed_with(program):
+    """Has a process take a file and die with it; returns the slot and the file."""
     with reader_process(program) as run:
         [line] = run("found = take(); print(found[1], found[0].file(found[1]))")
         run.process.kill()
@@ -431,6 +339,21 @@ def test_a_death_over_a_file_that_nobody_wants(program, again):
     assert batch.failures() == []
     np.testing.assert_array_equal(out, pixels([6, 7, 8]))
     program.check_slots(ring)
+
+
+def test_a_file_to_be_read_again_that_another_has_begun(program):
+    """As it may, where the dead one had not counted its claim."""
+    ring = program.ring(slots=4)
+    program.batch(ring, [4, 5])
+    slot, _ = killed_with(program)
+    put_claims_back(program, 1)
+    ring.redo(slot, 0)
+    first, second = (Player(program, k).knows(ring) for k in range(2))
+    found = second.take()
+    assert ring.file(found[1]) == 4
+    assert first.read_all() == [5]
+    assert ring.held_by(1)[0] == slot and not program.control.owes(0)
+    assert second.read(*found)
 
 
 def test_what_was_to_be_read_again_of_a_ring_that_is_gone(program):
