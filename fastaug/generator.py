@@ -89,7 +89,7 @@ class ImageDataGenerator:
             threads to use.
         dim_ordering: 'tf' or 'th' in place of `data_format`, as in Keras 1; 'default' for None.
         warp: What interpolates: 'fused', fastaug's own; 'opencv', for order 1 and sides up to 256
-            pixels; 'auto' the fused one, by measurement.
+            pixels, with OpenCV 5; 'auto' the fused one, by measurement.
 
     Raises:
         ValueError: If an argument is not one of the above, or `pool` is closed.
@@ -97,6 +97,7 @@ class ImageDataGenerator:
             is an executor that was shut down.
         OverflowError: If a range is NaN or infinite.
         TypeError: If an argument is of a wrong type.
+        ImportError: If `warp` is 'opencv', and there is no OpenCV that is new enough.
     """
 
     def __init__(
