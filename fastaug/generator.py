@@ -80,8 +80,9 @@ class ImageDataGenerator:
             images, without `preprocessing_function`; others are made image by image, as Keras
             does. Batches of integers cannot be rescaled or standardized: `flow` raises a TypeError,
             or warns where Keras keeps the whole part.
-        workers: Number of threads. None: one for each core that this process may use. 0: all work
-            in the calling thread. It changes the speed, never the images.
+        workers: Number of threads. None: one for each core that this process may use, no more than
+            the CPU quota of its container. 0: all work in the calling thread. It changes the
+            speed, never the images.
         prefetch: Number of batches to prepare ahead. Small ones are made several at a time, up to 8
             or 4 MB, and two such runs ahead. 0: none.
         pool: In place of `workers`: a `multiprocessing` Pool or ThreadPool, a
