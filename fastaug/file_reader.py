@@ -37,6 +37,10 @@ _CRASHES = 2
 _KILLS = 6
 
 
+# Whether anybody has changed Pillow's settings, as far as was seen.
+_was_changed = False
+
+
 class FileReader:
     """Reads the files of one iterator into slots, as batches ask for them.
 
@@ -115,8 +119,10 @@ class FileReader:
         settings = PillowSettings.current()
         self.pool.control.pillow = settings
         # A user's processes may have been made with others: these are theirs until somebody changes
-        # those here.
-        if self.pool.kind == PROCESSES or settings != PILLOW_COMES_WITH:
+        # those here, in any iterator.
+        global _was_changed
+        _was_changed = _was_changed or settings != PILLOW_COMES_WITH
+        if self.pool.kind == PROCESSES or _was_changed:
             self.ring.follow_pillow()
         batch = _core.Batch(
             plan, self.ring.view.images, index, table, [out], standardize,

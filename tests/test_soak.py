@@ -9,6 +9,7 @@ import soak
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 
 
+@pytest.mark.faults
 def test_a_short_run():
     output = io.StringIO()
     failed = soak.main(["--runs", "14", "--seed", "4"], output)
