@@ -281,7 +281,8 @@ class ImageDataGenerator:
 
         Args:
             x: Images of rank 4, any real type, or `(x, extra)`; see `NumpyArrayIterator`. The
-                array is read where it is, never converted as a whole.
+                array is read where it is, never converted as a whole: of one of h5py, zarr or
+                dask, a batch at a time.
             y: Labels, or None.
             batch_size: Samples in a batch.
             shuffle: Whether to take each epoch in a new random order.
