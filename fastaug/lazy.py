@@ -22,7 +22,7 @@ def lazily(x):
         isinstance(x, LazyArray | np.ndarray | np.generic)
         or not isinstance(getattr(x, "dtype", None), np.dtype)
         or not isinstance(shape, tuple)
-        or not shape
+        or len(shape) < 2  # no images; pandas has such
         or not all(isinstance(size, numbers.Integral) for size in shape)
         or not hasattr(x, "__getitem__")
         or any(hasattr(x, name) for name in _IN_MEMORY)
