@@ -1,7 +1,6 @@
 """The machine and the versions that the figures belong to."""
 
 import importlib.metadata
-import os
 import platform
 import subprocess
 import sys
@@ -21,10 +20,10 @@ PACKAGES = (
 
 
 def usable_cores():
-    """Returns the number of cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Returns the number of cores that this process may use, as fastaug's default counts them."""
+    from fastaug import threads
+
+    return threads.usable_cores()
 
 
 def describe():

@@ -28,9 +28,10 @@ def call_for_each(generator, source, batch, images, start, bad_image, params=Non
         bad_image: Function to call with the position and the exception of such an image.
         params: Parameters of the first image, if they have been drawn.
     """
+    image_of = source.images_of(batch.index[start:], images.dtype)
     for i in range(start, len(batch.index)):
         try:
-            image = source.image(batch.index[i], images.dtype)
+            image = image_of(i - start)
         except Exception as error:
             batch.errors[i] = error
             bad_image(int(batch.index[i]), error)

@@ -1,10 +1,10 @@
 """One image file to the pixels of `keras.utils.load_img`, in memory that the caller lends.
 
-Owns the choice of decoder. Pillow is the reference and reads everything; OpenCV is faster and reads
-only those files whose pixels are known to come out the same. Runs in worker processes: must never
-import Keras, and knows nothing of slots, batches or processes.
+Owns the choice of decoder. Pillow is the reference and reads everything; OpenCV, where there is
+one, is faster and reads only those files whose pixels are known to come out the same. Runs in
+worker processes: must never import Keras, and knows nothing of slots, batches or processes.
 
-What was measured (OpenCV 5.0, Pillow 13), and so decides here:
+What was measured (OpenCV 4.11 to 5.0, Pillow 13), and so decides here:
 
 - On whole 8-bit Huffman-coded JPEGs of one or three components the two decoders agree bit for bit.
 - OpenCV draws half a gray picture for a truncated JPEG, where Pillow raises.
@@ -19,15 +19,14 @@ import dataclasses
 import functools
 import io
 
-import cv2
 import numpy as np
 from PIL import Image
 
-from fastaug import _core, images
+from fastaug import _core, images, opencv
 
 CHANNELS = {"rgb": 3, "rgba": 4, "grayscale": 1}
 
-_FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+cv2 = opencv.find()
 
 # Pillow's weights of "L" over 2**16, and its half for rounding. float32 holds every one of these
 # products and sums exactly, so the floor of this product is Pillow's integer arithmetic.
@@ -138,7 +137,7 @@ def _decode_with_pillow(data, target, out):
 
 def _decode_with_opencv(data, target, out):
     """Decodes the bytes of a file if OpenCV is known to do it as Pillow does; returns whether."""
-    jpeg = _opencv_can(data)
+    jpeg = None if cv2 is None else _opencv_can(data)
     if jpeg is None:
         return False
     height, width, has_metadata = jpeg
@@ -146,11 +145,12 @@ def _decode_with_opencv(data, target, out):
     resize = (height, width) != (target.height, target.width)
     if resize and target.interpolation != "nearest":
         return False
+    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
     if has_metadata:
         Image.open(io.BytesIO(data))  # metadata that Pillow chokes on are an error in Keras
     rgb = target.color_mode == "rgb"
     try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS)
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
         if pixels is None or pixels.shape != (height, width, 3):
             return False
         if resize:

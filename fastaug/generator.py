@@ -81,8 +81,9 @@ class ImageDataGenerator:
             images, without `preprocessing_function`; others are made image by image, as Keras
             does. Batches of integers cannot be rescaled or standardized: `flow` raises a TypeError,
             or warns where Keras keeps the whole part.
-        workers: Number of threads. None: one for each core that this process may use. 0: all work
-            in the calling thread. It changes the speed, never the images.
+        workers: Number of threads. None: one for each core that this process may use, no more than
+            the CPU quota of its container. 0: all work in the calling thread. It changes the
+            speed, never the images.
         prefetch: Number of batches to prepare ahead. Small ones are made several at a time, up to 8
             or 4 MB, and two such runs ahead. 0: none.
         pool: In place of `workers`: a `multiprocessing` Pool or ThreadPool, a
@@ -90,7 +91,7 @@ class ImageDataGenerator:
             threads to use.
         dim_ordering: 'tf' or 'th' in place of `data_format`, as in Keras 1; 'default' for None.
         warp: What interpolates: 'fused', fastaug's own; 'opencv', for order 1 and sides up to 256
-            pixels; 'auto' the fused one, by measurement.
+            pixels, with OpenCV 5; 'auto' the fused one, by measurement.
 
     Raises:
         ValueError: If an argument is not one of the above, or `pool` is closed.
@@ -98,6 +99,7 @@ class ImageDataGenerator:
             is an executor that was shut down.
         OverflowError: If a range is NaN or infinite.
         TypeError: If an argument is of a wrong type.
+        ImportError: If `warp` is 'opencv', and there is no OpenCV that is new enough.
     """
 
     def __init__(
@@ -279,7 +281,8 @@ class ImageDataGenerator:
 
         Args:
             x: Images of rank 4, any real type, or `(x, extra)`; see `NumpyArrayIterator`. The
-                array is read where it is, never converted as a whole.
+                array is read where it is, never converted as a whole: of one of h5py, zarr or
+                dask, a batch at a time.
             y: Labels, or None.
             batch_size: Samples in a batch.
             shuffle: Whether to take each epoch in a new random order.

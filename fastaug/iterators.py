@@ -12,10 +12,11 @@ from fastaug.advice import about_images, about_split
 from fastaug.batches import BatchMaker
 from fastaug.images import array_to_img
 from fastaug.keras_backend import dataset_class, floatx, image_data_format
+from fastaug.lazy import LazyArray, lazily
 from fastaug.locks import renew_in_child
 from fastaug.order import NEXT, Order
 from fastaug.settings import check_dtype
-from fastaug.sources import ArraySource
+from fastaug.sources import source_of
 from fastaug.streams import LateStream, can_stand, global_stream, lent_to_user_code, renew_lock
 from fastaug.warn import UsageWarning, warn
 
@@ -409,9 +410,10 @@ class NumpyArrayIterator(AugmentingIterator):
     """Iterates over images in an array, augmented on all cores.
 
     Args:
-        x: Images, of rank 4 in `data_format`, any real type; kept as it is. Or `(x, extra)`, where
-            extra is an array or a list of arrays of the same length, handed out with the images in
-            a tuple.
+        x: Images, of rank 4 in `data_format`, any real type; kept as it is. An array that is not in
+            memory, such as one of h5py, zarr or dask, is read a batch at a time. Or `(x, extra)`,
+            where extra is an array or a list of arrays of the same length, handed out with the
+            images in a tuple.
         y: Labels, or None.
         image_data_generator: An `ImageDataGenerator`.
         batch_size: Samples in a batch.
@@ -453,19 +455,20 @@ class NumpyArrayIterator(AugmentingIterator):
         x_misc = []
         if isinstance(x, tuple | list):
             extra = x[1] if isinstance(x[1], list) else [x[1]]
-            x, x_misc = x[0], [np.asarray(xx) for xx in extra]
+            x, x_misc = x[0], [_kept_or_array(xx) for xx in extra]
             for xx in x_misc:
                 if len(x) != len(xx):
                     raise ValueError(
                         "All of the arrays in `x` should have the same length. Found a pair with: "
                         f"len(x[0]) = {len(x)}, len(x[?]) = {len(xx)}"
                     )
+        x = lazily(x)
         for name, argument, values in (("y", "labels", y), ("sample_weight", "", sample_weight)):
             if values is not None and len(x) != len(values):
                 title = f"`{name}` ({argument})" if argument else f"`{name}`"
                 raise ValueError(
                     f"`x` (images tensor) and {title} should have the same length. "
-                    f"Found: x.shape = {np.asarray(x).shape}, "
+                    f"Found: x.shape = {tuple(np.shape(x))}, "
                     f"{name}.shape = {np.asarray(values).shape}"
                 )
         if subset is not None:
@@ -485,7 +488,7 @@ class NumpyArrayIterator(AugmentingIterator):
                     "shuffle them."
                 )
             part = slice(split) if subset == "validation" else slice(split, None)
-            x, x_misc = x[part], [xx[part] for xx in x_misc]
+            x, x_misc = _part(x, part), [_part(xx, part) for xx in x_misc]
             y = None if y is None else y[part]
 
         x = _as_images(x, self.dtype)
@@ -518,7 +521,7 @@ class NumpyArrayIterator(AugmentingIterator):
         self.save_to_dir = save_to_dir
         self.save_prefix = save_prefix
         self.save_format = save_format
-        super().__init__(ArraySource(x), batch_size, shuffle, seed, hash_limit=1e4)
+        super().__init__(source_of(x), batch_size, shuffle, seed, hash_limit=1e4)
         for text in [*advice, *about_images(image_data_generator, x, self.dtype)]:
             warn(text, UsageWarning)
 
@@ -527,7 +530,7 @@ class NumpyArrayIterator(AugmentingIterator):
 
     def __setstate__(self, state):
         super().__setstate__(state)
-        self._maker = self._new_maker(ArraySource(vars(self).pop("_early_x")))
+        self._maker = self._new_maker(source_of(vars(self).pop("_early_x")))
 
     @property
     def x(self):
@@ -540,7 +543,7 @@ class NumpyArrayIterator(AugmentingIterator):
             self._early_x = images
             return
         with self.lock, self._maker.lock:
-            self._maker.source = ArraySource(images)
+            self._maker.source = source_of(images)
 
     def _described_labels(self):
         for name in ("y", "sample_weight"):
@@ -558,8 +561,20 @@ class NumpyArrayIterator(AugmentingIterator):
         return images, self.y[index], self.sample_weight[index]
 
 
+def _kept_or_array(values):
+    """Returns an extra input: what is not in memory stays where it is."""
+    values = lazily(values)
+    return values if isinstance(values, LazyArray) else np.asarray(values)
+
+
+def _part(values, rows):
+    return values.part(rows) if isinstance(values, LazyArray) else values[rows]
+
+
 def _as_images(x, dtype):
     """Returns an array as it is; what is no array of real numbers is converted as Keras does."""
+    if isinstance(x, LazyArray) and x.dtype.kind in "biuf":
+        return x
     if type(x) not in (np.ndarray, np.memmap):  # a masked array, for one, loses its mask
         x = np.asarray(x)
     if x.dtype.kind in "biuf":

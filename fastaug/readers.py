@@ -19,11 +19,10 @@ import time
 import weakref
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from PIL import Image, ImageFile
 
-from fastaug import _core
+from fastaug import _core, opencv
 from fastaug.decode import Target, decode_bytes, read_file
 from fastaug.records import record_of
 from fastaug.shared_memory import Address, attach, is_gone
@@ -215,7 +214,9 @@ def prepare_process(number, address, idle_seconds):
     Returns:
         A function without arguments that reads files.
     """
-    cv2.setNumThreads(1)
+    cv2 = opencv.find()
+    if cv2 is not None:
+        cv2.setNumThreads(1)
     _keep_freed_memory()
     _silence_libraries()
     control = _core.Control(attach(Address(*address)))

@@ -2,6 +2,8 @@
 
 import itertools
 
+import numpy as np
+
 from fastaug.threads import Job
 
 
@@ -13,11 +15,11 @@ def sliced_job(source, index, table, out, slices, work, after=None, then=None):
         index: int64 array, the position of each image in the source.
         table: Parameter table with a row for each image.
         out: Array for the finished images.
-        slices: Number of slices, unless the source has an opinion; brought to one at least, and to
-            one for each image at most.
+        slices: Number of slices, brought to one at least, and to one for each image at most. The
+            source says which images go together.
         work: Function to call, in any thread, with the images that were read, the position in them
-            of each image of the slice, its rows of the table and its part of `out`.
-        after: Function to call with that part once the images were given back.
+            of each image of some part of the batch, its rows of the table and its part of `out`.
+        after: Function to call with each such part once the images were given back.
         then: Function to call after all of them, in the thread of the last.
 
     Returns:
@@ -26,16 +28,16 @@ def sliced_job(source, index, table, out, slices, work, after=None, then=None):
     """
     count = len(index)
     errors: dict[int, Exception] = {}
-    if source.slice_length is not None:
-        slices = -(-count // source.slice_length)
     slices = max(1, min(slices, count))
     bounds = [count * k // slices for k in range(slices + 1)]
+    cut = source.cut(index, slices) if count else None
+    if cut is None:
+        cut = [np.arange(start, stop) for start, stop in itertools.pairwise(bounds)]
     calls = []
     try:
-        for start, stop in itertools.pairwise(bounds):
-            reading = source.open(index[start:stop])
-            part = slice(start, stop)
-            calls.append(_Slice(reading, work, after, table[part], out[part], start, errors))
+        for places in cut:
+            reading = source.open(index[places])
+            calls.append(_Slice(reading, work, after, table, out, places, errors))
     except BaseException:  # Ctrl-C among others: what was begun must not keep its memory
         for call in calls:
             call.cancel()
@@ -46,27 +48,43 @@ def sliced_job(source, index, table, out, slices, work, after=None, then=None):
 class _Slice:
     """Some images of a batch: waits for them, works on them, gives them back."""
 
-    __slots__ = ("_after", "_errors", "_first", "_out", "_reading", "_table", "_work")
+    __slots__ = ("_after", "_errors", "_out", "_places", "_reading", "_table", "_work")
 
-    def __init__(self, reading, work, after, table, out, first, errors):
+    def __init__(self, reading, work, after, table, out, places, errors):
         self._reading = reading
         self._work = work
         self._after = after
         self._table = table
         self._out = out
-        self._first = first
+        self._places = places
         self._errors = errors
 
     def __call__(self):
+        parts = list(_side_by_side(self._places.tolist()))
         try:
             images, positions, errors = self._reading.read()
             for place, error in errors.items():
-                self._errors[self._first + place] = error
-            self._work(images, positions, self._table, self._out)
+                self._errors[int(self._places[place])] = error
+            done = 0
+            for part in parts:
+                count = part.stop - part.start
+                chosen = positions[done : done + count]
+                self._work(images, chosen, self._table[part], self._out[part])
+                done += count
         finally:
             self._reading.release()
         if self._after is not None:
-            self._after(self._out)
+            for part in parts:
+                self._after(self._out[part])
 
     def cancel(self):
         self._reading.cancel()
+
+
+def _side_by_side(places):
+    """Yields slices that some places, in rising order, make up: mostly a single one."""
+    start = 0
+    for k in range(1, len(places) + 1):
+        if k == len(places) or places[k] != places[k - 1] + 1:
+            yield slice(places[start], places[k - 1] + 1)
+            start = k

@@ -2,9 +2,11 @@
 
 A source has `shape` and `dtype` of one image, `len`, `array`, an array of all images that the core
 can read where it lies, or None, `in_floatx`, whether Keras works on the images in its floatx,
-whatever the type of the batches, `slice_length`, how many images to ask for at a time (None: any
-number), `open(index)`, which begins to read some images, and `image(position, dtype)`, which reads
-one. What `open` returns has
+whatever the type of the batches, `cut(index, slices)`, which returns the places of an index that
+are best read together, about so many lists of them, or None, if that makes no difference,
+`open(index)`, which begins to read some images, `image(position, dtype)`, which reads one, and
+`images_of(index, dtype)`, a function that returns the image of a place in the index. What `open`
+returns has
 
     read()     waits; any thread may call it. Returns (images, positions, errors): the images of the
                index are images[positions]; errors is {place in the index: exception}
@@ -16,7 +18,14 @@ import numpy as np
 
 from fastaug.file_reader import FileReader, current_folder
 from fastaug.keras_backend import floatx
+from fastaug.lazy import LazyArray, lazily
 from fastaug.readers import PillowSettings, decode_into
+
+
+def source_of(images):
+    """Returns the source of images in an array of any kind."""
+    images = lazily(images)
+    return LazySource(images) if isinstance(images, LazyArray) else ArraySource(images)
 
 
 class ArraySource:
@@ -28,7 +37,6 @@ class ArraySource:
     """
 
     in_floatx = False
-    slice_length = None
     has_readers = False
 
     def __init__(self, images):
@@ -57,8 +65,15 @@ class ArraySource:
         """Returns one image as a new array of a type."""
         return self.images[position].astype(dtype)
 
+    def images_of(self, index, dtype):
+        """Returns a function of a place in an index, which returns its image."""
+        return lambda place: self.image(index[place], dtype)
+
     def close(self):
         """There is nothing to give back."""
+
+    def cut(self, index, slices):
+        """Any images can be read together."""
 
     def open(self, index):
         """Begins to read the images of an index, an int64 array."""
@@ -76,14 +91,65 @@ class _ArrayReading:
         if self._source.array is not None:
             return self._source.array, self._index, {}
         images = self._source.images[self._index]
-        dtype = np.uint8 if images.dtype == np.uint8 else np.float32
-        positions = np.arange(len(images), dtype=np.int64)
-        return np.ascontiguousarray(images, dtype=dtype), positions, {}
+        return _for_the_core(images), np.arange(len(images), dtype=np.int64), {}
 
     def release(self):
         pass
 
     cancel = release
+
+
+def _for_the_core(images):
+    """Returns images in a type and a layout that the core reads."""
+    return np.ascontiguousarray(images, np.uint8 if images.dtype == np.uint8 else np.float32)
+
+
+class LazySource(ArraySource):
+    """Images in an array that is not in memory: those of a batch are read by the threads.
+
+    Args:
+        images: `LazyArray` of rank 4.
+    """
+
+    array = None
+
+    def __init__(self, images):
+        self._rows = images
+        self.images = images.given
+        self.shape, self.dtype = images.shape[1:], images.dtype
+
+    def __len__(self):
+        return len(self._rows)
+
+    def image(self, position, dtype):
+        """Returns one image as a new array of a type."""
+        return self._rows[position].astype(dtype)
+
+    def images_of(self, index, dtype):
+        """Reads the images of an index, and returns a function of a place, which returns one."""
+        images, positions = self._rows.read(index)
+        return lambda place: images[positions[place]].astype(dtype)
+
+    def cut(self, index, slices):
+        """Returns lists of places, which have no chunk of the array in common."""
+        chunks = self._rows.chunks_of(index)
+        order = np.argsort(chunks, kind="stable")
+        starts = np.flatnonzero(np.diff(chunks[order], prepend=-1))
+        wanted = np.arange(1, slices) * len(index) // slices
+        cuts = np.unique(starts[np.minimum(np.searchsorted(starts, wanted), len(starts) - 1)])
+        return [np.sort(places) for places in np.split(order, cuts[cuts > 0])]
+
+    def open(self, index):
+        """Begins to read the images of an index, an int64 array."""
+        return _LazyReading(self._rows, index)
+
+
+class _LazyReading(_ArrayReading):
+    __slots__ = ()
+
+    def read(self):
+        images, positions = self._source.read(self._index)
+        return _for_the_core(images), positions, {}
 
 
 # Bytes that the slots of an iterator take, at most, as long as there are two.
@@ -110,7 +176,6 @@ class FileSource:
 
     array = None
     in_floatx = True
-    slice_length = None
 
     def __init__(self, filepaths, target, data_format, pool, workers, batch_size, timeout):
         self.filepaths = filepaths
@@ -144,6 +209,10 @@ class FileSource:
         decode_into(self.filepaths[position], self.target, image)
         return image.astype(floatx())
 
+    def images_of(self, index, dtype):
+        """Returns a function of a place in an index, which returns its image."""
+        return lambda place: self.image(index[place], dtype)
+
     @property
     def has_readers(self):
         """Whether others read the files ahead, for the batches that `job` returns."""
@@ -161,6 +230,9 @@ class FileSource:
                 self.filepaths, self.target, self.shape, self._pool(), self._slots, self._timeout
             )
         return self._reader.job(plan, index, *arguments)
+
+    def cut(self, index, slices):
+        """Any files can be read together."""
 
     def open(self, index):
         """Begins to read the files of an index, for the thread that reads."""

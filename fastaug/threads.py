@@ -12,14 +12,17 @@ which threads work on without the GIL, with the same methods.
 
 import atexit
 import itertools
+import math
 import os
 import queue
+import sys
 import threading
 import time
 import weakref
 from collections.abc import Callable
 
 from fastaug import _core
+from fastaug.cgroups import cpu_quota
 
 IDLE_SECONDS = 1.0
 
@@ -29,6 +32,10 @@ MOST_THREADS = _core.MOST_READERS
 # Seconds to wait, when the program ends, for calls that go on: a read may hang.
 _EXIT_SECONDS = 5.0
 
+# Seconds for which the quota is taken to be as it was.
+_QUOTA_SECONDS = 1.0
+
+_quota_seen: tuple[float, float | None] = (-math.inf, None)
 _pools: "weakref.WeakValueDictionary[int, ThreadPool]" = weakref.WeakValueDictionary()
 _pools_lock = threading.Lock()
 _states: "weakref.WeakSet[_State]" = weakref.WeakSet()
@@ -194,11 +201,30 @@ def shared_pool(size: int) -> ThreadPool:
 
 
 def usable_cores() -> int:
-    """Returns the number of cores that this process may use."""
+    """Returns the number of cores that this process may use.
+
+    What the user told Python (`PYTHON_CPU_COUNT`, `-X cpu_count`), or else the cores of the
+    affinity, if the quota of a container is not less. They may change while the program runs.
+    """
+    told = sys._xoptions.get("cpu_count") or os.environ.get("PYTHON_CPU_COUNT", "")
+    if str(told).isdecimal() and int(told):  # Python heeds it from 3.13 on
+        return int(told)
     try:
-        return len(os.sched_getaffinity(0))
+        cores = len(os.sched_getaffinity(0))
     except AttributeError:  # not on this system
-        return os.cpu_count() or 1
+        cores = os.cpu_count() or 1
+    quota = _recent_quota()
+    return cores if quota is None else min(cores, math.ceil(quota))
+
+
+def _recent_quota():
+    """Returns the quota, or None: to read it takes longer than to make an iterator."""
+    global _quota_seen
+    seconds, quota = _quota_seen
+    if time.monotonic() > seconds + _QUOTA_SECONDS:
+        quota = cpu_quota()
+        _quota_seen = time.monotonic(), quota
+    return quota
 
 
 def at_exit(function):

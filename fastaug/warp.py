@@ -14,10 +14,9 @@ OpenCV    order 1, the borders that OpenCV has, 1, 3 or 4 channels, sides up to 
 import operator
 import threading
 
-import cv2
 import numpy as np
 
-from fastaug import _core
+from fastaug import _core, opencv
 from fastaug._core import BORDERS
 from fastaug.params import row_from_dict
 
@@ -25,10 +24,10 @@ from fastaug.params import row_from_dict
 _ALIASES = {"grid-mirror": "reflect"}
 
 _OPENCV_BORDERS = {
-    "nearest": cv2.BORDER_REPLICATE,
-    "reflect": cv2.BORDER_REFLECT,
-    "mirror": cv2.BORDER_REFLECT_101,
-    "grid-wrap": cv2.BORDER_WRAP,
+    "nearest": "BORDER_REPLICATE",
+    "reflect": "BORDER_REFLECT",
+    "mirror": "BORDER_REFLECT_101",
+    "grid-wrap": "BORDER_WRAP",
 }
 
 # OpenCV computes coordinates in float32: past these, of the image and of the coordinates, pixels of
@@ -68,13 +67,16 @@ def check_order(order):
 
 
 def check_engine(engine):
-    """Raises on a `warp` argument that is not one of `ENGINES`.
+    """Raises on a `warp` argument that is not one of `ENGINES`, or is not there.
 
     Raises:
-        ValueError: If it is not.
+        ValueError: If it is not one of them.
+        ImportError: If it is OpenCV, and there is none that is new enough.
     """
     if engine not in ENGINES:
         raise ValueError(f"Invalid warp: {engine!r}; expected one of: {ENGINES}")
+    if engine == "opencv":
+        opencv.require()
 
 
 def choose(engine, order, border, shape):
@@ -87,6 +89,9 @@ def choose(engine, order, border, shape):
         order: Interpolation order, 0 to 5.
         border: One of ``_core.BORDERS``.
         shape: `(height, width, channels)`.
+
+    Raises:
+        ImportError: If it is OpenCV's, and there is none that is new enough.
     """
     if (
         engine == "opencv"
@@ -108,6 +113,7 @@ class _OneThreadEach:
         self._threads = None
 
     def __enter__(self):
+        cv2 = opencv.require()
         with self._lock:
             if self._inside == 0:
                 self._threads = cv2.getNumThreads()
@@ -115,6 +121,7 @@ class _OneThreadEach:
             self._inside += 1
 
     def __exit__(self, *exc_info):
+        cv2 = opencv.require()
         with self._lock:
             self._inside -= 1
             # a number that somebody has set in the meantime stays
@@ -133,7 +140,7 @@ class OpenCV:
 
     def __init__(self, border):
         self._border_name = border
-        self._border = _OPENCV_BORDERS[border]
+        self._border = getattr(opencv.require(), _OPENCV_BORDERS[border])
 
     def __call__(self, image, matrix, out):
         """Warps ``image`` into ``out``."""
@@ -144,6 +151,7 @@ class OpenCV:
             return
         # (row, column) to OpenCV's (x, y)
         swapped = matrix[::-1][:, [1, 0, 2]]
+        cv2 = opencv.require()
         with _one_thread_each:
             result = cv2.warpAffine(
                 image,
