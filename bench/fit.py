@@ -10,7 +10,7 @@ from contestants import SEED, Job, KerasFiles, fastaug_with
 from files import choose_files, make_files
 from interrupts import raise_if_seen
 from keras_reference import PyDataset, keras
-from networks import mean_network
+from networks import tiny_network
 from plots import paces
 from report import aligned, describe_settings
 from studies import Study
@@ -143,7 +143,7 @@ class Fit(Study):
         return compare_batches(KerasFiles(job), [fastaug_with(self.options.cores, from_files=True)])
 
     def measure(self):
-        self.network = mean_network(self.case.size, self.images.y.shape[1])
+        self.network = tiny_network(self.case.size, self.images.y.shape[1])
         keras.utils.set_random_seed(SEED)
         with ExitStack() as stack:
             running = []

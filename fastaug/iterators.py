@@ -468,7 +468,7 @@ class NumpyArrayIterator(AugmentingIterator):
                 title = f"`{name}` ({argument})" if argument else f"`{name}`"
                 raise ValueError(
                     f"`x` (images tensor) and {title} should have the same length. "
-                    f"Found: x.shape = {tuple(np.shape(x))}, "
+                    f"Found: x.shape = {np.asarray(x).shape}, "
                     f"{name}.shape = {np.asarray(values).shape}"
                 )
         if subset is not None:

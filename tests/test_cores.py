@@ -70,6 +70,12 @@ SYSTEMS = {
     "v2, outside of its namespace": (["0::/../c"], [mount(V2)], v2(ONE), 1),
     "v2, removed": (["0::/a/b (deleted)"], [mount(V2)], v2(ONE, "a/"), 1),
     "v1": (["4:cpu,cpuacct:/"], [mount(V1, "/sys/fs/cgroup/cpu")], v1(250000, 100000, "cpu/"), 2.5),
+    "v1, in another hierarchy": (
+        ["5:memory:/", "4:cpu,cpuacct:/"],
+        [mount(V1, "/sys/fs/cgroup/cpu")],
+        v1(100000, 100000, "memory/") | v1(200000, 100000, "cpu/"),
+        2,
+    ),
     "v1, no quota": (["4:cpu:/"], [mount(V1, "/sys/fs/cgroup/cpu")], v1(-1, 100000, "cpu/"), None),
     "v1, docker": (
         ["5:cpuset:/docker/x", "4:cpuacct,cpu:/docker/x"],
