@@ -98,6 +98,9 @@ class Draws:
         base: The row that the other columns come from.
         choices: For the columns whose number is one of several, with a sign drawn after it: how
             many there are, from 0 on, or a sequence of them. They are drawn by `draw` alone.
+        undrawn: The parameters by name, as they are if undrawn. None: they are not named.
+        kinds: What makes of a parameter, for each number, the one that has a name: a function of a
+            float, None for the float itself; of a flip a factor of whether there is one.
 
     Raises:
         ValueError: If the lengths do not fit, or there is nothing to choose from.
@@ -113,6 +116,9 @@ class Draws:
         scale: Sequence[float] | npt.NDArray[np.float64],
         base: Sequence[float] | npt.NDArray[np.float64],
         choices: Mapping[int, int | Sequence[float]],
+        *,
+        undrawn: dict[str, Any] | None = None,
+        kinds: tuple[Any, ...] = (),
     ) -> None: ...
     def draw(self, stream: np.random.RandomState, count: int) -> npt.NDArray[np.float64]:
         """Draws for some images, number by number as `stream.random_sample` and `choice` do.
@@ -124,6 +130,26 @@ class Draws:
         Returns:
             float64 `(count, len(COLUMNS))`.
         """
+
+    def draw_dict(
+        self,
+        stream: np.random.RandomState,
+        tx_scale: float | None = None,
+        ty_scale: float | None = None,
+    ) -> dict[str, Any]:
+        """Draws for one image, as `draw` does.
+
+        Args:
+            stream: The stream, over any bit generator.
+            tx_scale: A further factor of `tx`, or None.
+            ty_scale: A further factor of `ty`, or None.
+
+        Returns:
+            The parameters by name, in the order of `undrawn`.
+        """
+
+    def to_dict(self, row: npt.NDArray[np.float64]) -> dict[str, Any]:
+        """Returns the parameters of a row of a table by name."""
 
     def table(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Makes of numbers what `draw` makes of those that it draws.

@@ -17,7 +17,8 @@ from cpython.pythread cimport (
     PyThread_release_lock, PyThread_type_lock,
 )
 from cpython.ref cimport Py_DECREF, Py_INCREF
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.math cimport fabs
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy
 
@@ -36,8 +37,23 @@ cnp.import_array()
 cdef extern from "_pixels.h" nogil:
     enum:
         FA_COLUMNS
+        FA_TX
+        FA_TY
         FA_FLIP_HORIZONTAL
         FA_FLIP_VERTICAL
+
+    enum:
+        FA_NO_TYPE
+        FA_UINT8
+        FA_INT8
+        FA_UINT16
+        FA_INT16
+        FA_UINT32
+        FA_INT32
+        FA_UINT64
+        FA_INT64
+        FA_FLOAT16
+        FA_FLOAT64
 
     ctypedef struct fa_plan:
         ptrdiff_t height, width, channels
@@ -54,11 +70,16 @@ cdef extern from "_pixels.h" nogil:
         const float *function_scale
         const float *function_offset
         bint truncates
+        int source
+
+    ctypedef struct fa_layout:
+        ptrdiff_t height, width, channels, row, column, channel
 
     ctypedef struct fa_batch:
         const fa_plan *plan
         const char *images
         bint is_float
+        bint converts
         ptrdiff_t stride, count
         const int64_t *index
         const double *table
@@ -81,6 +102,12 @@ cdef extern from "_pixels.h" nogil:
                     size_t next, const double *row, const double *m, bint standardize, float *work,
                     float *out)
     ptrdiff_t fa_work_values(const fa_plan *plan, bint to_bytes)
+    void fa_to_floats(int type, const void *values, ptrdiff_t size, float *out)
+    bint fa_floats_to_halves(const float *x, ptrdiff_t size, uint16_t *out)
+    bint fa_doubles_to_halves(const double *x, ptrdiff_t size, uint16_t *out)
+    void fa_exact_warp(const double *image, const fa_layout *at, int order, int border,
+                       double cval, const double *m, double *out)
+    void fa_from_doubles(int type, const double *x, ptrdiff_t size, void *out)
     void fa_run(const fa_batch *batch, ptrdiff_t start, ptrdiff_t stop, ptrdiff_t threads,
                 float *work)
     void fa_standardize(const fa_plan *plan, float *x)
@@ -263,6 +290,22 @@ COLUMNS = (
     "channel_shift_intensity", "brightness",
 )
 
+_TYPES = {
+    np.dtype(name): code for name, code in (
+        ("uint8", FA_UINT8), ("int8", FA_INT8), ("uint16", FA_UINT16), ("int16", FA_INT16),
+        ("uint32", FA_UINT32), ("int32", FA_INT32), ("uint64", FA_UINT64), ("int64", FA_INT64),
+        ("float16", FA_FLOAT16), ("float64", FA_FLOAT64),
+    )
+}
+
+CONVERTED = tuple([dtype for dtype in _TYPES if dtype != np.uint8])
+
+
+cdef int _type_of(dtype):
+    """What the loops call a type, in native byte order; FA_NO_TYPE: they do not know it."""
+    return _TYPES.get(dtype, FA_NO_TYPE)
+
+
 # The order of the enum in _simd.h.
 _VARIANTS = ("plain", "avx2", "avx512")
 
@@ -298,7 +341,7 @@ cdef class Plan:
                  bint channels_first=False, int order=1, str border="nearest", float cval=0.0,
                  rescale=None, bint sample_center=False, bint sample_std=False,
                  feature_mean=None, feature_scale=None, function_scale=None, function_offset=None,
-                 bint function_reverses=False, bint truncates=False, warp=None):
+                 bint function_reverses=False, bint truncates=False, source=None, warp=None):
         if height < 1 or width < 1 or channels < 1:
             raise ValueError(f"An image has at least one pixel. Received: {height} x {width} x "
                              f"{channels}")
@@ -330,6 +373,10 @@ cdef class Plan:
             self.c.function_scale = <const float *>self._function_scale.data
             self.c.function_offset = <const float *>self._function_offset.data
         self.c.truncates = truncates
+        if source is not None and source not in (np.uint8, np.float32):
+            self.c.source = _type_of(np.dtype(source))
+            if self.c.source == FA_NO_TYPE:
+                raise TypeError(f"Expected a type in CONVERTED. Received: source={source!r}")
         self.warp = warp
 
     def _per_channel(self, values):
@@ -356,8 +403,11 @@ cdef class Draws:
     cdef fa_draws c
     cdef bitgen_t _bits
     cdef object _held
+    cdef dict _undrawn
+    cdef tuple _names, _kinds
 
-    def __init__(self, columns, low, spread, flips, scale, base, choices):
+    def __init__(self, columns, low, spread, flips, scale, base, choices, *, dict undrawn=None,
+                 tuple kinds=()):
         cdef fa_draws *c = &self.c
         cdef Py_ssize_t k
         c.count = len(columns)
@@ -397,6 +447,11 @@ cdef class Draws:
             c.base[k] = base[k]
         for k in range(2):
             c.flips[k] = flips[k]
+        if undrawn is not None and len(kinds) != c.count:
+            raise ValueError(f"Expected a kind for each of {c.count} numbers. Received: {kinds!r}")
+        self._undrawn = undrawn
+        self._names = tuple([COLUMNS[column] for column in columns])
+        self._kinds = kinds
 
     def draw(self, stream, Py_ssize_t count):
         """The table of some images, from the next numbers of a stream."""
@@ -406,6 +461,43 @@ cdef class Draws:
         with generator.lock:
             fa_draw_rows(&self.c, bits, count, <double *>cnp.PyArray_DATA(table))
         return table
+
+    def draw_dict(self, stream, tx_scale=None, ty_scale=None):
+        """The parameters of one image by name, from the next numbers of a stream."""
+        cdef double row[FA_COLUMNS]
+        generator = stream._bit_generator
+        cdef bitgen_t *bits = _bits_of(generator)
+        with generator.lock:
+            fa_draw_rows(&self.c, bits, 1, row)
+        if tx_scale is not None:
+            row[FA_TX] *= tx_scale
+        if ty_scale is not None:
+            row[FA_TY] *= ty_scale
+        return self._named(row)
+
+    def to_dict(self, const double[::1] row not None):
+        """The parameters of a row of a table by name."""
+        if row.shape[0] != FA_COLUMNS:
+            raise ValueError(f"Expected {FA_COLUMNS} columns. Received: {row.shape[0]}")
+        return self._named(&row[0])
+
+    cdef dict _named(self, const double *row):
+        cdef dict named
+        cdef Py_ssize_t k, column
+        if self._undrawn is None:
+            raise ValueError("Nobody said what kinds of numbers they are")
+        named = self._undrawn.copy()
+        for k in range(self.c.count):
+            column = self.c.column[k]
+            kind = self._kinds[k]
+            if column == FA_FLIP_HORIZONTAL or column == FA_FLIP_VERTICAL:
+                value = (row[column] != 0) * kind
+            elif kind is None:
+                value = row[column]
+            else:
+                value = kind(row[column])
+            named[self._names[k]] = value
+        return named
 
     def table(self, const double[:, ::1] values):
         """The table of images that drew these numbers."""
@@ -470,10 +562,12 @@ def augment(Plan plan not None, cnp.ndarray images not None, const int64_t[::1] 
             const double[:, ::1] table not None, const double[:, :, ::1] matrices,
             cnp.ndarray out not None, Py_ssize_t start, Py_ssize_t stop, bint standardize=True):
     """Augments images ``index[start:stop]`` into ``out[start:stop]``; see ``_core.pyi``."""
-    cdef Py_ssize_t i
+    cdef Py_ssize_t i, size
     cdef fa_batch batch
     cdef double own[6]
     cdef const double *m
+    cdef const char *image
+    cdef cnp.ndarray pixels
     cdef void *results = cnp.PyArray_DATA(out)
     _lend(&batch, plan, images, out, standardize)
     if not 0 <= start <= stop <= min(out.shape[0], index.shape[0], table.shape[0],
@@ -498,14 +592,20 @@ def augment(Plan plan not None, cnp.ndarray images not None, const int64_t[::1] 
         return
     # Python code may keep what it is shown of this, so it is an array that lives as long.
     work_array = np.empty((2, plan.c.height, plan.c.width, plan.c.channels), dtype=np.float32)
+    size = plan.c.height * plan.c.width * plan.c.channels
+    pixels = np.empty(size if batch.converts else 0, dtype=np.float32)
     for i in range(start, stop):
         m = own
         if batch.matrices != NULL:
             m = batch.matrices + 6 * i
         else:
             fa_matrix(&table[i, 0], plan.c.height, plan.c.width, own)
-        _process_with(plan, batch.images + index[i] * batch.stride, batch.is_float, &table[i, 0],
-                      m, standardize, work_array, out, i)
+        image = batch.images + index[i] * batch.stride
+        if batch.converts:
+            fa_to_floats(plan.c.source, image, size, <float *>cnp.PyArray_DATA(pixels))
+            image = <const char *>cnp.PyArray_DATA(pixels)
+        _process_with(plan, image, batch.is_float or batch.converts, &table[i, 0], m, standardize,
+                      work_array, out, i)
 
 
 cdef int _process_with(Plan plan, const void *image, bint is_float, const double *row,
@@ -542,6 +642,76 @@ cdef int _process_with(Plan plan, const void *image, bint is_float, const double
     with nogil:
         fa_after_warp(c, row, standardize, target, out)
     return 0
+
+
+def convert(cnp.ndarray source not None, cnp.ndarray out not None):
+    """Does ``out[...] = source``; see ``_core.pyi``."""
+    cdef Py_ssize_t size = source.size
+    cdef int kind = cnp.PyArray_TYPE(out)
+    cdef bint overflows
+    if ((kind != cnp.NPY_FLOAT16 and cnp.PyArray_TYPE(source) != cnp.NPY_FLOAT16)
+            or kind == cnp.PyArray_TYPE(source) or source.dtype.kind == "c"
+            or not cnp.PyArray_ISCARRAY_RO(source) or not cnp.PyArray_ISCARRAY(out)
+            or (<object>source).shape != (<object>out).shape):
+        out[...] = source
+        return
+    if kind == cnp.NPY_FLOAT:
+        with nogil:
+            fa_to_floats(FA_FLOAT16, cnp.PyArray_DATA(source), size,
+                         <float *>cnp.PyArray_DATA(out))
+        return
+    if kind != cnp.NPY_FLOAT16:
+        between = np.empty((<object>source).shape, dtype=np.float32)
+        convert(source, between)
+        out[...] = between
+        return
+    if cnp.PyArray_TYPE(source) == cnp.NPY_DOUBLE:
+        with nogil:
+            overflows = fa_doubles_to_halves(<double *>cnp.PyArray_DATA(source), size,
+                                             <uint16_t *>cnp.PyArray_DATA(out))
+    else:
+        values = source.astype(np.float32, copy=False)
+        with nogil:
+            overflows = fa_floats_to_halves(<float *>cnp.PyArray_DATA(<cnp.ndarray>values), size,
+                                            <uint16_t *>cnp.PyArray_DATA(out))
+    if overflows:
+        out[...] = source  # and says so
+
+
+def exact_warp(cnp.ndarray image not None, const double[:, :] matrix not None, int order,
+               str border, double cval, bint channels_first):
+    """Warps an image to the bits of ``scipy.ndimage``; see ``_core.pyi``."""
+    cdef fa_layout at
+    cdef double m[6]
+    cdef int type_ = _type_of(image.dtype), border_ = BORDERS.index(border)
+    cdef Py_ssize_t k, size = image.size
+    cdef cnp.ndarray pixels, warped, out
+    if image.ndim != 3 or matrix.shape[0] != 2 or matrix.shape[1] != 3:
+        raise ValueError("Expected an image of rank 3 and a 2x3 matrix")
+    if type_ == FA_NO_TYPE or type_ == FA_FLOAT16 or order not in (0, 1) or size == 0:
+        return None
+    pixels = np.ascontiguousarray(image, dtype=np.float64)
+    if channels_first:
+        at.channels, at.height, at.width = pixels.shape[0], pixels.shape[1], pixels.shape[2]
+        at.row, at.column, at.channel = at.width, 1, at.height * at.width
+    else:
+        at.height, at.width, at.channels = pixels.shape[0], pixels.shape[1], pixels.shape[2]
+        at.row, at.column, at.channel = at.width * at.channels, at.channels, 1
+    for k in range(2):
+        m[3 * k], m[3 * k + 1], m[3 * k + 2] = matrix[k, 0], matrix[k, 1], matrix[k, 2]
+        if not (fabs(m[3 * k]) * at.height + fabs(m[3 * k + 1]) * at.width + fabs(m[3 * k + 2])
+                < 2147483648.0):
+            return None
+    warped = np.empty((<object>pixels).shape, dtype=np.float64)
+    with nogil:
+        fa_exact_warp(<double *>cnp.PyArray_DATA(pixels), &at, order, border_, cval, m,
+                      <double *>cnp.PyArray_DATA(warped))
+    if type_ == FA_FLOAT64:
+        return warped
+    out = np.empty((<object>pixels).shape, dtype=image.dtype)
+    with nogil:
+        fa_from_doubles(type_, <double *>cnp.PyArray_DATA(warped), size, cnp.PyArray_DATA(out))
+    return out
 
 
 def standardize(Plan plan, cnp.ndarray out, Py_ssize_t start, Py_ssize_t stop):
@@ -1424,8 +1594,11 @@ if hasattr(os, "register_at_fork"):
 cdef int _lend(fa_batch *batch, Plan plan, cnp.ndarray images, cnp.ndarray out,
                bint standardize) except -1:
     """Sets what does not depend on the place in the batch; the caller keeps the arrays alive."""
+    cdef bint is_byte = cnp.PyArray_TYPE(images) == cnp.NPY_UINT8
     batch.is_float = cnp.PyArray_TYPE(images) == cnp.NPY_FLOAT32
-    if not batch.is_float and cnp.PyArray_TYPE(images) != cnp.NPY_UINT8:
+    batch.converts = (not batch.is_float and not is_byte and plan.c.source != FA_NO_TYPE
+                      and _type_of(images.dtype) == plan.c.source)
+    if not (batch.is_float or is_byte or batch.converts):
         raise TypeError(f"Expected uint8 or float32 images. Received: {images.dtype}")
     _check_images(plan, images)
     batch.to_bytes = cnp.PyArray_TYPE(out) == cnp.NPY_UINT8

@@ -16,7 +16,7 @@ from fastaug.augment import Augmentation
 from fastaug.checks import check_number, check_settings
 from fastaug.functions import name_function, returned
 from fastaug.keras_backend import floatx, image_data_format
-from fastaug.params import ParameterSampler
+from fastaug.params import KeptSampler
 from fastaug.settings import STATISTICS
 from fastaug.sources import ArraySource
 from fastaug.streams import global_stream
@@ -98,6 +98,8 @@ class ImageDataGenerator:
         OverflowError: If a range is NaN or infinite.
         TypeError: If an argument is of a wrong type.
     """
+
+    _sampler = None  # a `KeptSampler`, once it was needed
 
     def __init__(
         self,
@@ -514,11 +516,15 @@ class ImageDataGenerator:
         """
         if seed is not None:
             np.random.seed(seed)
-        sampler = ParameterSampler.of(self)
-        height = width = 1
-        if sampler.uses_size:
-            height, width = img_shape[self.row_axis - 1], img_shape[self.col_axis - 1]
-        return sampler.to_dict(sampler.draw(global_stream(), 1, height, width)[0])
+        kept = self._sampler
+        if kept is None:
+            kept = self._sampler = KeptSampler()
+        sampler = kept.of(self)
+        return sampler.one.draw_dict(
+            global_stream(),
+            img_shape[self.row_axis - 1] if sampler.scales_tx else None,
+            img_shape[self.col_axis - 1] if sampler.scales_ty else None,
+        )
 
     def apply_transform(self, x, transform_parameters):
         """Transforms an image by given parameters.
@@ -662,7 +668,7 @@ class ImageDataGenerator:
 
     def __getstate__(self):
         """A pool stays in its process; a copy has as many threads."""
-        return {**vars(self), "pool": None}
+        return {**vars(self), "pool": None, "_sampler": None}
 
 
 _OUR_METHODS = _methods_of(ImageDataGenerator)

@@ -15,10 +15,13 @@ import numpy as np
 # struct { uint32_t key[624]; int pos; } of NumPy's MT19937, which `ctypes.state_address` points to
 _STATE_SIZE = 624 * 4 + 4
 
+# NumPy's for good: another generator takes its place within it.
+_global: np.random.RandomState = np.random.mtrand._rand
+
 
 def global_stream() -> np.random.RandomState:
     """Returns the generator behind `np.random.seed` and `np.random.uniform`."""
-    return np.random.mtrand._rand
+    return _global
 
 
 def can_stand(stream: np.random.RandomState) -> bool:

@@ -12,9 +12,11 @@ from PIL import ImageEnhance
 
 from fastaug import _core
 from fastaug.images import array_to_img, img_to_array
-from fastaug.params import row_from_dict
+from fastaug.params import affine_row
 from fastaug.streams import global_stream
-from fastaug.warp import border_name, check_order
+from fastaug.warp import border_name, check_order, like_scipy
+
+_FIRST = np.zeros(1, dtype=np.int64)
 
 
 def apply_affine_transform(
@@ -65,44 +67,40 @@ def apply_affine_transform(
         raise ValueError("Input arrays must be multi-channel 2D images.")
     if channel_axis not in (0, 2):
         raise ValueError("Channels are allowed and the first and last dimensions.")
-    table = row_from_dict({"theta": theta, "tx": tx, "ty": ty, "shear": shear, "zx": zx, "zy": zy})
-    if np.array_equal(table, row_from_dict({}), equal_nan=True):
+    if theta == 0 and tx == 0 and ty == 0 and shear == 0 and zx == 1 and zy == 1:
         return x
+    table = affine_row(theta, tx, ty, shear, zx, zy)
     border = border_name(fill_mode)
     check_order(order)
+    height, width, channels_first = x.shape[row_axis], x.shape[col_axis], channel_axis == 0
+    turned = col_axis < row_axis  # Keras then leaves x and y as they are
 
-    if x.dtype in (np.float32, np.float16) and x.size:
-        matrix = _core.affine_matrices(table, x.shape[row_axis], x.shape[col_axis])
-        if col_axis < row_axis:  # Keras then leaves x and y as they are
-            matrix = np.ascontiguousarray(matrix[:, ::-1][:, :, [1, 0, 2]])
-        channels_first = channel_axis == 0
-        channels, height, width = x.shape if channels_first else (x.shape[2], *x.shape[:2])
-        plan = _core.Plan(
-            height,
-            width,
-            channels,
-            channels_first=channels_first,
-            order=order,
-            border=border,
-            cval=cval,
-        )
-        out = np.empty((1, *x.shape), dtype=np.float32)
-        images = np.ascontiguousarray(x, dtype=np.float32)[np.newaxis]
-        _core.augment(plan, images, np.zeros(1, dtype=np.int64), table, matrix, out, 0, 1)
-        return out[0].astype(x.dtype, copy=False)
-
-    from scipy import ndimage
-
-    matrix = _matrix_of(theta, tx, ty, shear, zx, zy, x.shape[row_axis], x.shape[col_axis])
-    if col_axis > row_axis:
-        matrix = matrix[[1, 0, 2]][:, [1, 0, 2]]
-    planes = [
-        ndimage.affine_transform(
-            plane, matrix[:2, :2], matrix[:2, 2], order=order, mode=border, cval=cval
-        )
-        for plane in np.moveaxis(x, channel_axis, 0)
-    ]
-    return np.stack(planes, axis=channel_axis)
+    if x.dtype not in (np.float32, np.float16) or not x.size:
+        matrix = _matrix_of(theta, tx, ty, shear, zx, zy, height, width)
+        matrix = matrix[:2] if turned else matrix[[1, 0]][:, [1, 0, 2]]
+        return like_scipy(x, matrix, order, border, cval, channels_first)
+    matrix = _core.affine_matrices(table, height, width)
+    if turned:
+        matrix = np.ascontiguousarray(matrix[:, ::-1][:, :, [1, 0, 2]])
+    channels, height, width = x.shape if channels_first else (x.shape[2], *x.shape[:2])
+    plan = _core.Plan(
+        height,
+        width,
+        channels,
+        channels_first=channels_first,
+        order=order,
+        border=border,
+        cval=cval,
+        source=x.dtype,
+    )
+    out = np.empty((1, *x.shape), dtype=np.float32)
+    images = np.ascontiguousarray(x)[np.newaxis]
+    _core.augment(plan, images, _FIRST, table, matrix, out, 0, 1)
+    if x.dtype == np.float32:
+        return out[0]
+    result = np.empty(x.shape, x.dtype)
+    _core.convert(out[0], result)
+    return result
 
 
 def _matrix_of(theta, tx, ty, shear, zx, zy, height, width):
