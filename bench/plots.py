@@ -14,6 +14,11 @@ COLOURS = {
     "processes": "#e4572e",
     "threads": "#2f6f9f",
     "ideal": "#3a9a5b",
+    # the ways of the study fit
+    "sequence": "#3a9a5b",
+    "default": "#e4572e",
+    "wrong": "#2f6f9f",
+    "nothing": "#616e7c",
 }
 GPU_COLOURS = (
     "#e4572e",

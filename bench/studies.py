@@ -36,6 +36,11 @@ STUDIES = {
         "Scaling",
         "images per second from JPEG files against the number of workers, and what is ideal",
     ),
+    "fit": (
+        "fit",
+        "Fit",
+        "training from JPEG files with long steps: the batches in the order of fit, and in others",
+    ),
 }
 SCHEMA = 1
 

@@ -117,10 +117,9 @@ class Trainer:
             run.load = monitor.to_dict()
 
     def _fit(self, run, data, validation, epochs, note):
-        # A dataset shuffles by itself, so that Keras need not shuffle its batches once more.
-        source = {"x": data, "shuffle": False}
+        source = {"x": data}
         if isinstance(data, tuple):
-            source = {"x": data[0], "y": data[1], "batch_size": run.batch_size, "shuffle": True}
+            source = {"x": data[0], "y": data[1], "batch_size": run.batch_size}
         if isinstance(validation, tuple):
             source["validation_batch_size"] = run.batch_size
         self._model.fit(

@@ -61,8 +61,7 @@ def train(folder, size, epochs):
         ]
     )
     model.compile("adam", loss="categorical_crossentropy", metrics=["accuracy"])
-    # The iterator shuffles: with shuffle=False Keras takes its batches as they come.
-    model.fit(training, validation_data=validation, epochs=epochs, shuffle=False, verbose=2)
+    model.fit(training, validation_data=validation, epochs=epochs, verbose=2)
 
 
 if __name__ == "__main__":

@@ -67,8 +67,7 @@ def main():
         ]
     )
     model.compile("adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    # The iterator shuffles: with shuffle=False Keras takes its batches as they come.
-    model.fit(training, validation_data=validation, epochs=args.epochs, shuffle=False, verbose=2)
+    model.fit(training, validation_data=validation, epochs=args.epochs, verbose=2)
 
 
 if __name__ == "__main__":

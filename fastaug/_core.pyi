@@ -183,6 +183,9 @@ def same_attributes(
         AttributeError: If there is no such attribute.
     """
 
+def same_items(some: list[Any], others: tuple[Any, ...], index: npt.NDArray[np.int64]) -> bool:
+    """Whether two sequences have the very same items at some places; False if one is too short."""
+
 def affine_matrices(
     table: npt.NDArray[np.float64], height: int, width: int
 ) -> npt.NDArray[np.float64]:
@@ -248,7 +251,7 @@ class Control:
     """What the readers of some rings and their program tell each other, in shared memory.
 
     Which rings there are, who may work, who sleeps. `_ring.h` says who writes what. There are as
-    many readers in processes as in threads. One `TaskQueue` works on what they read.
+    many readers in processes as in threads. The threads of a `TaskQueue` work on what they read.
 
     Args:
         memory: A writeable buffer of `Control.bytes_for(readers)` bytes, zero, or one in which
@@ -260,9 +263,9 @@ class Control:
         ValueError: If there is no room, or the number is not from 1 to `MOST_READERS`.
     """
 
-    def __init__(
-        self, memory: Any, readers: int | None = None, cores: int | None = None
-    ) -> None: ...
+    def __new__(
+        cls, memory: Any, readers: int | None = None, cores: int | None = None
+    ) -> Control: ...
     @staticmethod
     def bytes_for(readers: int) -> int:
         """Bytes of a control block."""
@@ -270,6 +273,13 @@ class Control:
     @property
     def limit(self) -> int:
         """Readers and warping threads that may work at a time."""
+
+    def wanted(self, kind: int) -> int:
+        """Readers of a kind that there should be: `limit`, and one for each that hangs."""
+
+    @property
+    def warping(self) -> int:
+        """Threads of the program that are at work."""
 
     pillow: tuple[int | None, bool]
     """Pillow's `(MAX_IMAGE_PIXELS, LOAD_TRUNCATED_IMAGES)` in the program."""
@@ -339,7 +349,7 @@ class Ring:
     view: Any
     failure: BaseException | None
 
-    def __init__(self, memory: Any) -> None: ...
+    def __new__(cls, memory: Any) -> Ring: ...
     @staticmethod
     def bytes_for(
         slots: int, slot_bytes: int, files: int, name_bytes: int, about_bytes: int
@@ -443,7 +453,7 @@ class Reader:
         ValueError: If there is no such reader.
     """
 
-    def __init__(self, control: Control, index: int, kind: int) -> None: ...
+    def __new__(cls, control: Control, index: int, kind: int) -> Reader: ...
     def next(self, timeout: float) -> tuple[Ring, int] | int | None:
         """Waits for a file, without the GIL.
 
@@ -463,8 +473,8 @@ class Reader:
         ring: Ring,
         slot: int,
         record: bytes | None = None,
-        reading: float = 0,
-        in_all: float = 0,
+        reading: float = 0.0,
+        in_all: float = 0.0,
     ) -> bool:
         """Says what became of a file.
 
@@ -546,7 +556,7 @@ class Batch:
     def is_lost(self) -> bool:
         """Whether this is a copy in a forked process: no thread here will ever work on it."""
 
-    def wait(self, timeout: float = -1) -> bool:
+    def wait(self, timeout: float = -1.0) -> bool:
         """Waits until no thread works on it any more. An interrupt comes through.
 
         Args:

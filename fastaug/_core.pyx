@@ -24,7 +24,6 @@ from libc.string cimport memcpy
 
 import operator
 import os
-import weakref
 from queue import Empty
 
 import numpy as np
@@ -181,11 +180,10 @@ cdef extern from "_ring.h" nogil:
     ctypedef struct fa_reader:
         fa_event wakes
         uint64_t redo, busy
-        double reading
 
     ctypedef struct fa_control:
         fa_event ready
-        uint32_t limit, cores, entries, readers, load_truncated, stopped
+        uint32_t warping, limit, cores, entries, readers, load_truncated, stopped
         int64_t most_pixels
         fa_entry *entry
         fa_reader *reader
@@ -222,7 +220,8 @@ cdef extern from "_ring.h" nogil:
     bint fa_settle(fa_ring *ring, uint32_t slot, uint32_t reader, int state)
     int fa_next(fa_control *control, fa_ring **rings, uint32_t reader, uint32_t kind,
                 long long microseconds, int32_t *entry, int32_t *slot)
-    void fa_account(fa_control *control, uint32_t reader, double reading, double in_all)
+    uint32_t fa_hung(fa_control *control, uint32_t kind)
+    void fa_account(fa_control *control, double reading, double in_all)
     uint64_t fa_unclaimed(fa_entry *entry)
     void fa_wake_reader(fa_reader *reader)
     void fa_wake_readers(fa_control *control)
@@ -277,8 +276,8 @@ cdef extern from "_tasks.h" nogil:
     void fa_give_back(fa_queue *queue, fa_task *task, ptrdiff_t start, ptrdiff_t stop,
                       fa_failure *kept)
     void fa_end_some(fa_queue *queue, fa_task *task, ptrdiff_t count)
-    void fa_begin_warp(fa_queue *queue)
-    void fa_end_warp(fa_queue *queue)
+    fa_control *fa_begin_warp(fa_queue *queue)
+    void fa_end_warp(fa_control *control)
     fa_task *fa_work(fa_queue *queue, long long microseconds, ptrdiff_t *start, ptrdiff_t *stop)
 
 # The order of enum fa_border in _pixels.h.
@@ -546,6 +545,17 @@ def same_attributes(owner, tuple names not None, tuple values not None, tuple it
     return True
 
 
+def same_items(list some not None, tuple others not None, const int64_t[::1] index not None):
+    """Whether two sequences have the very same items at some places; see ``_core.pyi``."""
+    cdef Py_ssize_t k
+    for k in range(index.shape[0]):
+        if not 0 <= index[k] < min(len(some), len(others)):
+            return False
+        if some[index[k]] is not others[index[k]]:
+            return False
+    return True
+
+
 def affine_matrices(const double[:, ::1] table, Py_ssize_t height, Py_ssize_t width):
     """Matrices from output to source coordinates, (row, column); see ``_core.pyi``."""
     if table.shape[1] != FA_COLUMNS:
@@ -774,7 +784,6 @@ cdef class Control:
     cdef fa_control *c
     cdef const uint8_t[::1] _memory
     cdef int _generation
-    cdef object _queue
     cdef bint _taken[FA_ENTRIES]  # until nothing of a ring looks at its entry any more
 
     def __cinit__(self, memory, readers=None, cores=None):
@@ -804,6 +813,15 @@ cdef class Control:
     def limit(self):
         """Readers and warping threads that may work at a time."""
         return fa_load32(&self.c.limit)
+
+    def wanted(self, uint32_t kind):
+        """Readers of a kind that there should be: `limit`, and one for each that hangs."""
+        return min(fa_load32(&self.c.limit) + fa_hung(self.c, kind), self.c.readers)
+
+    @property
+    def warping(self):
+        """Threads of the program that are at work."""
+        return fa_load32(&self.c.warping)
 
     def open(self, Ring ring not None, int kind, bytes path not None, uint64_t device,
              uint64_t inode):
@@ -897,7 +915,6 @@ cdef class Control:
         cdef fa_reader *record = &self.c.reader[reader]
         fa_store32(&record.wakes.asleep, 0)
         fa_store64(&record.busy, 0)
-        record.reading = 0
 
     @property
     def pillow(self):
@@ -940,6 +957,8 @@ cdef class Ring:
 
     def __dealloc__(self):
         if self.c.free_slots != NULL and self.c.control != NULL and self._generation == _forks:
+            if fa_load32(&self.c.entry.generation) == self.c.generation:  # an interrupted start
+                fa_store32(&self.c.entry.generation, 0)
             self._control._taken[self.c.entry - self.c.control.entry] = False
         PyMem_RawFree(self.c.free_slots)
         PyMem_RawFree(self.c.abandoned)
@@ -1124,6 +1143,7 @@ cdef class Reader:
     cdef Control _control
     cdef uint32_t _index, _kind
     cdef fa_ring *_rings[FA_ENTRIES]
+    cdef int32_t _entry  # of the last file
     cdef dict _held
 
     def __cinit__(self, Control control not None, uint32_t index, uint32_t kind):
@@ -1136,13 +1156,14 @@ cdef class Reader:
 
     def next(self, double timeout):
         """Waits for a file; see ``_core.pyi``."""
-        cdef int32_t entry = 0, slot = 0
+        cdef int32_t entry, slot = 0
         cdef int outcome
         cdef long long microseconds = <long long>(timeout * 1e6)
         while True:
             with nogil:
                 outcome = fa_next(self._control.c, self._rings, self._index, self._kind,
-                                  microseconds, &entry, &slot)
+                                  microseconds, &self._entry, &slot)
+            entry = self._entry
             if outcome == FA_CLAIMED:
                 return self._held[entry], slot
             if outcome == FA_UNKNOWN:
@@ -1165,7 +1186,7 @@ cdef class Reader:
         ring._check(slot)
         if record is not None:
             ring._write(slot, record)
-        fa_account(self._control.c, self._index, reading, in_all)
+        fa_account(self._control.c, reading, in_all)
         return fa_settle(&ring.c, slot, self._index, FA_DONE if record is None else FA_FAILED)
 
 
@@ -1372,6 +1393,7 @@ cdef class Batch:
 
     cdef _warp_chunk(self, Py_ssize_t start, Py_ssize_t stop, fa_failure **kept):
         cdef fa_queue *queue = &self._queue.c
+        cdef fa_control *counted
         cdef Plan plan = self._plan
         cdef bint has_memory = True
         cdef Py_ssize_t place
@@ -1380,10 +1402,10 @@ cdef class Batch:
         if plan.warp is None:
             work = np.empty(fa_work_values(&plan.c, self.c.to_bytes), dtype=np.float32)
             with nogil:
-                fa_begin_warp(queue)
+                counted = fa_begin_warp(queue)
                 has_memory = fa_run_chunk(&self.task, start, stop, 1,
                                           <float *>cnp.PyArray_DATA(<cnp.ndarray>work), kept)
-                fa_end_warp(queue)
+                fa_end_warp(counted)
         else:
             work = np.empty((2, plan.c.height, plan.c.width, plan.c.channels), dtype=np.float32)
             for place in range(start, stop):
@@ -1461,7 +1483,6 @@ cdef class Batch:
 cdef class TaskQueue:
     """Work for threads; see ``_core.pyi``."""
 
-    cdef object __weakref__
     cdef fa_queue c
     cdef Control _control
     cdef int _generation
@@ -1482,10 +1503,7 @@ cdef class TaskQueue:
         """Makes the threads sleep where the readers of a control block can wake them."""
         if self._control is not None:
             raise ValueError("This queue has another control block")
-        if control._queue is not None and control._queue() is not None:
-            raise ValueError("This control block has another queue")
         self._control = control
-        control._queue = weakref.ref(self)
         fa_attach(&self.c, control.c)
         return 0
 

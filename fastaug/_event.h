@@ -65,6 +65,18 @@ static __inline void fa_store64(uint64_t *at, uint64_t value)
 }
 #endif
 
+/* Microseconds of a clock that all processes share. */
+static uint64_t fa_now(void)
+{
+#if defined(_WIN32)
+    return GetTickCount64() * 1000;
+#else
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * 1000000 + (uint64_t)time.tv_nsec / 1000;
+#endif
+}
+
 /* Something that happens again and again, and who sleeps until it does. */
 typedef struct {
     uint32_t sequence;        /* changed each time */

@@ -372,7 +372,8 @@ typedef struct {
     ptrdiff_t out_places;
 } fa_batch;
 
-/* Some places of a batch. threads: how many may work on it, each on as many places. work: fa_work_values. */
+/* Some places of a batch. threads: how many may work on it, each on as many places; 0: images beyond
+ * these places may not be there yet. work: fa_work_values. */
 static void fa_run(const fa_batch *batch, ptrdiff_t start, ptrdiff_t stop, ptrdiff_t threads,
                    float *work)
 {
@@ -394,7 +395,7 @@ static void fa_run(const fa_batch *batch, ptrdiff_t start, ptrdiff_t stop, ptrdi
         const ptrdiff_t offset = i % batch->out_places * size;
         if (batch->matrices) m = batch->matrices + i * 6;
         else fa_matrix(row, plan->height, plan->width, matrix);
-        if (after < batch->places)
+        if (after < (threads ? batch->places : stop))
             next = (uintptr_t)(batch->images + (ptrdiff_t)batch->index[after] * batch->stride);
         image = batch->images + place * batch->stride;
         if (batch->converts) {

@@ -74,7 +74,7 @@ typedef struct {
     fa_event wakes;
     uint64_t redo;              /* a slot that it has to read before all else, or 0 */
     uint64_t busy;              /* the entry and word of what it reads, or 0 */
-    double reading;             /* part of its time that it waits for the disk */
+    uint64_t since;             /* when it began to, of fa_now */
     char pad[32];
 } fa_reader;
 
@@ -90,7 +90,8 @@ typedef struct {
     uint32_t load_truncated;    /* Pillow's settings, in the program */
     uint32_t stopped;           /* whether the readers in threads are to end */
     int64_t most_pixels;
-    char pad4[32];
+    uint64_t reading;           /* part of a file's time that the disk takes, of FA_WHOLE */
+    char pad4[24];
     fa_entry entry[FA_ENTRIES];
     fa_reader reader[1];        /* processes, then threads */
 } fa_control;
@@ -157,11 +158,24 @@ static uint64_t fa_control_bytes(uint32_t readers)
 
 /* ---- the readers' side ------------------------------------------------------------------------ */
 
+#define FA_LONG 1000000         /* microseconds after which a reader at a file leaves its core to others */
+
+/* Readers of a kind that have been at the same file for long: their files do not come, most likely. */
+static uint32_t fa_hung(fa_control *control, uint32_t kind)
+{
+    const fa_reader *reader = control->reader + kind * control->readers;
+    const uint64_t now = fa_now();
+    uint32_t k, count = 0;
+    for (k = 0; k < control->readers; k++)
+        if (fa_load64(&reader[k].busy) && now > fa_load64(&reader[k].since) + FA_LONG) count++;
+    return count;
+}
+
 /* Readers of a kind that may work: what the warps leave of the cores, but one in any case. */
-static uint32_t fa_allowed(fa_control *control)
+static uint32_t fa_allowed(fa_control *control, uint32_t kind)
 {
     const uint32_t limit = fa_load32(&control->limit), warping = fa_load32(&control->warping);
-    return limit > warping + 1 ? limit - warping : 1;
+    return (limit > warping + 1 ? limit - warping : 1) + fa_hung(control, kind);
 }
 
 /* Takes the next file of a ring; returns its slot, or -1 if none waits. */
@@ -206,15 +220,17 @@ enum fa_outcome { FA_NOTHING, FA_CLAIMED, FA_UNKNOWN, FA_GONE };
 #define FA_REDO(entry, slot, generation) \
     ((uint64_t)(generation) << 48 | (uint64_t)(slot) << 16 | (uint64_t)((entry) + 1))
 
-/* Looks once for something to do. rings: those that the reader has mapped, by their entry. */
+/* Looks once for something to do. rings: those that the reader has mapped, by their entry. *entry:
+ * that of the file before; others come first, so that no iterator waits until another has enough. */
 static enum fa_outcome fa_look(fa_control *control, fa_ring **rings, uint32_t reader, uint32_t kind,
                                int32_t *entry, int32_t *slot)
 {
     fa_reader *me = &control->reader[reader];
-    const int may_claim = reader % control->readers < fa_allowed(control);
+    const int may_claim = reader % control->readers < fa_allowed(control, kind);
     const uint32_t entries = fa_load32(&control->entries);
     const uint64_t redo = fa_load64(&me->redo);
-    uint32_t k;
+    const uint32_t before = (uint32_t)*entry;
+    uint32_t n, k;
     if (redo) {
         const uint32_t e = (uint32_t)(redo & 0xFFFFu) - 1, generation = (uint32_t)(redo >> 48);
         *entry = (int32_t)e;
@@ -232,8 +248,8 @@ static enum fa_outcome fa_look(fa_control *control, fa_ring **rings, uint32_t re
             if (claimed) return FA_CLAIMED;
         }
     }
-    for (k = 0; k < entries; k++) {
-        fa_entry *e = &control->entry[k];
+    for (n = 1; n <= entries; n++) {
+        fa_entry *e = &control->entry[k = (before + n) % entries];
         const uint32_t generation = fa_load32(&e->generation);
         *entry = (int32_t)k;
         if (rings[k] && rings[k]->generation != generation) return FA_GONE;
@@ -266,8 +282,10 @@ static enum fa_outcome fa_next(fa_control *control, fa_ring **rings, uint32_t re
             fa_store32(&me->wakes.asleep, 0);
             if (outcome == FA_NOTHING) continue;
         }
-        if (outcome == FA_CLAIMED)
+        if (outcome == FA_CLAIMED) {
+            fa_store64(&me->since, fa_now());
             fa_store64(&me->busy, (uint64_t)(*entry + 1) << 32 | rings[*entry]->words[*slot]);
+        }
         return outcome;
     }
 }
@@ -275,25 +293,22 @@ static enum fa_outcome fa_next(fa_control *control, fa_ring **rings, uint32_t re
 /* Part of the time that waiting for the disk may take before more readers than cores are let in. */
 #define FA_READING_IS_LITTLE 0.25
 
-/* Takes the time of a file into account: readers that wait for the disk leave their core to others. */
-static void fa_account(fa_control *control, uint32_t reader, double reading, double in_all)
+#define FA_WHOLE 1073741824.0
+#define FA_FILES 64             /* that the mean is made of */
+
+/* Takes the time of a file into account: readers that wait for the disk leave their core to others.
+ * It is one mean for all: that of a reader which may not work any more would stay what it was. */
+static void fa_account(fa_control *control, double reading, double in_all)
 {
-    fa_reader *me = &control->reader[reader];
-    const uint32_t first = reader - reader % control->readers;
-    double sum = 0;
-    uint32_t k, limit, count = 0;
+    const uint64_t before = fa_load64(&control->reading);
+    const double part = reading < in_all ? reading / in_all : 1;
+    double mean = (double)before / FA_WHOLE;
+    uint32_t limit = control->cores;
     if (!(in_all > 0)) return;
-    me->reading += (reading / in_all - me->reading) / 16;
-    for (k = 0; k < control->readers; k++) {
-        const double part = control->reader[first + k].reading;
-        if (part > 0) {
-            sum += part;
-            count++;
-        }
-    }
-    limit = control->cores;
-    if (sum > FA_READING_IS_LITTLE * count) {
-        const double busy = 1 - sum / count;
+    mean += (part - mean) / FA_FILES;
+    fa_swap64(&control->reading, before, (uint64_t)(mean * FA_WHOLE)); /* or another was faster */
+    if (mean > FA_READING_IS_LITTLE) {
+        const double busy = 1 - mean;
         const double wanted = control->cores / (busy > 1e-3 ? busy : 1e-3) + 0.5;
         limit = wanted < control->readers ? (uint32_t)wanted : control->readers;
     }
@@ -323,17 +338,19 @@ static void fa_wake_reader(fa_reader *reader)
 /* Wakes as many of those who may work as there is work for. */
 static void fa_wake_readers(fa_control *control)
 {
-    const uint32_t entries = fa_load32(&control->entries), allowed = fa_allowed(control);
+    const uint32_t entries = fa_load32(&control->entries);
     uint64_t waiting[FA_KINDS] = {0};
     uint32_t kind, k;
     for (k = 0; k < entries; k++) waiting[control->entry[k].kind] += fa_unclaimed(&control->entry[k]);
-    for (kind = 0; kind < FA_USERS; kind++)
+    for (kind = 0; kind < FA_USERS; kind++) {
+        const uint32_t allowed = waiting[kind] ? fa_allowed(control, kind) : 0;
         for (k = 0; k < allowed && k < control->readers && waiting[kind]; k++) {
             fa_reader *reader = &control->reader[kind * control->readers + k];
             if (!fa_load32(&reader->wakes.asleep)) continue;
             fa_wake_reader(reader);
             waiting[kind]--;
         }
+    }
 }
 
 /* Takes back the slots whose readers have come to an end. */

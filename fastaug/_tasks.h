@@ -219,7 +219,8 @@ static ptrdiff_t fa_put(fa_queue *queue, fa_task *task)
         PyThread_release_lock(queue->lock);
         fa_wake_readers(queue->control);
     } else {
-        fa_event_signal(queue->event, parts);
+        /* threads of another queue may sleep there too, of one that is about to end */
+        fa_event_signal(queue->event, queue->control ? PTRDIFF_MAX : parts);
         PyThread_release_lock(queue->lock);
     }
     return parts;
@@ -231,6 +232,7 @@ static void fa_cancel(fa_queue *queue, fa_task *task)
     PyThread_acquire_lock(queue->lock, WAIT_LOCK);
     fa_end_unclaimed(queue, task);
     PyThread_release_lock(queue->lock);
+    if (queue->control) fa_wake_readers(queue->control);
 }
 
 /* The same for all batches that come through a ring, which say that they have failed. */
@@ -355,7 +357,7 @@ static int fa_run_chunk(fa_task *task, ptrdiff_t start, ptrdiff_t stop, ptrdiff_
     int has_memory = 1;
     while (start < stop) {
         const ptrdiff_t failed = fa_first_failed(task, start, stop);
-        if (failed > start) fa_run(task->batch, start, failed, threads, work);
+        if (failed > start) fa_run(task->batch, start, failed, task->ring ? 0 : threads, work);
         if (failed < stop) has_memory &= fa_keep_failure(task, failed, kept);
         start = failed + 1;
     }
@@ -379,17 +381,20 @@ static void fa_give_back(fa_queue *queue, fa_task *task, ptrdiff_t start, ptrdif
     fa_submit_waiting(queue);
 }
 
-/* Says that a thread begins or ends work that takes a core from the readers. */
-static void fa_begin_warp(fa_queue *queue)
+/* Says that a thread begins work that takes a core from the readers. Returns where that is counted,
+ * for its end: the queue may get its control block in between. */
+static fa_control *fa_begin_warp(fa_queue *queue)
 {
-    if (queue->control) fa_add32(&queue->control->warping, 1);
+    fa_control *control = queue->control;
+    if (control) fa_add32(&control->warping, 1);
+    return control;
 }
 
-static void fa_end_warp(fa_queue *queue)
+static void fa_end_warp(fa_control *control)
 {
-    if (!queue->control) return;
-    fa_add32(&queue->control->warping, (uint32_t)-1);
-    fa_wake_readers(queue->control);
+    if (!control) return;
+    fa_add32(&control->warping, (uint32_t)-1);
+    fa_wake_readers(control);
 }
 
 /* Runs batches until there is something for Python, which is returned: a call, with the queue's
@@ -406,6 +411,7 @@ static fa_task *fa_work(fa_queue *queue, long long microseconds, ptrdiff_t *star
         fa_event *event = queue->event;
         const uint32_t seen = fa_load32(&event->sequence);
         ptrdiff_t threads;
+        fa_control *counted;
         fa_failure *kept = NULL;
         int has_memory, more;
         fa_submit_waiting(queue); /* a reader may have set slots free */
@@ -426,7 +432,7 @@ static fa_task *fa_work(fa_queue *queue, long long microseconds, ptrdiff_t *star
         fa_draw_until(task, *stop);
         if (task->needs_python) break;
         threads = queue->threads;
-        fa_begin_warp(queue);
+        counted = fa_begin_warp(queue);
         PyThread_release_lock(queue->lock);
         has_memory = fa_has_scratch(&scratch, task->batch)
             && fa_run_chunk(task, *start, *stop, threads, scratch.values, &kept);
@@ -434,9 +440,9 @@ static fa_task *fa_work(fa_queue *queue, long long microseconds, ptrdiff_t *star
         if (!has_memory) task->out_of_memory = 1;
         fa_give_back(queue, task, *start, *stop, kept);
         fa_end_some(queue, task, *stop - *start);
-        if (!queue->control) continue;
+        if (!counted) continue;
         PyThread_release_lock(queue->lock);
-        fa_end_warp(queue);
+        fa_end_warp(counted);
         PyThread_acquire_lock(queue->lock, WAIT_LOCK);
     }
     queue->threads--;

@@ -3,11 +3,11 @@
     Order ──► table of parameters ──► Job on the threads ──► preprocessing_function ──► batch
     (stream)  (stream)                (warp ... standardize)  (calling thread)
 
-Batches are prepared ahead on a guess: that the next call asks for what comes next, with the
-settings, the order and the stream as they were left. When the call comes, the guess is checked
-against all of them. A wrong guess is thrown away and the batch made anew, so a batch never depends
-on prefetching. Small batches that follow each other are one job: handing each over by itself, and
-waking up for it, would take a good part of the time that it needs.
+Batches are prepared ahead on a guess: that the next call asks for what comes next
+(`epoch_order.py`), with the settings, the order and the stream as they were left. When the call
+comes, the guess is checked against all of them. A wrong guess is thrown away and the batch made
+anew, so a batch never depends on prefetching. Small batches that follow each other are one job:
+handing each over by itself, and waking up for it, would take a good part of the time that it needs.
 
 An iterator with a seed draws from private generators, seeded for each batch; where nothing else of
 a batch is drawn, the threads do that. One without draws from the global `np.random`, which is
@@ -27,6 +27,7 @@ from fastaug import _core
 from fastaug.augment import Augmentation, augmentation_for
 from fastaug.buffers import Buffers
 from fastaug.calls import FunctionCalls, call_for_each, replace_images
+from fastaug.epoch_order import EpochOrder
 from fastaug.locks import renew_in_child
 from fastaug.order import NEXT, Order
 from fastaug.streams import (
@@ -81,6 +82,7 @@ class _Batch:
     stream_after: bytes | None = None
     doubles: list[float] | None = None  # first number of each row, if the function does not draw
     lease: _Lease | None = None
+    read_with: object = None  # what the images depend on beside the settings
     paths: list | None = None  # of its files, when they began to be read
 
 
@@ -106,6 +108,7 @@ class BatchMaker:
 
     Attributes:
         lock: To be held for all calls but `finish`.
+        epoch_order: The order of the items that are asked for.
     """
 
     def __init__(self, source, generator, data_format, dtype, workers, prefetch):
@@ -126,7 +129,7 @@ class BatchMaker:
         self._leases = collections.deque()
         self._runs = itertools.count(1)
         self._last_run = 0
-        self._last_item = NEXT
+        self.epoch_order = EpochOrder()
         self._wrong = 0
         self._pause = 0
         self._calls = FunctionCalls(self._buffers)
@@ -192,11 +195,12 @@ class BatchMaker:
             batch = self._matching(order, item, augmentation)
         if batch is None:
             (batch,) = self._start(
-                augmentation, order, item, self._stream_for(augmentation, order, item)
+                augmentation, order, [item], self._stream_for(augmentation, order, item)
             )
+        foreseen = item is NEXT or self.epoch_order.asked(item, len(order))
         self._last_run = batch.run
         if augmentation is not None:
-            self._look_ahead(augmentation, batch)
+            self._look_ahead(augmentation, batch, foreseen)
             if order.seed is not None and type(batch.stream) is not LateStream:
                 batch.lease = _Lease(batch.stream)
                 self._leases.append(batch.lease)
@@ -204,7 +208,6 @@ class BatchMaker:
                 lease = self._leases.popleft()
                 if lease.ended:  # a new one takes long to make
                     self._spare_streams.append(lease.stream)
-        self._last_item = item
         return batch
 
     def make(self, index):
@@ -317,25 +320,25 @@ class BatchMaker:
             and augmentation.is_core_work(self._source)
         )
 
-    def _start(self, augmentation, order, item, stream, length=1):
-        """Starts some batches of an epoch that follow each other, at least one.
+    def _start(self, augmentation, order, items, stream):
+        """Starts some batches of an epoch, at least one.
 
         Args:
             augmentation: The settings.
             order: The order before the first.
-            item: Position of the first in the epoch, or NEXT.
-            stream: What to draw them from. None: late, from the seed of each.
-            length: How many, if the epoch has as many. A private stream, which is seeded for each
-                batch, is for one.
+            items: Position of each in the epoch, or NEXT.
+            stream: What to draw them from. None: late, from the seed of each. A private stream,
+                which is seeded for each batch, is for the first one.
 
         Returns:
-            A list of `_Batch`, which have one job.
+            A list of `_Batch`, which have one job: up to the end of an epoch or a short batch.
         """
         batches = []
         if stream is not None and order.seed is not None:
-            length = 1
-        while len(batches) < length:
-            if batches and (order.begins_epoch(item) or (item is not NEXT and item >= len(order))):
+            items = items[:1]
+        for item in items:
+            short = batches and len(batches[-1].index) < order.batch_size
+            if short or (batches and order.begins_epoch(item)):
                 break
             if stream is None:
                 index, after = order.step(item)
@@ -345,8 +348,6 @@ class BatchMaker:
                 stands = stream
             batches.append(self._new_batch(augmentation, item, order, after, index, stands))
             order = after
-            if item is not NEXT:
-                item += 1
         if augmentation is not None:
             self._hand_over(batches)
         return batches
@@ -356,6 +357,7 @@ class BatchMaker:
         batch = _Batch(
             augmentation, item, before, after, own_index, index, self._hash_limit, stream
         )
+        batch.read_with = self._source.read_with()
         if augmentation is not None:
             if type(stream) is not LateStream:
                 self._draw(batch)
@@ -439,13 +441,13 @@ class BatchMaker:
 
     # ---- guessing ahead ----
 
-    def _look_ahead(self, augmentation, batch):
+    def _look_ahead(self, augmentation, batch, foreseen):
         if len(self._ahead) >= self._enough:
             return
         if self._pause:
             self._pause -= 1
             return
-        if batch.item is not NEXT and not self._in_sequence(batch.item):
+        if not foreseen:
             return
         length = run_length(batch.images.nbytes)
         # of small ones another run, so that there is work while those of one are handed out
@@ -457,19 +459,19 @@ class BatchMaker:
         if self._ahead:
             batch = self._ahead[-1]
         while len(self._ahead) < self._enough:
-            order, item = batch.order, NEXT
+            order, items = batch.order, [NEXT] * length
             if batch.item is not NEXT:
-                item = batch.item + 1
-                if item >= len(order):
+                items = self.epoch_order.following(len(self._ahead), length)
+                if not items:
                     return
-            stream, before = self._stream_for(augmentation, order, item), None
+            stream, before = self._stream_for(augmentation, order, items[0]), None
             if order.seed is None:
                 stream, before = self._fresh_stream(), batch.stream_after
                 if before is None:
                     before = position(batch.stream)
                 put(stream, before)
             try:
-                batches = self._start(augmentation, order, item, stream, length)
+                batches = self._start(augmentation, order, items, stream)
             except Exception:  # a guess must not fail: if it is right, the call itself will
                 return
             if before is not None:
@@ -478,10 +480,6 @@ class BatchMaker:
                 self._spare_streams.append(stream)
             self._ahead.extend(batches)
             batch = batches[-1]
-
-    def _in_sequence(self, item):
-        """Whether somebody asks for one item after the other."""
-        return item == 0 or (self._last_item is not NEXT and item == self._last_item + 1)
 
     def _matching(self, order, item, augmentation):
         """Returns the batch that was guessed right, or None after dropping all guesses."""
@@ -492,6 +490,7 @@ class BatchMaker:
             and batch.before.same(order)
             and np.asarray(batch.place, dtype=np.int64).tobytes() == batch.index.tobytes()
             and batch.hash_limit == self._hash_limit
+            and batch.read_with == self._source.read_with()
             and batch.paths == self._paths_of(batch.index)
             and not batch.job.is_lost()
             and self._step_global_stream(batch)

@@ -25,13 +25,16 @@ from fastaug import _core
 from fastaug.processes import ProcessPool
 from fastaug.readers import CALL_FILES, PROCESSES, THREADS, USERS, prepare_process, read_some, serve
 from fastaug.shared_memory import SharedMemory
-from fastaug.threads import at_exit, shared_pool, usable_cores
+from fastaug.threads import at_exit, usable_cores
 
 # Seconds without work after which a process or a thread ends; the next batch starts another.
 IDLE_SECONDS = 60
 _THREAD_IDLE_SECONDS = 1.0
 
 _POLL_SECONDS = 0.2
+
+# Seconds between two looks at our own readers by who waits for them.
+_LOOK_SECONDS = 1.0
 
 # How many processes of each number may die one after the other without any file begun.
 _BREAKS = 5
@@ -86,8 +89,14 @@ class UserPool:
 
     def _settle(self, reader):
         """Forgets the calls that have returned, and raises what one of them has raised."""
-        while reader.calls and reader.calls[0].done():
-            future = reader.calls.popleft()
+        while reader.calls:
+            try:
+                future = reader.calls.popleft()
+            except IndexError:  # another thread was faster
+                return
+            if not future.done():
+                reader.calls.appendleft(future)
+                return
             try:
                 future.result()
             except concurrent.futures.BrokenExecutor as death:
@@ -112,6 +121,7 @@ class UserPool:
         """Waits for a batch; whose pool it is has to look after it."""
         reader.begin_watch()
         while not batch.wait(_POLL_SECONDS):
+            self.control.wake()  # another queue's threads may have been woken for this one
             try:
                 self._check(reader)
             except Exception as error:
@@ -132,10 +142,9 @@ class DecodePool:
         self.address = memory.address
         self.control = _core.Control(memory.buffer, size, usable_cores())
         self._memory = memory
-        # the one queue whose threads the readers wake; it is kept as long as they are
-        self.warps = shared_pool(size)
         self._lock = threading.Lock()
         self._threads: set[threading.Thread] = set()
+        self._is_closed = False
         self._readers: list[weakref.ref] = []
         self._breaks = 0
         self._claims = 0
@@ -161,7 +170,9 @@ class DecodePool:
     def start_threads(self):
         """Sees to it that there are as many threads as can work."""
         with self._lock:
-            wanted = min(self.size, self.control.limit)
+            if self._is_closed:
+                raise RuntimeError("No thread is started any more: the program is ending")
+            wanted = self.control.wanted(THREADS)
             taken = {thread.number for thread in self._threads}
             for number in range(wanted):
                 if number not in taken:
@@ -177,13 +188,17 @@ class DecodePool:
     def may_end(self, thread):
         """Lets a thread without work end; returns whether it may."""
         with self._lock:
-            if self.control.has_work(THREADS) and thread.number < self.control.limit:
+            has_work = self.control.has_work(THREADS) and thread.number < self.control.wanted(
+                THREADS
+            )
+            if has_work and not self._is_closed:
                 return False
             self._threads.discard(thread)
             return True
 
     def close(self):
         """Ends the threads, when the program ends."""
+        self._is_closed = True
         self.control.stop()
         end = time.monotonic() + _EXIT_SECONDS
         for thread in list(self._threads):
@@ -194,7 +209,7 @@ class DecodePool:
     def wants(self, number):
         """Whether a process should run."""
         return self.control.owes(number) or (
-            number < self.control.limit and self.control.has_work(PROCESSES)
+            self.control.has_work(PROCESSES) and number < self.control.wanted(PROCESSES)
         )
 
     def is_stuck(self, number):
@@ -213,7 +228,9 @@ class DecodePool:
 
     def died(self, number, death):
         """Finds out what a dead process was at, and has it done again or blames the file."""
-        self._seen.pop(number, None)
+        seen = self._seen.pop(number, None)
+        if death.stuck and seen is not None and seen[0] != self.control.busy(number):
+            death.stuck = False  # it came through, and was killed over another file
         held = any(reader.reader_died(number, death) for reader in self._live_readers())
         self.control.forget(number)
         claims = self.control.claims()
@@ -281,8 +298,10 @@ class _OwnPool:
             self.decode_pool.processes.wake()
 
     def wait(self, batch, reader):
-        """Waits for a batch."""
-        batch.wait()
+        """Waits for a batch; where readers hang, others come in their place."""
+        while not batch.wait(_LOOK_SECONDS):
+            self.begin(reader, 0)
+            self.control.wake()  # another queue's threads may have been woken for this one
 
 
 _pools: dict[int, DecodePool] = {}

@@ -217,19 +217,34 @@ def _entries(folder, progress):
     return entries
 
 
+def _is_shown(stream):
+    """Whether a stream is a terminal or the output of a cell of a notebook."""
+    if getattr(stream, "closed", False):
+        return False
+    is_notebook = type(stream).__module__ == "ipykernel.iostream"
+    return is_notebook or bool(getattr(stream, "isatty", bool)())
+
+
 class Stopped(Exception):  # noqa: N818 (nobody sees it: it ends threads whose work nobody wants)
     """A scan was interrupted."""
 
 
+def _line_of_scan(count):
+    return f"Scanning: {count:,} files"
+
+
 class Progress:
-    """Counts on stderr the files seen, if it is a terminal and the work takes seconds.
+    """Counts on stderr what is done, if somebody looks at it and the work takes seconds.
 
     A context manager: the line disappears at the end. Any thread may add to it.
+
+    Args:
+        line: Function of the count that returns the line to show; by default of files seen.
     """
 
-    def __init__(self):
-        closed = getattr(sys.stderr, "closed", False)
-        self._stream = None if closed or not getattr(sys.stderr, "isatty", bool)() else sys.stderr
+    def __init__(self, line=_line_of_scan):
+        self._line = line
+        self._stream = sys.stderr if _is_shown(sys.stderr) else None
         self._lock = threading.Lock()
         self._count = 0
         self._next = time.perf_counter() + _SECONDS_UNTIL_PROGRESS
@@ -237,7 +252,7 @@ class Progress:
         self._stopped = False
 
     def add(self, count):
-        """Counts more files.
+        """Counts more.
 
         Raises:
             Stopped: If the work is no longer wanted.
@@ -252,7 +267,7 @@ class Progress:
             if now < self._next:
                 return
             self._next = now + 0.5
-            line = f"Scanning: {self._count:,} files"
+            line = self._line(self._count)
             self._width = len(line)
             self._stream.write(f"\r{line}")
             self._stream.flush()

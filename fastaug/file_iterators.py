@@ -1,5 +1,6 @@
 """Iterators over image files: their arguments, and labels from an index."""
 
+import copy
 import itertools
 import numbers
 from collections.abc import Iterable
@@ -78,17 +79,33 @@ class _FileIterator(AugmentingIterator):
         self.bad_files = []
         self._known_bad = set()
         generator = self.image_data_generator
-        workers = getattr(generator, "_threads", 0)
-        self._reading = {
-            "pool": decode_pool(decoder, workers, getattr(generator, "pool", None)),
-            "workers": workers,
-            "batch_size": batch_size,
-            "timeout": timeout,
-        }
+        self._decoder, self._timeout = decoder, timeout
+        self._reading = self._new_reading(batch_size)
         source = self._new_source(index.filepaths)
         super().__init__(source, batch_size, shuffle, seed, hash_limit=1e7)
         for text in itertools.chain(about_split(generator, self.subset, len(index)), advice):
             warn(text, UsageWarning)
+
+    def _new_reading(self, batch_size):
+        """Returns what `FileSource` has to know of how files are read."""
+        generator = self.image_data_generator
+        workers = getattr(generator, "_threads", 0)
+        return {
+            "pool": decode_pool(self._decoder, workers, getattr(generator, "pool", None)),
+            "workers": workers,
+            "batch_size": batch_size,
+            "timeout": self._timeout,
+        }
+
+    def __getstate__(self):
+        changed = {"_reading": None, "_index": copy.copy(self._index)}
+        bad = {"bad_files": list(self.bad_files), "_known_bad": set(self._known_bad)}
+        return super().__getstate__() | changed | bad
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        self._reading = self._new_reading(self.batch_size)
+        self._maker = self._new_maker(self._new_source(self.filepaths))
 
     def _formats_with(self, formats):
         """Returns the endings to read: Keras's, or a subclass's own, and others.

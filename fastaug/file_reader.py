@@ -37,6 +37,10 @@ _CRASHES = 2
 _KILLS = 6
 
 
+# Whether anybody has changed Pillow's settings, as far as was seen.
+_was_changed = False
+
+
 class FileReader:
     """Reads the files of one iterator into slots, as batches ask for them.
 
@@ -62,7 +66,7 @@ class FileReader:
         self._crashes = collections.Counter()  # those that were not killed from outside
         self._progress = None
         self._paths = tuple(filepaths)
-        names = [os.fsencode(path) for path in filepaths]
+        names = [_encoded(path) for path in filepaths]
         offsets = np.zeros(len(names) + 1, np.uint64)
         np.cumsum([len(name) for name in names], out=offsets[1:])
         self.folder = folder_of(filepaths)
@@ -94,8 +98,7 @@ class FileReader:
 
     def has_paths_of(self, filepaths, index):
         """Whether the files of an index are still the same: a user may change the list in place."""
-        own = self._paths
-        return all(filepaths[k] is own[k] for k in index.tolist())
+        return type(filepaths) is not list or _core.same_items(filepaths, self._paths, index)
 
     def path(self, slot):
         """The path of the file that a slot is for."""
@@ -116,8 +119,10 @@ class FileReader:
         settings = PillowSettings.current()
         self.pool.control.pillow = settings
         # A user's processes may have been made with others: these are theirs until somebody changes
-        # those here.
-        if self.pool.kind == PROCESSES or settings != PILLOW_COMES_WITH:
+        # those here, in any iterator.
+        global _was_changed
+        _was_changed = _was_changed or settings != PILLOW_COMES_WITH
+        if self.pool.kind == PROCESSES or _was_changed:
             self.ring.follow_pillow()
         batch = _core.Batch(
             plan, self.ring.view.images, index, table, [out], standardize,
@@ -134,9 +139,10 @@ class FileReader:
     def is_stuck(self):
         """Whether no file was begun or done for too long; asked while a batch waits."""
         marks, now = self.ring.progress(), time.monotonic()
-        if self._progress is None or self._progress[0] != marks:
-            self._progress = marks, now
-        return now - self._progress[1] > self.timeout
+        progress = self._progress  # another thread's wait may begin now
+        if progress is None or progress[0] != marks:
+            self._progress = progress = marks, now
+        return now - progress[1] > self.timeout
 
     # ---- our own processes ----
 
@@ -159,7 +165,7 @@ class FileReader:
             return False
         slot, word = held
         path = self.path(slot)
-        request = slot, word >> 16
+        request = slot, word >> 16, self.ring.file(slot)
         if death.stuck:
             error = TimeoutError(f"{path}: not read within {self.timeout} seconds")
         else:
@@ -227,14 +233,22 @@ class FileJob:
             self.errors[place] = error_of(record)
 
 
+def _encoded(path):
+    """Returns a path as bytes; one that no file can have stays one that no file has."""
+    try:
+        return os.fsencode(path)
+    except UnicodeEncodeError:
+        return path.encode("utf-8", "surrogatepass")
+
+
 def folder_of(filepaths):
     """Returns the folder that paths are relative to: the current one; None if none of them is."""
     return None if all(map(os.path.isabs, filepaths)) else current_folder()
 
 
 def current_folder():
-    """Returns the current folder, or None if it was removed."""
+    """Returns the current folder; "", which is none, if it was removed."""
     try:
         return os.getcwd()  # noqa: PTH109
     except FileNotFoundError:
-        return None
+        return ""

@@ -14,6 +14,7 @@ from fastaug import transforms
 from fastaug.advice import about_keywords
 from fastaug.augment import Augmentation
 from fastaug.checks import check_number, check_settings
+from fastaug.fitting import statistics_of
 from fastaug.functions import name_function, returned
 from fastaug.keras_backend import floatx, image_data_format
 from fastaug.params import KeptSampler
@@ -580,18 +581,32 @@ class ImageDataGenerator:
     def fit(self, x, augment=False, rounds=1, seed=None):
         """Computes the statistics that featurewise standardization and ZCA need.
 
-        The same NumPy expressions as Keras's, in the generator's type, so that the figures are the
-        same; `rescale` is applied before, `preprocessing_function` is not.
+        Of an array, they come of the same NumPy expressions as Keras's, in the generator's type, so
+        that the figures are the same. Of an iterator, in float64, its images are read once, where
+        they are. `rescale` is applied before, `preprocessing_function` is not.
 
         Args:
-            x: Images of rank 4 in `data_format`.
-            augment: Whether to compute them from randomly augmented images.
+            x: Images of rank 4 in `data_format`; or an iterator over an array or files, such as
+                `flow_from_directory` returns, of which the images count as they are, not as its
+                batches have them. It stays where it is.
+            augment: Whether to compute them from randomly augmented images, of an array.
             rounds: How often to augment each image.
             seed: Seed for `np.random.seed`, or None.
 
         Raises:
-            ValueError: If the rank is not 4.
+            ValueError: If the rank is not 4; if an iterator has no images or another `data_format`,
+                or is to be augmented.
+            TypeError: If an iterator is of another kind.
+            MemoryError: If `zca_whitening` of images of such a size needs more memory than is free.
+
+        Example:
+            >>> generator = ImageDataGenerator(featurewise_center=True)
+            >>> flow = generator.flow_from_directory("photos", target_size=(64, 64))
+            >>> generator.fit(flow)
         """
+        if hasattr(x, "__next__"):
+            self._fit_iterator(x, augment)
+            return
         x = np.array(x, dtype=self.dtype)
         if x.ndim != 4:
             raise ValueError(
@@ -626,6 +641,34 @@ class ImageDataGenerator:
             flat = np.reshape(x, (n, -1))
             u, s, _ = np.linalg.svd(flat.T, full_matrices=False)
             self.zca_whitening_matrix = (u * (np.sqrt(n) / (s + self.zca_epsilon))).dot(u.T)
+
+    def _fit_iterator(self, iterator, augment):
+        if not hasattr(iterator, "_plain_batches"):
+            raise TypeError(
+                "`fit` takes an array, or an iterator of fastaug over an array or files. "
+                f"Received: x={iterator!r}"
+            )
+        if augment:
+            raise ValueError("`fit` augments no images of an iterator; give them as an array")
+        shape, batches = iterator._plain_batches()
+        if iterator.data_format != self.data_format:
+            raise ValueError(
+                f"The iterator has data_format={iterator.data_format!r}, and the generator "
+                f"{self.data_format!r}"
+            )
+        axis = self.channel_axis - 1
+        found = statistics_of(batches, shape, axis, iterator.n, self.rescale, self.zca_whitening)
+        kind = np.dtype(self.dtype)
+        kind = kind if kind.kind == "f" else np.dtype(np.float64)
+        mean, std = 0.0, 1.0
+        if self.featurewise_center:
+            mean = found.mean
+            self.mean = mean.astype(kind)
+        if self.featurewise_std_normalization:
+            std = found.std + 1e-6
+            self.std = found.std.astype(kind)
+        if self.zca_whitening:
+            self.zca_whitening_matrix = found.whitening(mean, std, self.zca_epsilon)
 
     def _augmented(self, x, rounds):
         """Returns `rounds` random transforms of each image."""

@@ -1,5 +1,6 @@
 """The iterators that Keras trainers and `for` loops see: arguments and delegation only."""
 
+import copy
 import operator
 import os
 import pathlib
@@ -15,7 +16,7 @@ from fastaug.locks import renew_in_child
 from fastaug.order import NEXT, Order
 from fastaug.settings import check_dtype
 from fastaug.sources import ArraySource
-from fastaug.streams import LateStream, can_stand, global_stream, lent_to_user_code
+from fastaug.streams import LateStream, can_stand, global_stream, lent_to_user_code, renew_lock
 from fastaug.warn import UsageWarning, warn
 
 
@@ -35,14 +36,16 @@ def check_batch_size(batch_size):
 
 
 def _check_seed(seed):
-    """Raises what the first batch would raise, with the seed in a note."""
-    if seed is None or (type(seed) is int and 0 <= seed < 1 << 32):
+    """Raises what the first batch would raise of a seed of a wrong type; a note has the seed."""
+    if seed is None or isinstance(seed, int):
         return
     try:
         np.random.RandomState(seed + 0)  # as the number of batches is added
-    except Exception as error:
+    except TypeError as error:
         error.add_note(f"Received: {seed=}")
         raise
+    except ValueError:  # no number that NumPy takes, which the sum with that of batches may be
+        return
 
 
 def _order_attribute(name, doc, check=None):
@@ -76,8 +79,8 @@ class Iterator(dataset_class()):  # type: ignore[misc]
         **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of `keras.utils.PyDataset`.
 
     Raises:
-        ValueError: If `batch_size` is less than 1, or `seed` is none that NumPy takes.
-        TypeError: If they are of a wrong type.
+        ValueError: If `batch_size` is less than 1.
+        TypeError: If it or `seed` is of a wrong type.
     """
 
     white_list_formats = ("png", "jpg", "jpeg", "bmp", "ppm", "tif", "tiff")
@@ -103,6 +106,22 @@ class Iterator(dataset_class()):  # type: ignore[misc]
     def _renew_in_child(self):
         self._order_lock = threading.Lock()
         self.lock = threading.Lock()
+        if isinstance(getattr(self, "_own_stream", None), np.random.RandomState):
+            renew_lock(self._own_stream)
+
+    def __getstate__(self):
+        """A copy stands where this iterator stands, and goes on by itself."""
+        state = vars(self) | {"lock": None, "_order_lock": None}
+        order, stream = self._order, self._own_stream
+        state["_order"] = order.changed(index_array=copy.copy(order.index_array))
+        made = stream.made() if isinstance(stream, LateStream) else stream
+        state["_own_stream"] = copy.deepcopy(made)
+        return state
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+        self._renew_in_child()
+        renew_in_child(self)
 
     @property
     def index_generator(self):
@@ -222,6 +241,14 @@ class Iterator(dataset_class()):  # type: ignore[misc]
     def _get_batches_of_transformed_samples(self, index_array):
         raise NotImplementedError
 
+    def _plain_batches(self):
+        """Returns the shape of an image, and batches of all images once, not augmented.
+
+        Raises:
+            TypeError: If only the subclass knows its images.
+        """
+        raise TypeError(f"The images of a {type(self).__name__} are known to nobody else")
+
 
 class AugmentingIterator(Iterator):
     """What the iterators over arrays and over files share: batches made ahead, on all cores.
@@ -254,14 +281,7 @@ class AugmentingIterator(Iterator):
         if hasattr(generator, "_overrides_methods"):  # one of ours
             check_dtype(generator, self.dtype, source.in_floatx)
         self._hash_limit = hash_limit
-        self._maker = BatchMaker(
-            source,
-            generator,
-            self.data_format,
-            self.dtype,
-            workers=getattr(generator, "_threads", 0),
-            prefetch=getattr(generator, "prefetch", 0),
-        )
+        self._maker = self._new_maker(source)
         # A subclass with its own idea of a batch gets Keras's way of asking for one.
         self._asks_itself = any(
             getattr(type(self), name) is not getattr(AugmentingIterator, name)
@@ -279,6 +299,27 @@ class AugmentingIterator(Iterator):
     def _described_labels(self):
         """Yields what there is to say of the labels."""
         return ()
+
+    def _new_maker(self, source):
+        generator = self.image_data_generator
+        return BatchMaker(
+            source,
+            generator,
+            self.data_format,
+            self.dtype,
+            workers=getattr(generator, "_threads", 0),
+            prefetch=getattr(generator, "prefetch", 0),
+        )
+
+    def __getstate__(self):
+        return super().__getstate__() | {"_maker": None}
+
+    @property
+    def num_batches(self):
+        """Number of batches in an epoch. Trainers read it before they shuffle the batches."""
+        if self._maker is not None:
+            self._maker.epoch_order.num_batches_read()
+        return super().num_batches
 
     def close(self):
         """Ends the threads and drops what was prepared ahead.
@@ -325,6 +366,29 @@ class AugmentingIterator(Iterator):
             self._follow()
             batch = self._maker.make(index_array)
         return self._finished(*self._maker.finish(batch, self._bad_image, self._replaces))
+
+    def _plain_batches(self):
+        return self._maker.source.shape, self._read_plain()
+
+    def _read_plain(self):
+        from fastaug.generator import ImageDataGenerator
+
+        plain, generator = copy.copy(self), self.image_data_generator
+        options = {name: getattr(generator, name, None) for name in ("workers", "pool")}
+        # what float32 holds as it is
+        plain.dtype = np.result_type(self._maker.source.dtype, np.float32)
+        plain.image_data_generator = ImageDataGenerator(
+            data_format=self.data_format, dtype=plain.dtype, **options
+        )
+        plain._order = Order(len(self._maker.source), self.batch_size, shuffle=False, seed=0)
+        plain.save_to_dir, plain._own_stream = None, None
+        plain._maker = plain._new_maker(plain._maker.source)
+        plain._with_labels = lambda images, index: images
+        try:
+            for item in range(len(plain)):
+                yield AugmentingIterator._take(plain, item)
+        finally:
+            plain.close()
 
     def _finished(self, images, index, hashes):
         if self.save_to_dir:
@@ -457,6 +521,13 @@ class NumpyArrayIterator(AugmentingIterator):
         super().__init__(ArraySource(x), batch_size, shuffle, seed, hash_limit=1e4)
         for text in [*advice, *about_images(image_data_generator, x, self.dtype)]:
             warn(text, UsageWarning)
+
+    def __getstate__(self):
+        return super().__getstate__() | {"_early_x": self.x}
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        self._maker = self._new_maker(ArraySource(vars(self).pop("_early_x")))
 
     @property
     def x(self):

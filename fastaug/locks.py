@@ -5,7 +5,7 @@ Who holds one of these may take one further down, never one further up:
     Iterator.lock                  which batch comes next; a user may hold it, too
     BatchMaker.lock                what is prepared ahead, and with which settings
     Iterator._order_lock           the order, which a user may set while `lock` is held
-    streams._lending               `np.random` is lent to a user's code
+    streams._turns                 which thread `np.random` is lent to; not held by its code
     ThreadPool's lock              its threads, and that a job is put into the queue in one go
     DecodePool's, ProcessPool's    which readers there are
     pools' dictionaries, Buffers   one look-up each

@@ -37,7 +37,7 @@ from fastaug.threads import at_exit
 # Seconds that a process may take to get ready.
 _START_SECONDS = 60
 
-# How many processes may end in a row before one is ready, killed or by themselves.
+# How many processes may end in a row before one is ready: killed (for each number), or by itself.
 _STARTS_KILLED = 30
 _STARTS_FAILED = 3
 
@@ -206,6 +206,8 @@ class ProcessPool:
                     self._thread = None
             if owner is not None and self._closed:
                 owner.failed(RuntimeError("The program is ending"))
+            elif owner is not None and sys.exc_info()[1] is not None:
+                owner.failed(RuntimeError(f"Decode processes: {sys.exc_info()[1]!r}"))
 
     def _wanted(self):
         owner = self._owner()
@@ -246,7 +248,7 @@ class ProcessPool:
         self._killed += killed
         self._failed += not killed
         self._pause_until = time.monotonic() + _START_PAUSE
-        if self._killed < _STARTS_KILLED and self._failed < _STARTS_FAILED:
+        if self._killed < _STARTS_KILLED * self.size and self._failed < _STARTS_FAILED:
             return
         # with fewer than wished for, the work gets done too
         if any(child.was_ready for child in self._children.values()):

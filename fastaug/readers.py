@@ -89,15 +89,20 @@ class View:
         out = self.images[slot]
         try:
             path = os.fsdecode(ring.path(slot))
-            if self.folder is not None:
-                if join:
+            if self.folder is not None and not os.path.isabs(path):  # noqa: PTH117
+                if join and self.folder:
                     path = os.path.join(self.folder, path)  # noqa: PTH118
                 else:
-                    _go_to(self.folder)
+                    _go_to(self.folder, path)
             data = read_file(path)
             reading = time.perf_counter()
             _decode_into(data, path, self.target, out)
         except Exception as error:
+            return record_of(error), reading - start
+        except KeyboardInterrupt:  # of who uses the pool
+            raise
+        except BaseException as error:  # a thread that ends here would be waited for
+            error = OSError(f"{path}: {error} ({type(error).__name__})")
             return record_of(error), reading - start
         return None, reading - start
 
@@ -115,12 +120,18 @@ def _take_on(settings):
 _here = None
 
 
-def _go_to(folder):
-    """Makes a folder the current one of this process: paths may be relative to it."""
+def _go_to(folder, path):
+    """Makes a folder the current one of this process: a path is relative to it.
+
+    Raises:
+        FileNotFoundError: If the folder is gone, and with it the file.
+    """
     global _here
     if folder != _here:
-        with contextlib.suppress(FileNotFoundError):  # then no file will be found either
+        try:
             os.chdir(folder)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(error.errno, error.strerror, path) from None
         _here = folder
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import builtins
+import contextlib
 import sys
 from typing import Any
 
@@ -21,18 +22,21 @@ def record_of(error: BaseException, room: int = MOST_BYTES) -> bytes:
     """Returns an exception as at most `room` bytes, for `error_of` in another process."""
     kind = type(error).__module__, type(error).__qualname__
     filename = getattr(error, "filename", None) if isinstance(error, OSError) else None
-    try:
+    with contextlib.suppress(Exception):  # what a plugin of Pillow's raises has any `repr`
         record = _literal((*kind, error.args, filename)).encode("utf-8", "surrogatepass")
         if len(record) <= room:
             return record
-    except (SyntaxError, ValueError):
-        pass
-    text = str(error)
+    try:
+        text = str(error)
+    except Exception as failure:
+        text = f"no text: {type(failure).__name__}"
+    parts = [*kind, text]
     while True:  # escaped, a character may take several bytes
-        record = repr((*kind, (text,), None)).encode("utf-8", "surrogatepass")
+        record = repr((*parts[:2], (parts[2],), None)).encode("utf-8", "surrogatepass")
         if len(record) <= room:
             return record
-        text = text[: len(text) // 2]
+        longest = max(range(3), key=lambda k: len(parts[k]))
+        parts[longest] = parts[longest][: len(parts[longest]) // 2]
 
 
 def error_of(record: bytes) -> Exception:

@@ -16,7 +16,7 @@ import numpy as np
 
 from fastaug.file_reader import FileReader, current_folder
 from fastaug.keras_backend import floatx
-from fastaug.readers import decode_into
+from fastaug.readers import PillowSettings, decode_into
 
 
 class ArraySource:
@@ -49,6 +49,9 @@ class ArraySource:
 
     def __len__(self):
         return len(self.images)
+
+    def read_with(self):
+        """What the images depend on beside the array: nothing."""
 
     def image(self, position, dtype):
         """Returns one image as a new array of a type."""
@@ -126,6 +129,10 @@ class FileSource:
 
     def __len__(self):
         return len(self.filepaths)
+
+    def read_with(self):
+        """What the images depend on beside the files: what a user may set in Pillow at any time."""
+        return PillowSettings.current()
 
     def image(self, position, dtype):
         """Returns one image, decoded by the calling thread, in Keras's floatx: as Keras reads it.

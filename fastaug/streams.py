@@ -9,6 +9,8 @@ import contextlib
 import ctypes
 import os
 import threading
+import time
+from typing import Any
 
 import numpy as np
 
@@ -91,9 +93,77 @@ class LateStream:
         return self._made
 
 
+# Seconds without work after which code that `np.random` is lent to is taken to wait for something,
+# perhaps for the thread that is to have it next; and where nobody tells whether a thread works.
+_PATIENCE_SECONDS = 0.5
+_UNKNOWN_PATIENCE_SECONDS = 5.0
+
+# Seconds between two looks, and of the processor's time that are work.
+_LOOK_SECONDS = 0.05
+_WORK_SECONDS = 1e-3
+
+
+class _Loan:
+    """That `np.random` goes on where a private stream stands, for the time of some code.
+
+    Args:
+        stream: The stream.
+    """
+
+    def __init__(self, stream):
+        self.stream = stream
+        self.thread = threading.get_ident()
+        self.generator = None
+        self.outside = None  # where the global stream stood, and the normal variate it held back
+        self.held_back = None
+        self.left_at = None  # where the stream stood when another loan came between
+        self.has_ended = False
+
+    def begin(self, public, start):
+        """Puts the stream in the place of the global one."""
+        if _loans:
+            _loans[-1].left_at = position(public)
+        self.generator, self.outside = public._bit_generator, position(public)
+        _loans.append(self)
+        self.held_back = _take_held_back(public)
+        put(public, start or position(self.stream))
+
+    def end(self, public):
+        """Takes the stream back; returns whether somebody has put in another generator."""
+        self.has_ended = True
+        if _loans[-1] is not self:  # another thread has it now
+            put(self.stream, self.left_at)
+            return False
+        replaced = public._bit_generator is not self.generator
+        if replaced:
+            np.random.set_bit_generator(self.generator)  # type: ignore[attr-defined]
+        put(self.stream, position(public))
+        _drop_ended(public)
+        return replaced
+
+    def put_outside(self, public):
+        """Puts the global stream back where it was before."""
+        public.seed(0)  # holds back no normal variate
+        put(public, self.outside)
+        if self.held_back is not None:
+            state = public.get_state(legacy=False)
+            public.set_state(state | {"has_gauss": 1, "gauss": self.held_back})
+
+    def seconds_of_work(self):
+        """Processor time of the thread that has the loan, or None where it cannot be told."""
+        try:
+            return time.clock_gettime(time.pthread_getcpuclockid(self.thread))
+        except (AttributeError, OSError):
+            return None
+
+
 @contextlib.contextmanager
 def lent_to_user_code(stream: np.random.RandomState, start: bytes | None = None):
     """Makes the global `np.random` go on where a private stream stands, and takes it back after.
+
+    One thread at a time has it, so that none sees the numbers of another. But if its code waits,
+    the next thread goes on: it may be what the code waits for. What that code draws later, while
+    the other one has `np.random`, are then the other's numbers, as in Keras.
 
     Args:
         stream: The stream, which is left where the code in between has left it. The global one
@@ -104,26 +174,42 @@ def lent_to_user_code(stream: np.random.RandomState, start: bytes | None = None)
     if stream is public or not can_stand(public):
         yield
         return
-    with _lending:
-        generator, outside, held_back = public._bit_generator, position(public), None
-        try:
-            held_back = _take_held_back(public)
-            put(public, start or position(stream))
-            yield
-        finally:
-            replaced = public._bit_generator is not generator
-            if replaced:
-                np.random.set_bit_generator(generator)  # type: ignore[attr-defined]
-            try:
-                put(stream, position(public))
-                public.seed(0)  # holds back no normal variate
-            finally:
-                put(public, outside)
-            if held_back is not None:
-                state = public.get_state(legacy=False)
-                public.set_state(state | {"has_gauss": 1, "gauss": held_back})
-        if replaced:
-            raise ValueError("A function that np.random is lent to cannot replace its generator")
+    loan, replaced = _Loan(stream), False
+    try:
+        with _turns:
+            _wait_for_turn()
+            _holders.append(loan)
+            loan.begin(public, start)
+        yield
+    finally:
+        with _turns:
+            if loan in _holders:
+                _holders.remove(loan)
+            if loan in _loans:
+                replaced = loan.end(public)
+            _turns.notify_all()
+    if replaced:
+        raise ValueError("A function that np.random is lent to cannot replace its generator")
+
+
+def _drop_ended(public):
+    """Forgets the loans at the end of the list that have ended."""
+    while _loans and _loans[-1].has_ended:
+        _loans.pop().put_outside(public)
+
+
+def _wait_for_turn():
+    """Waits until no other thread has `np.random`, or the one that has it is waiting itself."""
+    holder, work, since = None, None, 0.0
+    while _holders and _holders[-1].thread != threading.get_ident():
+        now, done = time.monotonic(), _holders[-1].seconds_of_work()
+        works = done is not None and work is not None and done > work + _WORK_SECONDS
+        if _holders[-1] is not holder or works:
+            holder, work, since = _holders[-1], done, now
+        elif now - since > (_UNKNOWN_PATIENCE_SECONDS if done is None else _PATIENCE_SECONDS):
+            _holders.clear()
+            return
+        _turns.wait(_LOOK_SECONDS)
 
 
 def _take_held_back(stream):
@@ -141,14 +227,31 @@ def _take_held_back(stream):
     return None
 
 
+def renew_lock(stream: np.random.RandomState) -> None:
+    """Takes a stream's lock from threads that a forked child does not have."""
+    lock: Any = stream._bit_generator.lock
+    lock._at_fork_reinit()  # as the modules of Python do with theirs
+
+
 def _at_fork():
-    global _lending
-    _lending = threading.RLock()
+    global _turns
+    _turns = threading.Condition()
+    me = threading.get_ident()  # the threads that have the other loans are not in this process
+    _holders[:] = [loan for loan in _holders if loan.thread == me]
+    for loan in _loans:
+        loan.has_ended |= loan.thread != me
+    renew_lock(global_stream())
+    _drop_ended(global_stream())
 
 
-# Held while the global stream is another one than it seems: two threads at a time would see each
-# other's numbers.
-_lending = threading.RLock()
+# Held for the moment of a change, not while the user's code runs.
+_turns = threading.Condition()
+
+# Loans that have not come to their end, the last of them the one that `np.random` is lent to.
+_loans: list[_Loan] = []
+
+# Those that the next one waits for: of one thread, one within the other.
+_holders: list[_Loan] = []
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_at_fork)

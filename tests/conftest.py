@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 from reference import assert_all_seen, ours
+from rings import Workers
 from waiting import library_threads, wait_until
 
 # The collector need not walk through all of Keras each time that a test calls for it.
@@ -53,6 +54,20 @@ def keras_config():
     yield keras.config
     keras.config.set_floatx(floatx)
     keras.config.set_image_data_format(data_format)
+
+
+@pytest.fixture
+def workers():
+    """Start threads that work for a queue, ended after the test."""
+    started = []
+
+    def start(tasks, count):
+        started.append(Workers(tasks, count))
+        return started[-1]
+
+    yield start
+    for these in started:
+        these.end()
 
 
 @pytest.fixture

@@ -63,6 +63,8 @@ APART = [
     {"no memory", "fork", "killed from outside", "busy"},
     {"no memory", "never answer"},
     LAST | {"stop one"},  # a process that does not run cannot see that its program is gone
+    LAST | {"fork"},  # which may live on
+    {"stop one", "fork"},
 ]
 
 POOLS = ("ThreadPool", "Pool", "ThreadPoolExecutor", "ProcessPoolExecutor", "loky")
@@ -96,9 +98,11 @@ def draw(seed, run, only=None):
         "only": only,
         "samples": samples,
         "slow": sorted(chance.sample(range(samples), chance.choice([0, 0, 4, 10]))),
-        "gc": chance.choice([None, None, None, (50, 5, 5), (5, 2, 2)]),
+        "gc": chance.choice(
+            [(50, 5, 5), (5, 2, 2)] + [None] * (1 if kinds[0] == "drop in a cycle" else 3)
+        ),
         "afterwards": 1 if set(kinds) & {"never answer", "crash"} else 3,
-        "limit": 60,
+        "limit": 90,
     }
     scenario["threads"] = 1 if "no memory" in kinds else chance.choice([1, 1, 1, 2, 2, 3])
     number = max(scenario["threads"], chance.choice([1, 1, 1, 2, 2, 3, 4]))
@@ -126,7 +130,7 @@ def draw_walk(chance, number, kinds, scenario):
         if threads > 1 and not set(kinds) & (OF_FILES | {"Ctrl-C", "fork", "failing function"}):
             mine = chance.choice([mine, mine, list(range(threads))])
     data = chance.choice(["files", "files", "arrays"])
-    if first in OF_FILES | {"kill one", "kill all", "no memory"}:
+    if number == 0 and set(kinds) & (OF_FILES | {"kill one", "kill all", "no memory"}):
         data = "files"
     batch_size = chance.choice([1, 2, 4, 4, 7, 8, 16, samples])
     walk = {
@@ -150,6 +154,8 @@ def draw_walk(chance, number, kinds, scenario):
         walk["calls"] = sorted(chance.sample(calls, min(3, len(calls))))
     if set(kinds) & OF_FILES and walk["settings"] == "drawing function":
         walk["settings"] = "function"  # it does not draw for a file that is left out
+    if set(kinds) & OF_DECODE_PROCESSES and walk["settings"] == "doubles":
+        walk["settings"] = "bytes"  # the calling thread reads files for float64
     if data == "files":
         draw_reading(chance, walk, first, kinds)
     else:
@@ -158,6 +164,11 @@ def draw_walk(chance, number, kinds, scenario):
             walk["pool"] = pool
     if set(kinds) & {"never answer", "crash"}:
         walk["batches"] = min(walk["batches"], 1 + -(-samples // batch_size), 12)
+    if first == "drop in a cycle":
+        walk["workers"] = chance.choice([1, 2, 2, 3])
+        walk["prefetch"] = chance.choice([2, 8, 8])
+        walk["batch_size"] = max(batch_size, 8)
+        walk["batches"] = 3
     alone = mine == [0] and number == 0 and "function" not in walk["settings"]
     if alone and chance.random() < 0.3 and scenario["threads"] == 1:
         walk["seed"] = None  # the global stream is one, and is this walk's
@@ -180,8 +191,8 @@ def draw_reading(chance, walk, first, kinds):
         walk["pool"] = chance.choice(sorted(PROCESS_POOLS))
     if walk["workers"] == 16 and chance.random() < 0.5:
         walk["workers"] = 2  # so many take seconds to start
-    if "pool" in walk:
-        walk["timeout"] = 2
+    if "pool" in walk:  # a Pool does not tell that a worker died
+        walk["timeout"] = 2 if set(kinds) & {"kill one", "kill all"} else 60
     elif set(kinds) & {"never answer", "stop one"}:
         walk["timeout"] = 1
 
@@ -215,7 +226,7 @@ def draw_fault(chance, kind, scenario):
     elif kind == "Ctrl-C":
         fault["times"] = chance.randint(1, 4)
     elif kind == "drop in a cycle":
-        fault["times"] = chance.randint(1, 8)
+        fault["times"] = chance.randint(1, 30)
     elif kind == "close elsewhere":
         fault["times"] = chance.randint(1, 10)
     elif kind in OF_FILES:

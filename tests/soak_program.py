@@ -20,7 +20,6 @@ import json
 import os
 import pathlib
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -60,9 +59,10 @@ def warm():
         _pictures.append((suffix, path.read_bytes()))
         path.unlink()
     flow = {"settings": "geometry", "batch_size": 2, "shuffle": True, "seed": 1, "batches": 1}
-    with tree_of(2, home / "warm") as root, contextlib.redirect_stdout(sys.stderr):
+    make_tree(2, home / "warm")
+    with contextlib.redirect_stdout(sys.stderr):
         for data in ("files", "arrays"):
-            Walk(0, flow | {"data": data}, root, 2).play_alone()
+            Walk(0, flow | {"data": data}, home / "warm", 2).play_alone()
     threads = list(pathlib.Path("/proc/self/task").iterdir())
     assert len(threads) == 1, f"the nursery has {len(threads)} threads"
 
@@ -81,17 +81,12 @@ _pictures = []  # suffix and bytes of each
 # ---------------------------------------------------------------------------- the data
 
 
-@contextlib.contextmanager
-def tree_of(count, root):
+def make_tree(count, root):
     """A folder for each file, so that a sample's label is its number."""
     for k in range(count):
         path = path_of(root, k)
         path.parent.mkdir(parents=True)
         path.write_bytes(_pictures[k][1])
-    try:
-        yield root
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
 
 
 def path_of(root, number):
@@ -107,6 +102,11 @@ class UserError(Exception):
 
 
 def to_unit(x):
+    return x / 127.5 - 1
+
+
+@fastaug.elementwise
+def to_unit_elementwise(x):
     return x / 127.5 - 1
 
 
@@ -137,7 +137,7 @@ SETTINGS = {
     "doubles": {"horizontal_flip": True, "rotation_range": 9, "dtype": "float64"},
     "channels_first": {"rotation_range": 9, "vertical_flip": True, "data_format": "channels_first"},
     "function": {"rotation_range": 9, "preprocessing_function": to_unit},
-    "elementwise": {"rotation_range": 9, "preprocessing_function": to_unit},
+    "elementwise": {"rotation_range": 9, "preprocessing_function": to_unit_elementwise},
     "drawing function": {"rotation_range": 9, "preprocessing_function": add_noise},
     "failing function": {"rotation_range": 9},
 }
@@ -173,6 +173,16 @@ def end_pool(pool):
 
 
 # ---------------------------------------------------------------------------- walks
+
+
+#: Errors of files, by what has become of them.
+ERRORS = {
+    "delete": (FileNotFoundError,),
+    "truncate": (OSError, SyntaxError, ValueError),
+    "never answer": (FileNotFoundError, TimeoutError),  # for a moment there is none
+    "crash": (OSError,),
+    "stop one": (TimeoutError,),  # of any file, in a process that was stopped
+}
 
 
 class Failure(Exception):
@@ -220,8 +230,6 @@ class Walk:
         spec, settings = self.spec, dict(SETTINGS[self.spec["settings"]])
         if spec["settings"] == "failing function":
             settings["preprocessing_function"] = Failing(spec["calls"])
-        elif spec["settings"] == "elementwise":
-            settings["preprocessing_function"] = fastaug.elementwise(to_unit)
         generator = fastaug.ImageDataGenerator(**settings, **options)
         flow = {key: spec[key] for key in ("batch_size", "shuffle", "seed")}
         if not self.of_files:
@@ -384,8 +392,8 @@ class Program:
         ]
         self.pools = {}
         self.failures = []
-        self.spoiled = {}  # numbers of the files that cannot be read, and the errors of that
-        self.doubtful = {}  # those that perhaps cannot
+        self.spoiled = set()  # numbers of the files that cannot be read
+        self.doubtful = {}  # of those that perhaps cannot, and the errors of that
         self.pool_died = False
         self.asking = False  # the main thread is where Ctrl-C may strike
         self.struck = self.interrupting = None  # when it did, and of which fault
@@ -409,37 +417,36 @@ class Program:
         signal.signal(signal.SIGINT, self._interrupt)
         faulthandler.register(signal.SIGALRM, all_threads=True, chain=True)
         warnings.simplefilter("ignore")
-        with (
-            tree_of(self.count, self.root)
-            if any(w.of_files for w in self.walks)
-            else (contextlib.nullcontext())
-        ):
-            for walk in self.walks:
-                walk.play_alone()
+        of_files = any(walk.of_files for walk in self.walks)
+        if of_files:
+            make_tree(self.count, self.root)
+        for walk in self.walks:
+            walk.play_alone()
+        if of_files:
             self._make_slow()
-            if self.scenario["gc"]:
-                gc.set_threshold(*self.scenario["gc"])
-            self._start_faults_of_the_whole_run()
-            for walk in self.walks:
-                drops = sum(
-                    fault.get("times", 1)
-                    for fault in self.scenario["faults"]
-                    if fault["walk"] == walk.number and fault["kind"].startswith("drop")
-                )
-                walk.prepare(self._pool_of(walk), 2 + drops)
-                walk.begin(self.spoiled)
-            self._sabotage()
-            threads = [
-                threading.Thread(target=self._play, args=(thread,), name=f"walks-{thread}")
-                for thread in range(1, self.scenario["threads"])
-            ]
-            for thread in threads:
-                thread.start()
-            self._play(0)
-            for thread in [*threads, *self.helpers]:
-                thread.join()
-            self._look_after()
-            self._finish()
+        if self.scenario["gc"]:
+            gc.set_threshold(*self.scenario["gc"])
+        self._start_faults_of_the_whole_run()
+        for walk in self.walks:
+            drops = sum(
+                fault.get("times", 1)
+                for fault in self.scenario["faults"]
+                if fault["walk"] == walk.number and fault["kind"].startswith("drop")
+            )
+            walk.prepare(self._pool_of(walk), 2 + drops)
+            walk.begin(self.spoiled)
+        self._sabotage()
+        threads = [
+            threading.Thread(target=self._play, args=(thread,), name=f"walks-{thread}")
+            for thread in range(1, self.scenario["threads"])
+        ]
+        for thread in threads:
+            thread.start()
+        self._play(0)
+        for thread in [*threads, *self.helpers]:
+            thread.join()
+        self._look_after()
+        self._finish()
 
     def _make_slow(self):
         for number in self.scenario["slow"]:
@@ -551,7 +558,8 @@ class Program:
         gc.collect()
         end = time.monotonic() + PATIENCE
         while (left := self._left()) and time.monotonic() < end:
-            time.sleep(0.01)
+            time.sleep(0.02)
+            gc.collect()  # a thread may have left a cycle when it ended
         if left:
             self.failures.append(f"left after {PATIENCE} s: {left}")
         if self.pool_died:
@@ -638,7 +646,7 @@ class Program:
 
     def _stop_one(self, fault, walk):
         for number in range(self.count):
-            self._doubt(number, TimeoutError)
+            self._doubt(number, *ERRORS[fault["kind"]])
         if pids := decoders():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(random.Random(fault["seed"]).choice(pids), signal.SIGSTOP)
@@ -677,37 +685,36 @@ class Program:
     def _doubt(self, number, *errors):
         self.doubtful = self.doubtful | {number: self.doubtful.get(number, ()) + errors}
 
-    def _spoil(self, fault, act, *errors):
+    def _spoil(self, fault, act):
         for number in fault["files"]:
-            if number in self.spoiled:
-                continue
-            self._doubt(number, *errors)
-            act(path_of(self.root, number))
-            self.spoiled = self.spoiled | {number: errors}
-            self.did(fault)
+            if number not in self.spoiled:
+                self._doubt(number, *ERRORS[fault["kind"]])
+                act(path_of(self.root, number))
+                self.spoiled = self.spoiled | {number}
+                self.did(fault)
 
     def _delete(self, fault, walk):
-        self._spoil(fault, os.unlink, FileNotFoundError)
+        self._spoil(fault, os.unlink)
 
     def _truncate(self, fault, walk):
         def cut(path):
             os.truncate(path, path.stat().st_size // 2 if fault["half"] else 0)
 
-        self._spoil(fault, cut, OSError, SyntaxError, ValueError)
+        self._spoil(fault, cut)
 
     def _never_answer(self, fault, walk):
         def to_fifo(path):
             path.unlink()
             os.mkfifo(path)
 
-        self._spoil(fault, to_fifo, FileNotFoundError, TimeoutError)
+        self._spoil(fault, to_fifo)
 
     def _crash(self, fault, walk):
         def mark(path):
             path.with_name(f"{path.name}.new").write_text(fault["how"])
             path.with_name(f"{path.name}.new").rename(path.with_name(f"{path.name}.fault"))
 
-        self._spoil(fault, mark, OSError)
+        self._spoil(fault, mark)
 
     def _no_memory(self, fault, walk):
         import resource
@@ -745,7 +752,10 @@ class Program:
             return
         status = 3
         try:
-            signal.alarm(20)
+            signal.alarm(40)
+            for each in self.scenario["faults"]:
+                for number in each.get("files", ()):  # what becomes of it, the parent knows
+                    self._doubt(number, *ERRORS[each["kind"]])
             mine = [each for each in self.walks if each.spec["threads"] == walk.spec["threads"]]
             others = [each for each in self.walks if len(each.spec["threads"]) == 1]
             for each in others:

@@ -196,6 +196,8 @@ def test_seeds_end_where_those_of_numpy_do(seed, good):
     actual, expected = run_both(lambda library: batches(library, good), stream=None)
     if good:
         assert_batches_equal(actual.value, expected.value, STANDARD)
+    else:
+        assert actual.value == expected.value == []
     _, expected = run_both(lambda library: batches(library, good + 1), stream=None)
     assert isinstance(expected.error, ValueError)
 

@@ -178,9 +178,9 @@ def test_a_batch_size_that_is_set_later():
     assert len(next(flow)) == 4
 
 
-@pytest.mark.parametrize("seed", [-1, 2**32, "a", 1.5, [1, 2]])
-def test_seeds_are_refused_where_they_are_given(seed):
-    with pytest.raises((TypeError, ValueError)) as caught:
+@pytest.mark.parametrize("seed", ["a", 1.5, [1, 2], ()])
+def test_seeds_of_a_wrong_type_are_refused_where_they_are_given(seed):
+    with pytest.raises(TypeError) as caught:
         fastaug.ImageDataGenerator().flow(images(), seed=seed)
     assert caught.value.__notes__ == [f"Received: {seed=}"]
 

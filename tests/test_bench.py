@@ -186,6 +186,46 @@ def test_engines(tmp_path):
         assert (out / f"engines-{border}.png").stat().st_size > 1000
 
 
+def test_fit(tmp_path):
+    out = tmp_path / "out"
+    done = compare("fit", "--out", out, "--json", tmp_path / "all.json", *SMALL)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "to shuffle=False" in done.stdout
+    fit = read(out / "fit.json")
+    assert fit["complete"] and fit["check"]["passed"]
+    check_machine(fit["machine"])
+    assert (fit["batches"], fit["step_seconds"]) == (6, 0.05)
+    seconds = {run["key"]: run["seconds"] for run in fit["runs"]}
+    assert list(seconds) == ["sequence", "default", "wrong", "nothing"]
+    for run in fit["runs"]:
+        assert run["epochs"] == [run["seconds"]] and run["warm_up"] > 0
+        assert run["seconds"] > 6 * 0.05
+        assert run["time_to_sequence"] == pytest.approx(run["seconds"] / seconds["sequence"])
+        assert run["time_to_no_prefetch"] == pytest.approx(run["seconds"] / seconds["nothing"])
+    assert (out / "fit-pace.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("count", [2, 6, 20])
+def test_the_order_in_which_every_guess_is_wrong(count, bench):
+    from fit import Misleading
+
+    class Numbers:
+        def __len__(self):
+            return count
+
+        def __getitem__(self, number):
+            return number
+
+    data = Misleading(Numbers())
+    assert len(data) == count
+    items = [data[i] for i in range(count)]
+    assert sorted(items) == list(range(count))
+    assert items[-2:] == [1, 0]
+    assert items[1:-2:2] == [first + 1 for first in items[:-2:2]]
+    for second, after in zip(items[1::2], items[2::2], strict=False):
+        assert after != second + 1
+
+
 def test_which_engine_auto_should_take(bench):
     from engines import Point
 
@@ -514,7 +554,7 @@ def test_a_ctrl_c_that_something_swallows_is_not_lost(bench):
         raise_if_seen()
 
 
-@pytest.mark.parametrize("name", ["generate", "train", "directory", "engines", "scaling"])
+@pytest.mark.parametrize("name", ["generate", "train", "directory", "engines", "scaling", "fit"])
 def test_ctrl_c_while_a_study_is_prepared(name, bench, tmp_path, monkeypatch):
     from studies import Options, make_study
 
@@ -556,7 +596,7 @@ def test_the_list_has_cases_and_studies(bench, capsys):
 
     assert main(["--list"]) == 0
     output = capsys.readouterr().out
-    studies = ("generate", "train", "directory", "engines", "scaling")
+    studies = ("generate", "train", "directory", "engines", "scaling", "fit")
     for name in (*studies, "224", "299-uint8", "directory-rescale"):
         assert f"\n  {name} " in output
 

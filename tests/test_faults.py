@@ -393,41 +393,98 @@ def test_death_in_a_user_s_pool(start, slow_tree, kind, group):
     assert result["seconds"] < 15
 
 
+#: Forks that live on, made at the worst moments: both ends of everything are open.
+FORK_WITH_EVERY_START = """
+import subprocess
+forks = 0
+
+class Popen(subprocess.Popen):
+    def __init__(self, *arguments, **options):
+        global forks
+        super().__init__(*arguments, **options)
+        if os.fork() == 0:
+            time.sleep(600)
+            os._exit(0)
+        forks += 1
+
+subprocess.Popen = Popen
+"""
+
+
+def end_forks(program, token):
+    """After the end of a program nothing but its forks is left; ends and counts them."""
+
+    def is_fork(process):
+        with contextlib.suppress(psutil.Error):
+            return process.cmdline() == program.process.args
+        return True  # it has just ended
+
+    try:
+        wait_until(
+            lambda: all(map(is_fork, processes_of(token))),
+            "the decode processes ended with the program",
+            PATIENCE,
+        )
+    finally:
+        forks = processes_of(token)
+        for fork in forks:
+            with contextlib.suppress(psutil.Error):
+                fork.kill()
+    return len(forks)
+
+
+@pytest.mark.parametrize("ending", ["sys.exit()", "os.kill(os.getpid(), signal.SIGKILL)"])
+def test_a_program_that_ends_while_a_process_starts_and_a_fork_lives_on(start, tree, ending):
+    """A process that has not come to its first line sees the end of the program, too."""
+    for pause in (0.01, 0.03, 0.08, 0.15, 0.22, 0.3):
+        program = start(
+            FORK_WITH_EVERY_START
+            + f"""
+iterator = flow()
+threading.excepthook = lambda error: None  # it comes to no end
+threading.Thread(target=take, args=(iterator,), daemon=True).start()
+while not forks:
+    time.sleep(0.001)
+time.sleep({pause})
+{ending}
+""",
+            tree,
+        )
+        status = 0 if ending == "sys.exit()" else -signal.SIGKILL
+        program.finish(patience=PATIENCE, status=status, quiet=False)
+        assert end_forks(program, start.token) >= 1
+
+
 @BY_GROUP
-def test_deaths_while_a_fork_holds_the_connections(start, unreadable, tmp_path, group):
+def test_deaths_while_forks_hold_the_connections(start, unreadable, tmp_path, group):
     """Ends of pipes that another process has open, too, hide no death: of idle processes, of busy
-    ones, and of those that a file kills; and the processes end with the program, not the fork."""
+    ones, and of those that a file kills; and the processes end with the program, not the forks."""
     root, bad = unreadable
     trees.write(tmp_path / "killers", "a/good_0.jpg", 0)
     trees.write(tmp_path / "killers", "b/crash_1.jpg", 1)
     trees.write(tmp_path / "killers", "c/killed_2.jpg", 2)
     program = start(
-        """
-        arguments = json.loads(sys.argv[2]) | dict(on_error="skip")
-        warnings.simplefilter("ignore")
-        calm = [rows(next(each)) for each in [flow(**arguments | dict(workers=0))]
-                for _ in range(7)]
-        iterator = flow(**arguments)
-        batches = [rows(next(iterator))]
-        holder = os.fork()
-        if holder == 0:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            time.sleep(600)
-            os._exit(0)
-        seconds, kills = [], 0
-        for k in range(6):
-            kills += kill(decoders())
-            start = time.monotonic()
-            batches.append(rows(next(iterator)))
-            seconds.append(time.monotonic() - start)
-        start = time.monotonic()
-        killers = flow(sys.argv[3], shuffle=False, **arguments | dict(batch_size=3))
-        sizes = [len(next(killers)[0])]
-        seconds.append(time.monotonic() - start)
-        report(right=batches == calm, zero=sum(batch.count("zero") for batch in batches),
-               bad=iterator.bad_files, killers=killers.bad_files, sizes=sizes, kills=kills,
-               seconds=seconds, holder=holder)
-        """,
+        FORK_WITH_EVERY_START
+        + """
+arguments = json.loads(sys.argv[2]) | dict(on_error="skip")
+warnings.simplefilter("ignore")
+calm = [rows(next(each)) for each in [flow(**arguments | dict(workers=0))] for _ in range(7)]
+iterator = flow(**arguments)
+batches, seconds, kills = [rows(next(iterator))], [], 0
+for k in range(6):
+    kills += kill(decoders())
+    start = time.monotonic()
+    batches.append(rows(next(iterator)))
+    seconds.append(time.monotonic() - start)
+start = time.monotonic()
+killers = flow(sys.argv[3], shuffle=False, **arguments | dict(batch_size=3))
+sizes = [len(next(killers)[0])]
+seconds.append(time.monotonic() - start)
+time.sleep(2)  # no process is being started any more
+report(right=batches == calm, zero=sum(batch.count("zero") for batch in batches),
+       bad=iterator.bad_files, killers=killers.bad_files, sizes=sizes, kills=kills,
+       seconds=seconds, forks=forks)
+""",
         root,
         json.dumps(GROUPS[group]),
         tmp_path / "killers",
@@ -435,14 +492,7 @@ def test_deaths_while_a_fork_holds_the_connections(start, unreadable, tmp_path, 
     )
     result = program.report()
     program.finish(patience=PATIENCE)
-    try:
-        wait_until(
-            lambda: [each.pid for each in processes_of(start.token)] == [result["holder"]],
-            "the decode processes ended with the program",
-            PATIENCE,
-        )
-    finally:
-        os.kill(result["holder"], signal.SIGTERM)
+    assert end_forks(program, start.token) >= result["forks"] >= 3
     assert result["right"] and result["zero"] == 0
     assert result["bad"] and set(result["bad"]) <= set(bad)
     assert result["sizes"] == [1]
@@ -1113,6 +1163,201 @@ def test_iterators_in_several_threads(start, tree):
         tree,
     )
     assert program.report() == {"right": True, "processes": 2}
+    program.finish()
+
+
+@pytest.mark.parametrize("decoder", ["processes", "threads"])
+def test_no_iterator_waits_until_another_has_enough(start, slow_tree, decoder):
+    """Not even if that is asked for more all the time."""
+    program = start(
+        """
+        iterators = [flow(decoder=sys.argv[2]) for _ in range(2)]
+        counts = [0, 0]
+        def consume(k):
+            while sum(counts) < 40:
+                next(iterators[k])
+                counts[k] += 1
+        threads = [threading.Thread(target=consume, args=(k,), daemon=True) for k in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        report(counts=counts)
+        """,
+        slow_tree,
+        decoder,
+        faulty=True,
+    )
+    assert min(program.report()["counts"]) > 8
+    program.finish()
+
+
+def test_files_from_the_middle_of_an_array_s_batches_on(start, tree):
+    """Threads at work when the readers come to know of them do not count for ever, nor less."""
+    program = start(
+        """
+        from fastaug import decode_pool
+        images = np.zeros((64, 600, 600, 3), np.uint8)
+        generator = fastaug.ImageDataGenerator(rotation_range=90, workers=2)
+        arrays = generator.flow(images, batch_size=32)
+        stop = threading.Event()
+        def consume():
+            while not stop.is_set():
+                next(arrays)
+        thread = threading.Thread(target=consume)
+        thread.start()
+        time.sleep(0.5)
+        with flow() as files:
+            next(files)
+        stop.set()
+        thread.join()
+        arrays.close()
+        control = decode_pool.shared_decode_pool(2).control
+        workers = lambda: [t for t in threading.enumerate() if t.name == "fastaug-worker"]
+        wait_until(lambda: not workers(), "no thread is at work")
+        report(warping=control.warping)
+        """,
+        tree,
+    )
+    assert program.report() == {"warping": 0}
+    program.finish()
+
+
+@pytest.mark.parametrize("decoder", ["processes", "threads"])
+def test_a_codec_that_raises_what_is_no_exception(start, tmp_path, decoder):
+    """As a panic in Rust is: an error that names the file, and nobody waits for ever."""
+    root = trees.plain_tree(tmp_path / "t", (6, 6, 4))
+    trees.write(root, "bees/panic_x.jpg", 50)
+    program = start(
+        """
+        iterator = flow(decoder=sys.argv[2], on_error="skip", shuffle=False)
+        warnings.simplefilter("ignore")
+        sizes = [len(next(iterator)[0]) for _ in range(4)]
+        report(sizes=sizes, bad=iterator.bad_files)
+        """,
+        root,
+        decoder,
+        faulty=True,
+    )
+    result = program.report()
+    program.finish()
+    assert result["sizes"] == [8, 7, 1, 8]
+    assert result["bad"] == [str(root / "bees/panic_x.jpg")]
+
+
+@pytest.mark.parametrize("decoder", ["processes", "threads"])
+def test_reads_that_hang_leave_the_cores_to_others(start, tmp_path, decoder):
+    """As many as there are cores, of an iterator that nobody waits for."""
+    bad = tmp_path / "bad"
+    for k in range(4):
+        (bad / "a").mkdir(parents=True, exist_ok=True)
+        os.mkfifo(bad / f"a/{k}.jpg")
+    good = trees.plain_tree(tmp_path / "good", (10, 10))
+    program = start(
+        """
+        cores = len(os.sched_getaffinity(0))
+        hung = flow(workers=4 * cores, decoder=sys.argv[2], prefetch=0, timeout=600)
+        waits = threading.Thread(target=lambda: next(hung), daemon=True)
+        waits.start()
+        time.sleep(1)
+        calm = take(flow(sys.argv[3], workers=0), 4)
+        right = take(flow(sys.argv[3], workers=4 * cores, decoder=sys.argv[2]), 4) == calm
+        report(right=right)
+        os._exit(0)
+        """,
+        bad,
+        decoder,
+        good,
+    )
+    assert program.report(patience=40) == {"right": True}
+    program.finish()
+
+
+def test_a_file_after_one_that_came_late(start, tmp_path):
+    """A process that was slow, but goes on before it is killed, is not killed for the next file."""
+    root = trees.plain_tree(tmp_path / "t", (4,))
+    data = (root / "ants/0.jpg").read_bytes()
+    for k in range(2):
+        (root / f"ants/{k}.jpg").unlink()
+        os.mkfifo(root / f"ants/{k}.jpg")
+    (tmp_path / "data").write_bytes(data)
+    program = start(
+        """
+        import pathlib
+        from fastaug import decode_pool, processes
+        data = pathlib.Path(sys.argv[2]).read_bytes()
+        kill = processes._Child.kill
+        late = []
+        def feed(k):
+            pathlib.Path(f"{root}/ants/{k}.jpg").write_bytes(data)
+        def kill_late(child, stuck=False):
+            if stuck and not late:
+                control = decode_pool.shared_decode_pool(1).control
+                late.append(control.busy(0))
+                feed(0)
+                wait_until(lambda: control.busy(0) not in (late[0], 0), "it has the next file")
+                kill(child, stuck=stuck)
+                threading.Timer(0.5, feed, [1]).start()
+            else:
+                kill(child, stuck=stuck)
+        processes._Child.kill = kill_late
+        images, _ = next(flow(workers=1, shuffle=False, batch_size=4, timeout=2, prefetch=0))
+        report(late=len(late), right=all(image.any() for image in images))
+        """,
+        root,
+        tmp_path / "data",
+    )
+    assert program.report() == {"late": 1, "right": True}
+    program.finish()
+
+
+@pytest.mark.parametrize("decoder", ["processes", "threads"])
+def test_an_iterator_used_when_the_program_ends(start, tree, decoder):
+    program = start(
+        """
+        def late():
+            try:
+                next(iterator)
+            except RuntimeError as error:
+                report(error=str(error))
+        import atexit
+        from fastaug import threads
+        atexit.unregister(threads._at_exit)  # the last that was registered comes first
+        atexit.register(late)
+        atexit.register(threads._at_exit)
+        iterator = flow(decoder=sys.argv[2], prefetch=0)
+        next(iterator)
+        """,
+        tree,
+        decoder,
+    )
+    assert "the program is ending" in program.report()["error"]
+    program.finish()
+
+
+@pytest.mark.parametrize("pool", ["None", "multiprocessing.Pool(1)"])
+def test_a_folder_that_is_gone(start, tmp_path, pool):
+    """Paths relative to it are no files of another folder, where the processes were before."""
+    for name in ("there", "gone"):
+        trees.plain_tree(tmp_path / name)
+    program = start(
+        """
+        import multiprocessing, shutil
+        os.chdir(f"{root}/there")
+        pool = eval(sys.argv[2])
+        flow(".", workers=1, pool=pool)[0]
+        os.chdir(f"{root}/gone")
+        iterator = flow(".", workers=1, pool=pool)
+        shutil.rmtree(f"{root}/gone")
+        try:
+            next(iterator)
+        except FileNotFoundError as error:
+            report(gone=os.path.basename(error.filename).endswith(".jpg"))
+        """,
+        tmp_path,
+        pool,
+    )
+    assert program.report() == {"gone": True}
     program.finish()
 
 

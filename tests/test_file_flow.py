@@ -35,7 +35,7 @@ from reference import (
     take,
 )
 
-from fastaug import readers
+from fastaug import readers, records
 
 TWO = {"workers": 2, "prefetch": 2}
 TARGET = (17, 23)
@@ -1339,7 +1339,43 @@ def test_a_relative_path_starts_from_the_folder_of_the_program(
         next(iterator)
         trees.text(root / "ants/1.jpg")
         with pytest.raises(OSError, match=r"t/ants/1\.jpg"):
-            take(iterator, 4)
+            take(iterator, 16)  # it may have been read ahead
+
+
+@pytest.mark.parametrize("execution", ["processes 2 2", "pool=spawned Pool"])
+def test_paths_changed_in_place(tree, pools, execution):
+    """As Keras, which looks at them for each image."""
+    options, extras = arguments_of(execution, pools)
+    generator = fastaug_library(options | {"prefetch": 0}).generator()
+    flow = {"target_size": TARGET, "batch_size": 13, "shuffle": False, "class_mode": None} | extras
+    with generator.flow_from_directory(str(tree), **flow) as iterator:
+        images = next(iterator)
+        iterator.filepaths.reverse()
+        np.testing.assert_array_equal(next(iterator), images[::-1])
+
+
+def test_a_path_that_no_file_can_have(tree):
+    """It is one bad file, not the end of all."""
+    names = [str(path) for path in sorted(tree.glob("*/*.jpg"))[:3]]
+    data = pd.DataFrame({"filename": [*names, "lone \ud800.jpg"]})
+    generator = fastaug_library(TWO).generator()
+    with generator.flow_from_dataframe(
+        data, target_size=TARGET, class_mode=None, validate_filenames=False, on_error="skip"
+    ) as iterator:
+        with pytest.warns(UserWarning, match="lone"):
+            assert len(next(iterator)) == 3
+        assert iterator.bad_files == ["lone \ud800.jpg"]
+
+
+class _Odd:
+    def __repr__(self):
+        raise RuntimeError("no words")
+
+
+def test_a_record_of_what_cannot_be_told():
+    """An argument without a representation: the type is told all the same."""
+    error = records.error_of(records.record_of(KeyError(_Odd())))
+    assert type(error) is KeyError
 
 
 @pytest.mark.parametrize("arguments", [{"decoder": "process"}, {"on_error": "ignore"}], ids=str)

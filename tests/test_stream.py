@@ -1,6 +1,8 @@
 """What iterators and their user draw from `np.random`, and user code that draws from it."""
 
+import queue
 import threading
+import time
 from multiprocessing.pool import ThreadPool
 
 import numpy as np
@@ -28,6 +30,7 @@ from walks import (
 )
 
 import fastaug
+from fastaug import streams
 
 
 @AHEAD
@@ -300,3 +303,56 @@ def test_one_lock_after_the_other(seed):
     for thread in threads:
         thread.join(60)
         assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("draws", [False, True])
+def test_a_function_that_waits_for_another_iterator(draws):
+    """Its queue is fed from an iterator in another thread, whose function needs `np.random` too."""
+    fed = queue.Queue()
+
+    def waits(image):
+        return image + fed.get(timeout=60)
+
+    def feeds(image):
+        if draws:
+            np.random.uniform()
+        fed.put(1.0)
+        return image
+
+    def flow(function, seed):
+        generator = fastaug.ImageDataGenerator(preprocessing_function=function)
+        return generator.flow(images(n=4), batch_size=2, shuffle=False, seed=seed)
+
+    before = np.random.get_state()[1].tobytes()
+    with ThreadPool(2) as pool:
+        waiter, feeder = flow(waits, 1), flow(feeds, 2)
+        waiting = pool.apply_async(lambda: [next(waiter) for _ in range(2)])
+        fed.put(1.0)  # now it has `np.random` and waits for more
+        feeding = pool.apply_async(lambda: [next(feeder) for _ in range(2)])
+        batches = waiting.get(timeout=60)
+        expected = feeding.get(timeout=60)
+    for batch, plain in zip(batches, expected, strict=True):
+        assert np.array_equal(batch, plain + 1)
+    assert np.random.get_state()[1].tobytes() == before
+
+
+def test_functions_that_work_wait_for_each_other(monkeypatch):
+    """However long: each draws from its own stream, and nobody takes it away."""
+    monkeypatch.setattr(streams, "_PATIENCE_SECONDS", 0.05)
+
+    def function(image):
+        first = np.random.uniform()
+        end = time.thread_time() + 0.15
+        while time.thread_time() < end:
+            pass
+        return image * 0 + np.array([first, np.random.uniform(), 0], np.float32)
+
+    def flow(seed):
+        generator = fastaug.ImageDataGenerator(preprocessing_function=function)
+        return generator.flow(images(n=2), batch_size=2, shuffle=False, seed=seed)
+
+    alone = [next(flow(seed)) for seed in (1, 2)]
+    with ThreadPool(2) as pool:
+        together = pool.map(next, [flow(1), flow(2)])
+    for pair in zip(together, alone, strict=True):
+        assert np.array_equal(*pair)

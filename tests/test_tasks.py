@@ -51,47 +51,6 @@ def expected(plan, images, index, table, out):
     return result
 
 
-class Workers:
-    """Threads that work for a queue until told to end, and the calls that they were handed."""
-
-    def __init__(self, tasks, count):
-        self.tasks, self.calls = tasks, []
-        self.threads = [threading.Thread(target=self.work, daemon=True) for _ in range(count)]
-        for thread in self.threads:
-            thread.start()
-
-    def work(self):
-        while True:
-            try:
-                call = self.tasks.get(60)
-            except queue.Empty:
-                return
-            if call is None:
-                return
-            self.calls.append(call)
-            call()
-
-    def end(self):
-        for _ in self.threads:
-            self.tasks.put(None)
-        for thread in self.threads:
-            thread.join(30)
-        assert not any(thread.is_alive() for thread in self.threads)
-
-
-@pytest.fixture
-def workers():
-    started = []
-
-    def start(tasks, count):
-        started.append(Workers(tasks, count))
-        return started[-1]
-
-    yield start
-    for these in started:
-        these.end()
-
-
 @pytest.mark.parametrize("channels_first", [False, True])
 @pytest.mark.parametrize("size", [3, 40, 130])
 def test_a_batch_is_what_augment_makes(workers, size, channels_first):

@@ -25,6 +25,8 @@ def fault(path):
         time.sleep(0.03)
     elif kind == "crawl":
         time.sleep(0.25)
+    elif kind == "panic":
+        raise type("Panic", (BaseException,), {})("rust panicked")
     elif kind == "crash":
         os.kill(os.getpid(), signal.SIGSEGV)
     elif kind == "exit":

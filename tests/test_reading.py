@@ -1,0 +1,272 @@
+"""Who reads files: the defaults, threads that come and go, and no Python for each file."""
+
+import functools
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import trees
+from PIL import Image
+from waiting import library_threads, wait_until
+
+import fastaug
+from fastaug import _core, decode_pool, readers
+from fastaug.decode import Target
+from fastaug.decode_pool import DecodePool, UserPool
+from fastaug.file_reader import FileReader
+from fastaug.readers import PROCESSES, THREADS, USERS
+
+PATIENCE = 60
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """Some hundred files."""
+    return trees.plain_tree(tmp_path_factory.mktemp("tree"), (70, 70, 70))
+
+
+def flow(tree, batch_size=8, decoder=None, interpolation="nearest", **options):
+    options = {"workers": 2, "prefetch": 0} | options
+    if "pool" in options:
+        del options["workers"]
+    generator = fastaug.ImageDataGenerator(rotation_range=20, **options)
+    return generator.flow_from_directory(
+        str(tree),
+        target_size=(17, 23),
+        class_mode=None,
+        batch_size=batch_size,
+        shuffle=False,
+        seed=1,
+        decoder=decoder,
+        interpolation=interpolation,
+    )
+
+
+# ---------------------------------------------------------------------------- what is chosen
+
+
+@pytest.fixture
+def begun(monkeypatch):
+    """The kinds of readers that batches were begun with."""
+    kinds = set()
+
+    def watch(kind_of_pool):
+        begin = kind_of_pool.begin
+
+        @functools.wraps(begin)
+        def watched(self, *arguments):
+            kinds.add(self.kind)
+            return begin(self, *arguments)
+
+        monkeypatch.setattr(kind_of_pool, "begin", watched)
+
+    watch(decode_pool._OwnPool)
+    watch(UserPool)
+    return kinds
+
+
+@pytest.mark.parametrize(
+    ("decoder", "platform", "kind"),
+    [
+        (None, "linux", PROCESSES),
+        (None, "darwin", PROCESSES),
+        (None, "win32", THREADS),
+        ("processes", "linux", PROCESSES),
+        ("processes", "win32", THREADS),
+        ("threads", "linux", THREADS),
+        ("threads", "win32", THREADS),
+    ],
+)
+def test_what_decodes(tree, begun, monkeypatch, decoder, platform, kind):
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "platform", platform)
+        with flow(tree, decoder=decoder, workers=5) as iterator:  # a pool of this test alone
+            assert len(next(iterator)) == 8
+    assert begun == {kind}
+
+
+@pytest.mark.parametrize(("decoder", "kind"), [(None, USERS), ("threads", THREADS)])
+def test_what_decodes_where_there_is_a_pool(tree, begun, decoder, kind):
+    with ThreadPoolExecutor(2) as pool, flow(tree, decoder=decoder, pool=pool) as iterator:
+        assert len(next(iterator)) == 8
+    assert begun == {kind}
+
+
+def test_what_decodes_without_workers(tree, begun):
+    with flow(tree, workers=0) as iterator:
+        assert len(next(iterator)) == 8
+    assert begun == set()
+
+
+@pytest.mark.parametrize("decoder", ["processes", "threads"])
+def test_pillow_s_limit_holds_for_many_files_in_one_go(tree, decoder, monkeypatch):
+    """Whatever it was when the readers were started."""
+    with flow(tree, 16, decoder=decoder, workers=1, interpolation="bilinear") as iterator:
+        for _ in range(2):
+            monkeypatch.setattr(
+                Image, "MAX_IMAGE_PIXELS", 100
+            )  # of which twice as many are too many
+            with pytest.raises(Image.DecompressionBombError, match=r"ants/0\.jpg"):
+                iterator[0]
+            for limit in None, 1000:
+                monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+                images = iterator[0]
+                assert len(images) == 16 and images.any((1, 2, 3)).all()
+
+
+# ---------------------------------------------------------------------------- Python's work
+
+
+class Calls:
+    """Counts what Python runs, in this thread and all that are started meanwhile."""
+
+    def __init__(self):
+        self.count = 0
+
+    def __call__(self, frame, event, argument):
+        # the watch over processes looks at them now and then, whatever the batch
+        if event in ("call", "c_call") and threading.current_thread().name != "decode-processes":
+            self.count += 1
+
+    def __enter__(self):
+        threading.setprofile(self)
+        sys.setprofile(self)
+        return self
+
+    def __exit__(self, *exc_info):
+        sys.setprofile(None)
+        threading.setprofile(None)
+
+
+def calls_for(tree, batch_size, **options):
+    """Calls in this process for a batch, at least."""
+    wait_until(lambda: not library_threads(), "threads that are not watched ended", PATIENCE)
+    with Calls() as calls, flow(tree, batch_size, **options) as iterator:
+        counts = []
+        for k in [0, 1, 2, 1, 0, 2, 1, 0]:
+            before = calls.count
+            assert len(iterator[k]) == batch_size
+            counts.append(calls.count - before)
+    return min(counts)
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_no_python_for_each_file(tree, prefetch):
+    """What this process does for a batch does not grow with it."""
+    few, many = (calls_for(tree, size, prefetch=prefetch) for size in (8, 64))
+    assert few > 10  # something is counted
+    assert many <= few
+
+
+def test_the_count_of_calls_can_fail(tree):
+    few, many = (calls_for(tree, size, decoder="threads") for size in (8, 64))
+    assert many > few + 56
+
+
+# ---------------------------------------------------------------------------- threads
+
+
+class Threads:
+    """Threads of a pool of its own that read files which only have names, when they may."""
+
+    kind = THREADS
+
+    def __init__(self, size, monkeypatch):
+        self.decode_pool = DecodePool(size)
+        self.control = self.decode_pool.control
+        self.tasks = _core.TaskQueue()
+        self.reading, self.may_read = threading.Semaphore(0), threading.Semaphore(0)
+
+        def read_file(path):
+            self.reading.release()
+            assert self.may_read.acquire(timeout=PATIENCE)
+            raise FileNotFoundError(path)
+
+        monkeypatch.setattr(readers, "read_file", read_file)
+        self.files = FileReader([f"/nowhere/{k}" for k in range(100)], Target(2, 2, "rgb"),
+                                (2, 2, 3), self, 50, 10)  # fmt: skip
+
+    def begin(self, reader, count):
+        self.decode_pool.start_threads()
+
+    def wait(self, batch, reader):
+        assert batch.wait(PATIENCE)
+
+    def ask(self, count):
+        out = np.empty((count, 2, 2, 3), np.float32)
+        table = np.zeros((count, 10))
+        job = self.files.job(_core.Plan(2, 2, 3), np.arange(count), table, out, True)
+        job.put_into(self.tasks)
+        return job
+
+
+@pytest.fixture
+def threads(monkeypatch):
+    made = []
+
+    def make(size):
+        made.append(Threads(size, monkeypatch))
+        return made[-1]
+
+    yield make
+    for each in made:
+        for _ in range(200):
+            each.may_read.release()
+        each.decode_pool.close()
+        assert not [thread for thread in each.decode_pool._threads if thread.is_alive()]
+
+
+def test_threads_end_without_work_and_come_again(threads):
+    pool = threads(2)
+    limit = pool.control.limit
+    for _ in range(2):
+        job = pool.ask(10)
+        for _ in range(limit):
+            assert pool.reading.acquire(timeout=PATIENCE)
+        running = pool.decode_pool._threads
+        assert {thread.number for thread in running} == set(range(limit))
+        pool.ask(1).cancel()
+        assert len(running) == limit  # no second one of a number
+        for _ in range(20):
+            pool.may_read.release()
+        pool.tasks.put(None)
+        wait_until(lambda: not pool.control.has_work(THREADS), "all are read", PATIENCE)
+        wait_until(lambda: not pool.decode_pool._threads, "the threads ended", PATIENCE)
+        job.cancel()
+
+
+def test_a_thread_may_not_end_while_there_is_work(threads, monkeypatch):
+    """It came between the last look and the end; whoever asked for it has not started another."""
+    pool = threads(2)
+    monkeypatch.setattr(pool, "begin", lambda *_: None)
+    thread = decode_pool._ThreadReader(pool.decode_pool, 0)
+    outside = decode_pool._ThreadReader(pool.decode_pool, pool.control.limit)
+    pool.decode_pool._threads |= {thread, outside}
+    job = pool.ask(3)
+    assert not pool.decode_pool.may_end(thread)
+    assert pool.decode_pool.may_end(outside)  # it would never be given any
+    assert pool.decode_pool._threads == {thread}
+    job.cancel()
+    assert pool.decode_pool.may_end(thread)
+    assert pool.decode_pool._threads == set()
+
+
+def test_threads_end_with_the_program_though_there_is_work(threads):
+    """With the file that they are at."""
+    pool = threads(2)
+    job = pool.ask(30)
+    assert pool.reading.acquire(timeout=PATIENCE)
+    running = list(pool.decode_pool._threads)
+    closing = threading.Thread(target=pool.decode_pool.close)
+    closing.start()
+    wait_until(lambda: pool.decode_pool._is_closed, "it is closed", PATIENCE)
+    for _ in range(len(running)):
+        pool.may_read.release()
+    closing.join(PATIENCE)
+    for thread in running:
+        thread.join(PATIENCE / 6)
+        assert not thread.is_alive()
+    assert pool.control.has_work(THREADS)
+    job.cancel()
