@@ -17,7 +17,7 @@ from cpython.pythread cimport (
     PyThread_release_lock, PyThread_type_lock,
 )
 from cpython.ref cimport Py_DECREF, Py_INCREF
-from libc.math cimport fabs
+from libc.math cimport fabs, sqrt
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy
@@ -100,6 +100,23 @@ cdef extern from "_pixels.h" nogil:
     void fa_process(const fa_plan *plan, const void *image, bint is_float, ptrdiff_t behind,
                     size_t next, const double *row, const double *m, bint standardize, float *work,
                     float *out)
+    enum:
+        FA_MULTIPLY
+        FA_SUBTRACT
+        FA_DIVIDE
+
+    void fa_combine_floats(float *x, ptrdiff_t outer, ptrdiff_t count, ptrdiff_t inner,
+                           const float *values, int operation)
+    void fa_combine_doubles(double *x, ptrdiff_t outer, ptrdiff_t count, ptrdiff_t inner,
+                            const double *values, int operation)
+    void fa_combine_halves(uint16_t *x, ptrdiff_t outer, ptrdiff_t count, ptrdiff_t inner,
+                           const float *values, int operation)
+    double fa_sum(const float *x, ptrdiff_t size)
+    double fa_sum_squares(const float *x, ptrdiff_t size, float mean)
+    double fa_sum_doubles(const double *x, ptrdiff_t size)
+    double fa_sum_square_doubles(const double *x, ptrdiff_t size, double mean)
+    void fa_brightness(float *x, ptrdiff_t size, ptrdiff_t channels, double factor, float low,
+                       float high)
     ptrdiff_t fa_work_values(const fa_plan *plan, bint to_bytes)
     void fa_to_floats(int type, const void *values, ptrdiff_t size, float *out)
     bint fa_floats_to_halves(const float *x, ptrdiff_t size, uint16_t *out)
@@ -656,36 +673,177 @@ cdef int _process_with(Plan plan, const void *image, bint is_float, const double
 
 def convert(cnp.ndarray source not None, cnp.ndarray out not None):
     """Does ``out[...] = source``; see ``_core.pyi``."""
+    cdef int kind = cnp.PyArray_TYPE(source), out_kind = cnp.PyArray_TYPE(out)
     cdef Py_ssize_t size = source.size
-    cdef int kind = cnp.PyArray_TYPE(out)
     cdef bint overflows
-    if ((kind != cnp.NPY_FLOAT16 and cnp.PyArray_TYPE(source) != cnp.NPY_FLOAT16)
-            or kind == cnp.PyArray_TYPE(source) or source.dtype.kind == "c"
-            or not cnp.PyArray_ISCARRAY_RO(source) or not cnp.PyArray_ISCARRAY(out)
+    cdef cnp.ndarray values
+    if (kind == out_kind or (kind != cnp.NPY_FLOAT16 and out_kind != cnp.NPY_FLOAT16)
+            or source.dtype.kind not in "biuf" or not cnp.PyArray_ISCARRAY_RO(source)
             or (<object>source).shape != (<object>out).shape):
         out[...] = source
-        return
-    if kind == cnp.NPY_FLOAT:
+    elif not cnp.PyArray_ISCARRAY(out):
+        values = np.empty((<object>out).shape, dtype=out.dtype)
+        convert(source, values)
+        out[...] = values
+    elif out_kind == cnp.NPY_FLOAT:
         with nogil:
             fa_to_floats(FA_FLOAT16, cnp.PyArray_DATA(source), size,
                          <float *>cnp.PyArray_DATA(out))
-        return
-    if kind != cnp.NPY_FLOAT16:
-        between = np.empty((<object>source).shape, dtype=np.float32)
-        convert(source, between)
-        out[...] = between
-        return
-    if cnp.PyArray_TYPE(source) == cnp.NPY_DOUBLE:
-        with nogil:
-            overflows = fa_doubles_to_halves(<double *>cnp.PyArray_DATA(source), size,
-                                             <uint16_t *>cnp.PyArray_DATA(out))
+    elif kind == cnp.NPY_FLOAT16:
+        values = np.empty((<object>source).shape, dtype=np.float32)
+        convert(source, values)
+        out[...] = values
     else:
-        values = source.astype(np.float32, copy=False)
+        values = source
+        if kind != cnp.NPY_DOUBLE:
+            values = source.astype(np.float32, copy=False)
         with nogil:
-            overflows = fa_floats_to_halves(<float *>cnp.PyArray_DATA(<cnp.ndarray>values), size,
-                                            <uint16_t *>cnp.PyArray_DATA(out))
-    if overflows:
-        out[...] = source  # and says so
+            if kind == cnp.NPY_DOUBLE:
+                overflows = fa_doubles_to_halves(<double *>cnp.PyArray_DATA(values), size,
+                                                 <uint16_t *>cnp.PyArray_DATA(out))
+            else:
+                overflows = fa_floats_to_halves(<float *>cnp.PyArray_DATA(values), size,
+                                                <uint16_t *>cnp.PyArray_DATA(out))
+        if overflows:
+            out[...] = source  # and says so
+
+
+def multiply(x, values):
+    """``x * values`` in the place of ``x``; see ``_core.pyi``."""
+    if not _combine(x, values, FA_MULTIPLY):
+        x *= values
+    return x
+
+
+def subtract(x, values):
+    """``x - values`` in the place of ``x``; see ``_core.pyi``."""
+    if not _combine(x, values, FA_SUBTRACT):
+        x -= values
+    return x
+
+
+def divide(x, values):
+    """``x / values`` in the place of ``x``; see ``_core.pyi``."""
+    if not _combine(x, values, FA_DIVIDE):
+        x /= values
+    return x
+
+
+cdef bint _combine(x, values, int operation) except -1:
+    """Whether the loops could do it: with arrays of floats, and one axis of values at most."""
+    cdef cnp.ndarray array, others
+    cdef int kind
+    cdef float number
+    cdef double double_number
+    cdef Py_ssize_t k, axis, outer = 1, count = 1, inner = 1
+    cdef const void *value
+    if type(x) is not np.ndarray or not cnp.PyArray_ISCARRAY(<cnp.ndarray>x):
+        return False
+    array = x
+    kind = cnp.PyArray_TYPE(array)
+    if kind != cnp.NPY_FLOAT and kind != cnp.NPY_DOUBLE and kind != cnp.NPY_FLOAT16:
+        return False
+    if type(values) is float or type(values) is int:
+        inner = array.size
+        double_number = values
+        number = <float>double_number
+        if kind == cnp.NPY_FLOAT16:
+            number = np.float16(double_number)
+        value = <const void *>&double_number if kind == cnp.NPY_DOUBLE else <const void *>&number
+    else:
+        if type(values) is not np.ndarray:
+            return False
+        others = values
+        # narrower ones become what they would be in between
+        if others.dtype.kind != "f" or others.itemsize > array.itemsize:
+            return False
+        if others.ndim > array.ndim:
+            return False
+        axis = array.ndim
+        for k in range(others.ndim):
+            if others.shape[k] != 1:
+                if axis != array.ndim:
+                    return False
+                axis = array.ndim - others.ndim + k
+                count = others.shape[k]
+                if count != array.shape[axis]:
+                    return False
+        for k in range(array.ndim):
+            if k < axis:
+                outer *= array.shape[k]
+            elif k > axis:
+                inner *= array.shape[k]
+        others = np.ascontiguousarray(
+            others, dtype=np.float64 if kind == cnp.NPY_DOUBLE else np.float32
+        )
+        value = cnp.PyArray_DATA(others)
+    with nogil:
+        if kind == cnp.NPY_FLOAT:
+            fa_combine_floats(<float *>cnp.PyArray_DATA(array), outer, count, inner,
+                              <const float *>value, operation)
+        elif kind == cnp.NPY_DOUBLE:
+            fa_combine_doubles(<double *>cnp.PyArray_DATA(array), outer, count, inner,
+                               <const double *>value, operation)
+        else:
+            fa_combine_halves(<uint16_t *>cnp.PyArray_DATA(array), outer, count, inner,
+                              <const float *>value, operation)
+    return True
+
+
+def mean_of(x):
+    """The mean of all values of an array; see ``_core.pyi``."""
+    cdef double total
+    cdef cnp.ndarray array = _array_of_floats(x)
+    if array is None:
+        return np.mean(x, keepdims=True)
+    with nogil:
+        total = _sum_of(array)
+    return total / array.size
+
+
+def std_of(x):
+    """The standard deviation of all values of an array; see ``_core.pyi``."""
+    cdef double mean, squares
+    cdef cnp.ndarray array = _array_of_floats(x)
+    if array is None:
+        return np.std(x, keepdims=True)
+    with nogil:
+        mean = _sum_of(array) / cnp.PyArray_SIZE(array)
+        if cnp.PyArray_TYPE(array) == cnp.NPY_FLOAT:
+            squares = fa_sum_squares(<float *>cnp.PyArray_DATA(array), cnp.PyArray_SIZE(array),
+                                     <float>mean)
+        else:
+            squares = fa_sum_square_doubles(<double *>cnp.PyArray_DATA(array),
+                                            cnp.PyArray_SIZE(array), mean)
+    return sqrt(squares / array.size)
+
+
+cdef cnp.ndarray _array_of_floats(x):
+    """An array of float32 or float64 that lies in one piece; None: it is another."""
+    if type(x) is not np.ndarray or not cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>x):
+        return None
+    kind = cnp.PyArray_TYPE(<cnp.ndarray>x)
+    return x if (kind == cnp.NPY_FLOAT or kind == cnp.NPY_DOUBLE) and x.size else None
+
+
+cdef double _sum_of(cnp.ndarray array) noexcept nogil:
+    if cnp.PyArray_TYPE(array) == cnp.NPY_FLOAT:
+        return fa_sum(<float *>cnp.PyArray_DATA(array), cnp.PyArray_SIZE(array))
+    return fa_sum_doubles(<double *>cnp.PyArray_DATA(array), cnp.PyArray_SIZE(array))
+
+
+def brighten(cnp.ndarray image not None, double factor):
+    """Changes the brightness of an image of 0..255 in place; see ``_core.pyi``."""
+    cdef Py_ssize_t channels = 1
+    if cnp.PyArray_TYPE(image) != cnp.NPY_FLOAT or not cnp.PyArray_ISCARRAY(image):
+        raise ValueError(f"Expected a contiguous float32 image. Received: {image.dtype}")
+    if image.ndim != 3:
+        raise ValueError(f"Expected rank 3. Received shape: {(<object>image).shape}")
+    if image.shape[2] == 4:
+        channels = 4
+    with nogil:
+        fa_brightness(<float *>cnp.PyArray_DATA(image), cnp.PyArray_SIZE(image), channels, factor,
+                      0, 255)
 
 
 def exact_warp(cnp.ndarray image not None, const double[:, :] matrix not None, int order,

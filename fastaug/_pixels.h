@@ -352,7 +352,7 @@ FA_INLINE ptrdiff_t fa_own_values(const fa_plan *plan, int to_bytes)
 static ptrdiff_t fa_work_values(const fa_plan *plan, int to_bytes)
 {
     const ptrdiff_t size = plan->height * plan->width * plan->channels;
-    return fa_own_values(plan, to_bytes) + (plan->source != FA_NO_TYPE ? size : 0);
+    return fa_own_values(plan, to_bytes) + (plan->source != FA_NO_TYPE ? size + FA_BLOCK : 0);
 }
 
 /* A batch: which images, what becomes of each, and where it goes. */
@@ -401,7 +401,7 @@ static void fa_run(const fa_batch *batch, ptrdiff_t start, ptrdiff_t stop, ptrdi
         if (batch->converts) {
             float *pixels = work + fa_own_values(plan, 0);
             fa_to_floats(plan->source, image, size, pixels);
-            fa_process(plan, pixels, 1, 0, 0, row, m, batch->standardize, work,
+            fa_process(plan, pixels, 1, FA_BLOCK, 0, row, m, batch->standardize, work,
                        (float *)out + offset);
             continue;
         }

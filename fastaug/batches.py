@@ -237,7 +237,7 @@ class BatchMaker:
         augmentation = batch.augmentation
         hashes = batch.hashes
         if augmentation is None:
-            images = np.zeros((len(batch.index), *self._source.shape), dtype=self._dtype)
+            images = self._buffers.array((len(batch.index), *self._source.shape), self._dtype)
             with lent_to_user_code(batch.stream, batch.stream_start):
                 call_for_each(self._generator, self._source, batch, images, 0, bad_image)
                 hashes = self._draw_hashes(global_stream(), len(images))

@@ -28,25 +28,58 @@ def call_for_each(generator, source, batch, images, start, bad_image, params=Non
         bad_image: Function to call with the position and the exception of such an image.
         params: Parameters of the first image, if they have been drawn.
     """
-    for i in range(start, len(batch.index)):
-        try:
-            image = source.image(batch.index[i], images.dtype)
-        except Exception as error:
-            batch.errors[i] = error
-            bad_image(int(batch.index[i]), error)
-            if params is None and generator is not None:
-                # left out, but drawn for: the others stay as they were
-                generator.get_random_transform(source.shape)
+    in_place = params is None and _may_work_in_place(generator, source)
+    function = getattr(generator, "preprocessing_function", None)
+    with _core.KeptMemory():
+        for i, position in enumerate(batch.index[start:].tolist(), start):
+            if in_place:
+                _make_in_place(generator, source, position, images, i)
+                continue
+            try:
+                image = source.image(position, images.dtype)
+            except Exception as error:
+                batch.errors[i] = error
+                bad_image(position, error)
+                if params is None and generator is not None:
+                    # left out, but drawn for: the others stay as they were
+                    generator.get_random_transform(source.shape)
+                params = None
+                continue
+            if generator is None:
+                images[i] = image
+                continue
+            if params is None:
+                params = generator.get_random_transform(image.shape)
+            result = generator.standardize(generator.apply_transform(image, params))
+            _put(result, images, i, None, function)
             params = None
-            continue
-        if generator is None:
-            images[i] = image
-            continue
-        if params is None:
-            params = generator.get_random_transform(image.shape)
-        result = generator.standardize(generator.apply_transform(image, params))
-        _put(result, images, i, None, getattr(generator, "preprocessing_function", None))
-        params = None
+
+
+def _may_work_in_place(generator, source):
+    """Whether images can be made where they belong: then no code of the user's sees them before.
+
+    And they are of the type of the batch from the beginning, in Keras too.
+    """
+    overridden = getattr(generator, "_overrides_methods", None)
+    return (
+        overridden is not None
+        and not overridden()
+        and not generator.preprocessing_function
+        and not source.in_floatx
+    )
+
+
+def _make_in_place(generator, source, position, images, i):
+    """Makes an image in its place in a batch, with no copy of it unless it needs more than flips."""
+    params = generator.get_random_transform(source.shape)
+    image = images[i]
+    place = generator._place_for(image, params)
+    if place is not None:
+        source.put(position, place)
+        _put(generator.standardize(image), images, i, image, None)
+    else:
+        image = generator.apply_transform(source.image(position, images.dtype), params)
+        _put(generator.standardize(image), images, i, None, None)
 
 
 # How often another image is drawn, before all are tried.
@@ -191,7 +224,10 @@ def _put(result, images, i, there, function):
     if result is there:
         return
     try:
-        images[i] = result
+        if type(result) is np.ndarray:
+            _core.convert(result, images[i])
+        else:
+            images[i] = result
     except (TypeError, ValueError) as error:
         if function:
             name_function(error, function, result)
