@@ -12,6 +12,9 @@ BORDERS: tuple[str, ...]
 COLUMNS: tuple[str, ...]
 """Names of the columns of a parameter table, those of Keras's ``get_random_transform``."""
 
+CONVERTED: tuple[np.dtype[Any], ...]
+"""Types of images that are made float32 before all else, in native byte order."""
+
 _Warp = Callable[
     [npt.NDArray[np.float32], npt.NDArray[np.float64], npt.NDArray[np.float32]], object
 ]
@@ -51,12 +54,15 @@ class Plan:
         function_reverses: Whether to turn the channels round before that.
         truncates: Whether a uint8 batch is made of float32 images, which were shifted before, by
             truncation; else of images that were rounded first, and shifted after that.
+        source: A type of `CONVERTED` if the images may be of that, or None: they are uint8 or
+            float32.
         warp: None for the built-in warp, else `warp(image, matrix, out)`: both images float32
             `(height, width, channels)`, the matrix float64 `(2, 3)` from output to source
             coordinates, (row, column), flips included. Called with the GIL.
 
     Raises:
         ValueError: If a size, an order, a border or a shape of values is not one of the above.
+        TypeError: If a type is not.
     """
 
     def __init__(
@@ -78,6 +84,7 @@ class Plan:
         function_offset: npt.ArrayLike | None = None,
         function_reverses: bool = False,
         truncates: bool = False,
+        source: npt.DTypeLike | None = None,
         warp: _Warp | None = None,
     ) -> None: ...
     @property
@@ -610,6 +617,68 @@ class TaskQueue:
 
     def clear(self) -> None:
         """Drops the calls, and the images of batches, that no thread has begun."""
+
+def convert(source: npt.NDArray[Any], out: npt.NDArray[Any]) -> None:
+    """Does `out[...] = source`, many times as fast as NumPy from and to float16."""
+
+def multiply(x: Any, values: Any) -> Any:
+    """Does `x *= values`, as fast as it can be done, and returns `x`.
+
+    Args:
+        x: What NumPy takes; fast if an array of floats that lies in one piece.
+        values: What NumPy takes; fast if a Python number, or an array of floats of at most the size
+            of those of `x`, with one axis, at most, of more than one value.
+    """
+
+def subtract(x: Any, values: Any) -> Any:
+    """Does `x -= values`, like `multiply`."""
+
+def divide(x: Any, values: Any) -> Any:
+    """Does `x /= values`, like `multiply`."""
+
+def mean_of(x: Any) -> Any:
+    """Returns `np.mean(x, keepdims=True)`; of float32 and float64 a float, summed in doubles."""
+
+def std_of(x: Any) -> Any:
+    """Returns `np.std(x, keepdims=True)`, like `mean_of`."""
+
+def brighten(image: npt.NDArray[np.float32], factor: float) -> None:
+    """Makes of an image what Pillow's `ImageEnhance.Brightness` makes of its levels, in place.
+
+    Args:
+        image: float32 `(height, width, channels)`, contiguous, with values from 0 to 255, which are
+            truncated to levels. The last of four channels keeps its level.
+        factor: Factor.
+
+    Raises:
+        ValueError: If it is no such array.
+    """
+
+def exact_warp(
+    image: npt.NDArray[Any],
+    matrix: npt.NDArray[np.float64],
+    order: int,
+    border: str,
+    cval: float,
+    channels_first: bool,
+) -> npt.NDArray[Any] | None:
+    """Warps an image in doubles, as `scipy.ndimage.affine_transform` does channel by channel.
+
+    Args:
+        image: Image of rank 3.
+        matrix: float64 `(2, 3)` from output to source coordinates, (row, column).
+        order: Interpolation order.
+        border: One of `BORDERS`.
+        cval: Value outside, for the two constant borders.
+        channels_first: Whether the channels are the first axis, or else the last.
+
+    Returns:
+        A new image of the same type; None if the order is neither 0 nor 1, the type is none of
+        float64 and the integers, or coordinates go beyond 2**31.
+
+    Raises:
+        ValueError: If the rank, the matrix or the border is not one of the above.
+    """
 
 def standardize(plan: Plan, out: npt.NDArray[np.float32], start: int, stop: int) -> None:
     """Standardizes `out[start:stop]` in place, as the plan says.
