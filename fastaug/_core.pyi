@@ -171,6 +171,26 @@ class Draws:
             ValueError: If there are not as many numbers for an image.
         """
 
+def state_of(generator: np.random.MT19937) -> bytes:
+    """Returns the state of a generator: as it lies in memory."""
+
+def set_state(
+    generator: np.random.MT19937, state: bytes, expected: bytes | None = None
+) -> bool:
+    """Sets what `state_of` returned.
+
+    Args:
+        generator: The generator.
+        state: The state.
+        expected: What the state has to be before, or None. No other thread draws in between.
+
+    Returns:
+        Whether it was that.
+
+    Raises:
+        ValueError: If they are none.
+    """
+
 def same_attributes(
     owner: object,
     names: tuple[str, ...],
@@ -620,6 +640,42 @@ class TaskQueue:
 
 def convert(source: npt.NDArray[Any], out: npt.NDArray[Any]) -> None:
     """Does `out[...] = source`, many times as fast as NumPy from and to float16."""
+
+def place(
+    images: npt.NDArray[Any],
+    index: npt.NDArray[np.int64],
+    table: npt.NDArray[np.float64],
+    out: npt.NDArray[Any],
+    channels_first: bool,
+) -> None:
+    """Puts images into a batch, `convert`ed, and flips them there.
+
+    Args:
+        images: Images of any type, of rank 4.
+        index: int64, which of them.
+        table: Parameter table with a row for each, of which only the flips count.
+        out: The batch, contiguous, of any type.
+        channels_first: Whether the channels are the first axis of an image, or else the last.
+
+    Raises:
+        ValueError: If lengths or shapes do not fit.
+        IndexError: If there is no such image.
+    """
+
+def flip(
+    image: npt.NDArray[Any], channels_first: bool, horizontal: bool, vertical: bool
+) -> None:
+    """Turns an image round in its place.
+
+    Args:
+        image: Contiguous, of rank 3, of any type.
+        channels_first: Whether the channels are the first axis, or else the last.
+        horizontal: Whether to turn it left to right.
+        vertical: Whether to turn it upside down.
+
+    Raises:
+        ValueError: If it is no such array.
+    """
 
 def multiply(x: Any, values: Any) -> Any:
     """Does `x *= values`, as fast as it can be done, and returns `x`.

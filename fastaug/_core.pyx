@@ -20,7 +20,7 @@ from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.math cimport fabs, sqrt
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free
-from libc.string cimport memcpy
+from libc.string cimport memcmp, memcpy
 
 import operator
 import os
@@ -115,6 +115,8 @@ cdef extern from "_pixels.h" nogil:
     double fa_sum_squares(const float *x, ptrdiff_t size, float mean)
     double fa_sum_doubles(const double *x, ptrdiff_t size)
     double fa_sum_square_doubles(const double *x, ptrdiff_t size, double mean)
+    void fa_flip(char *image, ptrdiff_t height, ptrdiff_t width, ptrdiff_t bytes, bint horizontal,
+                 bint vertical)
     void fa_brightness(float *x, ptrdiff_t size, ptrdiff_t channels, double factor, float low,
                        float high)
     ptrdiff_t fa_work_values(const fa_plan *plan, bint to_bytes)
@@ -141,9 +143,12 @@ cdef extern from "_jpeg.h" nogil:
 # By itself: a cimport of numpy.random would check types of it that differ between its versions.
 cdef extern from "numpy/random/bitgen.h":
     ctypedef struct bitgen_t:
-        pass
+        void *state
 
 cdef extern from "_draws.h" nogil:
+    ctypedef struct fa_mt19937:
+        pass
+
     ctypedef struct fa_draws:
         ptrdiff_t count
         ptrdiff_t column[FA_COLUMNS]
@@ -528,6 +533,25 @@ cdef class Draws:
         return table
 
 
+def state_of(generator):
+    """The state of an MT19937 as bytes; see ``_core.pyi``."""
+    cdef bitgen_t *bits = _bits_of(generator)
+    with generator.lock:
+        return (<char *>bits.state)[:sizeof(fa_mt19937)]
+
+
+def set_state(generator, bytes state not None, bytes expected=None):
+    """Sets it; see ``_core.pyi``."""
+    cdef bitgen_t *bits = _bits_of(generator)
+    if len(state) != sizeof(fa_mt19937) or len(expected or state) != sizeof(fa_mt19937):
+        raise ValueError(f"Expected states of {sizeof(fa_mt19937)} bytes")
+    with generator.lock:
+        if expected is not None and memcmp(bits.state, <char *>expected, sizeof(fa_mt19937)):
+            return False
+        memcpy(bits.state, <char *>state, sizeof(fa_mt19937))
+    return True
+
+
 cdef bitgen_t *_bits_of(generator) except NULL:
     return <bitgen_t *>PyCapsule_GetPointer(generator.capsule, "BitGenerator")
 
@@ -706,6 +730,39 @@ def convert(cnp.ndarray source not None, cnp.ndarray out not None):
                                                 <uint16_t *>cnp.PyArray_DATA(out))
         if overflows:
             out[...] = source  # and says so
+
+
+def place(cnp.ndarray images not None, const int64_t[::1] index not None,
+          const double[:, ::1] table not None, cnp.ndarray out not None, bint channels_first):
+    """Puts images into a batch and flips them there; see ``_core.pyi``."""
+    cdef Py_ssize_t i
+    cdef cnp.ndarray image
+    if table.shape[1] != FA_COLUMNS or not index.shape[0] == table.shape[0] == out.shape[0]:
+        raise ValueError(f"Expected an index and a table for {out.shape[0]} images")
+    for i in range(index.shape[0]):
+        image = out[i]
+        convert(images[index[i]], image)
+        flip(image, channels_first, table[i, FA_FLIP_HORIZONTAL] != 0,
+             table[i, FA_FLIP_VERTICAL] != 0)
+
+
+def flip(cnp.ndarray image not None, bint channels_first, bint horizontal, bint vertical):
+    """Turns an image round in its place; see ``_core.pyi``."""
+    cdef Py_ssize_t k, planes = 1, bytes_ = image.itemsize
+    cdef Py_ssize_t height, width
+    cdef char *data = <char *>cnp.PyArray_DATA(image)
+    if image.ndim != 3 or not cnp.PyArray_ISCARRAY(image):
+        raise ValueError("Expected a contiguous image of rank 3")
+    if channels_first:
+        planes, height, width = image.shape[0], image.shape[1], image.shape[2]
+    else:
+        height, width = image.shape[0], image.shape[1]
+        bytes_ *= image.shape[2]
+    if not (horizontal or vertical) or not bytes_:
+        return
+    with nogil:
+        for k in range(planes):
+            fa_flip(data + k * height * width * bytes_, height, width, bytes_, horizontal, vertical)
 
 
 def multiply(x, values):

@@ -328,3 +328,50 @@ FA_CLONES static double fa_sum_square_doubles(const double *FA_RESTRICT x, ptrdi
     for (k = 0; k < FA_LANES; k++) total += lane[k];
     return total;
 }
+
+/* ---- values of any type, moved ------------------------------------------------------------------- */
+
+FA_INLINE void fa_swap(char *a, char *b, const size_t bytes)
+{
+    char kept[64];
+    memcpy(kept, a, bytes);
+    memcpy(a, b, bytes);
+    memcpy(b, kept, bytes);
+}
+
+/* Turns rows of pixels of some bytes round; a number that is known beforehand makes it fast. */
+FA_INLINE void fa_turn_rows(char *image, ptrdiff_t height, ptrdiff_t width, const ptrdiff_t bytes)
+{
+    ptrdiff_t i, j, k, part;
+    for (i = 0; i < height; i++, image += width * bytes)
+        for (j = 0, k = width - 1; j < k; j++, k--)
+            for (part = 0; part < bytes; part += 64)
+                fa_swap(image + j * bytes + part, image + k * bytes + part,
+                        (size_t)(bytes - part < 64 ? bytes - part : 64));
+}
+
+/* Turns an image round in its place: height x width pixels of some bytes each. */
+static void fa_flip(char *image, ptrdiff_t height, ptrdiff_t width, ptrdiff_t bytes, int horizontal,
+                    int vertical)
+{
+    const ptrdiff_t row = width * bytes;
+    ptrdiff_t i, k, part;
+    if (horizontal) {
+        switch (bytes) {
+        case 1: fa_turn_rows(image, height, width, 1); break;
+        case 2: fa_turn_rows(image, height, width, 2); break;
+        case 3: fa_turn_rows(image, height, width, 3); break;
+        case 4: fa_turn_rows(image, height, width, 4); break;
+        case 6: fa_turn_rows(image, height, width, 6); break;
+        case 8: fa_turn_rows(image, height, width, 8); break;
+        case 12: fa_turn_rows(image, height, width, 12); break;
+        case 24: fa_turn_rows(image, height, width, 24); break;
+        default: fa_turn_rows(image, height, width, bytes);
+        }
+    }
+    if (!vertical) return;
+    for (i = 0, k = height - 1; i < k; i++, k--)
+        for (part = 0; part < row; part += 64)
+            fa_swap(image + i * row + part, image + k * row + part,
+                    (size_t)(row - part < 64 ? row - part : 64));
+}

@@ -13,6 +13,7 @@ import numpy as np
 from fastaug import _core
 from fastaug.buffers import COUNTS_REFERENCES
 from fastaug.functions import name_function, returned
+from fastaug.settings import FOR_FLOATS
 from fastaug.streams import global_stream, lent_to_user_code
 
 
@@ -28,13 +29,9 @@ def call_for_each(generator, source, batch, images, start, bad_image, params=Non
         bad_image: Function to call with the position and the exception of such an image.
         params: Parameters of the first image, if they have been drawn.
     """
-    in_place = params is None and _may_work_in_place(generator, source)
     function = getattr(generator, "preprocessing_function", None)
     with _core.KeptMemory():
         for i, position in enumerate(batch.index[start:].tolist(), start):
-            if in_place:
-                _make_in_place(generator, source, position, images, i)
-                continue
             try:
                 image = source.image(position, images.dtype)
             except Exception as error:
@@ -55,11 +52,8 @@ def call_for_each(generator, source, batch, images, start, bad_image, params=Non
             params = None
 
 
-def _may_work_in_place(generator, source):
-    """Whether images can be made where they belong: then no code of the user's sees them before.
-
-    And they are of the type of the batch from the beginning, in Keras too.
-    """
+def is_without_calls(generator, source):
+    """Whether a generator makes the images of an array without any code of the user's."""
     overridden = getattr(generator, "_overrides_methods", None)
     return (
         overridden is not None
@@ -69,17 +63,35 @@ def _may_work_in_place(generator, source):
     )
 
 
-def _make_in_place(generator, source, position, images, i):
-    """Makes an image in its place in a batch, with no copy of it unless it needs more than flips."""
-    params = generator.get_random_transform(source.shape)
-    image = images[i]
-    place = generator._place_for(image, params)
-    if place is not None:
-        source.put(position, place)
-        _put(generator.standardize(image), images, i, image, None)
-    else:
-        image = generator.apply_transform(source.image(position, images.dtype), params)
-        _put(generator.standardize(image), images, i, None, None)
+def make_in_place(generator, source, batch, images):
+    """Makes images, of which no code of the user's sees any before, in their place in the batch.
+
+    In the type of the batch, as Keras does. Nothing is copied that is not transformed.
+
+    Args:
+        generator: An `ImageDataGenerator` that `is_without_calls`.
+        source: Where the images come from.
+        batch: The batch.
+        images: Array for the finished images.
+    """
+    stream, sampler = batch.stream, generator._current_sampler()
+    first = generator.channel_axis == 1
+    standardizes = any(getattr(generator, name) for name in FOR_FLOATS)
+    if sampler.only_flips and not standardizes:
+        table = sampler.draw(stream, len(images), 1, 1)
+        _core.place(source.images, batch.index, table, images, first)
+        return
+    with _core.KeptMemory():
+        for i, position in enumerate(batch.index):
+            # one by one: if an image fails, the stream is left where Keras leaves it
+            if sampler.only_flips:
+                table, image = sampler.draw(stream, 1, 1, 1), images[i]
+                _core.place(source.images, batch.index[i : i + 1], table, images[i : i + 1], first)
+                _put(generator._normalize(image), images, i, image, None)
+                continue
+            params = generator._draw_parameters(stream, source.shape)
+            image = generator.apply_transform(source.image(position, images.dtype), params)
+            _put(generator._normalize(image) if standardizes else image, images, i, None, None)
 
 
 # How often another image is drawn, before all are tried.

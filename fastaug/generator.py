@@ -33,7 +33,6 @@ _ON_SINGLE_IMAGES = frozenset(
     ("get_random_transform", "apply_transform", "random_transform", "standardize")
 )
 _methods_of = operator.attrgetter(*_ON_SINGLE_IMAGES)
-_geometry_of = operator.itemgetter("theta", "tx", "ty", "shear", "zx", "zy")
 
 # Keras's warnings about old arguments of `flow_from_dataframe`, in its order.
 _DEPRECATED = {
@@ -526,15 +525,23 @@ class ImageDataGenerator:
         """
         if seed is not None:
             np.random.seed(seed)
+        return self._draw_parameters(global_stream(), img_shape)
+
+    def _draw_parameters(self, stream, shape):
+        """Draws the parameters of a transform from a stream."""
+        sampler = self._current_sampler()
+        return sampler.one.draw_dict(
+            stream,
+            shape[self.row_axis - 1] if sampler.scales_tx else None,
+            shape[self.col_axis - 1] if sampler.scales_ty else None,
+        )
+
+    def _current_sampler(self):
+        """Returns what draws the parameters that are set now."""
         kept = self._sampler
         if kept is None:
             kept = self._sampler = KeptSampler()
-        sampler = kept.of(self)
-        return sampler.one.draw_dict(
-            global_stream(),
-            img_shape[self.row_axis - 1] if sampler.scales_tx else None,
-            img_shape[self.col_axis - 1] if sampler.scales_ty else None,
-        )
+        return kept.of(self)
 
     def apply_transform(self, x, transform_parameters):
         """Transforms an image by given parameters.
@@ -576,28 +583,6 @@ class ImageDataGenerator:
         if get("brightness") is not None:
             x = transforms.apply_brightness_shift(x, transform_parameters["brightness"], False)
         return x
-
-    def _place_for(self, out, params):
-        """Returns the view of `out` that an image has to be put into to come out transformed.
-
-        Args:
-            out: Array of rank 3.
-            params: What `get_random_transform` returned.
-
-        Returns:
-            None: It takes more than flips.
-        """
-        if (
-            params["channel_shift_intensity"] is not None
-            or params["brightness"] is not None
-            or not transforms.is_neutral(*_geometry_of(params))
-        ):
-            return None
-        if params["flip_horizontal"]:
-            out = transforms.flip_axis(out, self.col_axis - 1)
-        if params["flip_vertical"]:
-            out = transforms.flip_axis(out, self.row_axis - 1)
-        return out
 
     def random_transform(self, x, seed=None):
         """Transforms an image by parameters drawn from the global `np.random`.

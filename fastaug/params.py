@@ -65,6 +65,7 @@ class ParameterSampler:
         one: Draws for single images, of any size:
         scales_tx: whether its `tx` are fractions of the height,
         scales_ty: and its `ty` of the width.
+        only_flips: Whether an image is flipped at most.
     """
 
     def __init__(
@@ -120,6 +121,7 @@ class ParameterSampler:
             )
         self._draws: dict[tuple[int, int], _core.Draws] = {}
         self.scales_tx, self.scales_ty = (column in self._fractions for column in (_TX, _TY))
+        self.only_flips = {_FLIP_H, _FLIP_V}.issuperset(self._columns)
         self.one = self.draws_of(1, 1)
 
     def draw(self, rng: np.random.RandomState, count: int, height: int, width: int) -> np.ndarray:

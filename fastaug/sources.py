@@ -63,12 +63,8 @@ class ArraySource:
     def image(self, position, dtype):
         """Returns one image as a new array of a type."""
         image = np.empty(self.shape, dtype)
-        self.put(position, image)
+        _core.convert(self.images[position], image)
         return image
-
-    def put(self, position, out):
-        """Puts one image into an array of any type."""
-        _core.convert(self.images[position], out)
 
     def close(self):
         """There is nothing to give back."""
