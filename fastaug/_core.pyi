@@ -12,6 +12,9 @@ BORDERS: tuple[str, ...]
 COLUMNS: tuple[str, ...]
 """Names of the columns of a parameter table, those of Keras's ``get_random_transform``."""
 
+CONVERTED: tuple[np.dtype[Any], ...]
+"""Types of images that are made float32 before all else, in native byte order."""
+
 _Warp = Callable[
     [npt.NDArray[np.float32], npt.NDArray[np.float64], npt.NDArray[np.float32]], object
 ]
@@ -51,12 +54,15 @@ class Plan:
         function_reverses: Whether to turn the channels round before that.
         truncates: Whether a uint8 batch is made of float32 images, which were shifted before, by
             truncation; else of images that were rounded first, and shifted after that.
+        source: A type of `CONVERTED` if the images may be of that, or None: they are uint8 or
+            float32.
         warp: None for the built-in warp, else `warp(image, matrix, out)`: both images float32
             `(height, width, channels)`, the matrix float64 `(2, 3)` from output to source
             coordinates, (row, column), flips included. Called with the GIL.
 
     Raises:
         ValueError: If a size, an order, a border or a shape of values is not one of the above.
+        TypeError: If a type is not.
     """
 
     def __init__(
@@ -78,6 +84,7 @@ class Plan:
         function_offset: npt.ArrayLike | None = None,
         function_reverses: bool = False,
         truncates: bool = False,
+        source: npt.DTypeLike | None = None,
         warp: _Warp | None = None,
     ) -> None: ...
     @property
@@ -98,6 +105,9 @@ class Draws:
         base: The row that the other columns come from.
         choices: For the columns whose number is one of several, with a sign drawn after it: how
             many there are, from 0 on, or a sequence of them. They are drawn by `draw` alone.
+        undrawn: The parameters by name, as they are if undrawn. None: they are not named.
+        kinds: What makes of a parameter, for each number, the one that has a name: a function of a
+            float, None for the float itself; of a flip a factor of whether there is one.
 
     Raises:
         ValueError: If the lengths do not fit, or there is nothing to choose from.
@@ -113,6 +123,9 @@ class Draws:
         scale: Sequence[float] | npt.NDArray[np.float64],
         base: Sequence[float] | npt.NDArray[np.float64],
         choices: Mapping[int, int | Sequence[float]],
+        *,
+        undrawn: dict[str, Any] | None = None,
+        kinds: tuple[Any, ...] = (),
     ) -> None: ...
     def draw(self, stream: np.random.RandomState, count: int) -> npt.NDArray[np.float64]:
         """Draws for some images, number by number as `stream.random_sample` and `choice` do.
@@ -124,6 +137,26 @@ class Draws:
         Returns:
             float64 `(count, len(COLUMNS))`.
         """
+
+    def draw_dict(
+        self,
+        stream: np.random.RandomState,
+        tx_scale: float | None = None,
+        ty_scale: float | None = None,
+    ) -> dict[str, Any]:
+        """Draws for one image, as `draw` does.
+
+        Args:
+            stream: The stream, over any bit generator.
+            tx_scale: A further factor of `tx`, or None.
+            ty_scale: A further factor of `ty`, or None.
+
+        Returns:
+            The parameters by name, in the order of `undrawn`.
+        """
+
+    def to_dict(self, row: npt.NDArray[np.float64]) -> dict[str, Any]:
+        """Returns the parameters of a row of a table by name."""
 
     def table(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Makes of numbers what `draw` makes of those that it draws.
@@ -137,6 +170,24 @@ class Draws:
         Raises:
             ValueError: If there are not as many numbers for an image.
         """
+
+def state_of(generator: np.random.MT19937) -> bytes:
+    """Returns the state of a generator: as it lies in memory."""
+
+def set_state(generator: np.random.MT19937, state: bytes, expected: bytes | None = None) -> bool:
+    """Sets what `state_of` returned.
+
+    Args:
+        generator: The generator.
+        state: The state.
+        expected: What the state has to be before, or None. No other thread draws in between.
+
+    Returns:
+        Whether it was that.
+
+    Raises:
+        ValueError: If they are none.
+    """
 
 def same_attributes(
     owner: object,
@@ -584,6 +635,102 @@ class TaskQueue:
 
     def clear(self) -> None:
         """Drops the calls, and the images of batches, that no thread has begun."""
+
+def convert(source: npt.NDArray[Any], out: npt.NDArray[Any]) -> None:
+    """Does `out[...] = source`, many times as fast as NumPy from and to float16."""
+
+def place(
+    images: npt.NDArray[Any],
+    index: npt.NDArray[np.int64],
+    table: npt.NDArray[np.float64],
+    out: npt.NDArray[Any],
+    channels_first: bool,
+) -> None:
+    """Puts images into a batch, `convert`ed, and flips them there.
+
+    Args:
+        images: Images of any type, of rank 4.
+        index: int64, which of them.
+        table: Parameter table with a row for each, of which only the flips count.
+        out: The batch, contiguous, of any type.
+        channels_first: Whether the channels are the first axis of an image, or else the last.
+
+    Raises:
+        ValueError: If lengths or shapes do not fit.
+        IndexError: If there is no such image.
+    """
+
+def flip(image: npt.NDArray[Any], channels_first: bool, horizontal: bool, vertical: bool) -> None:
+    """Turns an image round in its place.
+
+    Args:
+        image: Contiguous, of rank 3, of any type.
+        channels_first: Whether the channels are the first axis, or else the last.
+        horizontal: Whether to turn it left to right.
+        vertical: Whether to turn it upside down.
+
+    Raises:
+        ValueError: If it is no such array.
+    """
+
+def multiply(x: Any, values: Any) -> Any:
+    """Does `x *= values`, as fast as it can be done, and returns `x`.
+
+    Args:
+        x: What NumPy takes; fast if an array of floats that lies in one piece.
+        values: What NumPy takes; fast if a Python number, or an array of floats of at most the size
+            of those of `x`, with one axis, at most, of more than one value.
+    """
+
+def subtract(x: Any, values: Any) -> Any:
+    """Does `x -= values`, like `multiply`."""
+
+def divide(x: Any, values: Any) -> Any:
+    """Does `x /= values`, like `multiply`."""
+
+def mean_of(x: Any) -> Any:
+    """Returns `np.mean(x, keepdims=True)`; of float32 and float64 a float, summed in doubles."""
+
+def std_of(x: Any) -> Any:
+    """Returns `np.std(x, keepdims=True)`, like `mean_of`."""
+
+def brighten(image: npt.NDArray[np.float32], factor: float) -> None:
+    """Makes of an image what Pillow's `ImageEnhance.Brightness` makes of its levels, in place.
+
+    Args:
+        image: float32 `(height, width, channels)`, contiguous, with values from 0 to 255, which are
+            truncated to levels. The last of four channels keeps its level.
+        factor: Factor.
+
+    Raises:
+        ValueError: If it is no such array.
+    """
+
+def exact_warp(
+    image: npt.NDArray[Any],
+    matrix: npt.NDArray[np.float64],
+    order: int,
+    border: str,
+    cval: float,
+    channels_first: bool,
+) -> npt.NDArray[Any] | None:
+    """Warps an image in doubles, as `scipy.ndimage.affine_transform` does channel by channel.
+
+    Args:
+        image: Image of rank 3.
+        matrix: float64 `(2, 3)` from output to source coordinates, (row, column).
+        order: Interpolation order.
+        border: One of `BORDERS`.
+        cval: Value outside, for the two constant borders.
+        channels_first: Whether the channels are the first axis, or else the last.
+
+    Returns:
+        A new image of the same type; None if the order is neither 0 nor 1, the type is none of
+        float64 and the integers, or coordinates go beyond 2**31.
+
+    Raises:
+        ValueError: If the rank, the matrix or the border is not one of the above.
+    """
 
 def standardize(plan: Plan, out: npt.NDArray[np.float32], start: int, stop: int) -> None:
     """Standardizes `out[start:stop]` in place, as the plan says.

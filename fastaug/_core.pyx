@@ -17,9 +17,10 @@ from cpython.pythread cimport (
     PyThread_release_lock, PyThread_type_lock,
 )
 from cpython.ref cimport Py_DECREF, Py_INCREF
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.math cimport fabs, sqrt
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free
-from libc.string cimport memcpy
+from libc.string cimport memcmp, memcpy
 
 import operator
 import os
@@ -35,8 +36,23 @@ cnp.import_array()
 cdef extern from "_pixels.h" nogil:
     enum:
         FA_COLUMNS
+        FA_TX
+        FA_TY
         FA_FLIP_HORIZONTAL
         FA_FLIP_VERTICAL
+
+    enum:
+        FA_NO_TYPE
+        FA_UINT8
+        FA_INT8
+        FA_UINT16
+        FA_INT16
+        FA_UINT32
+        FA_INT32
+        FA_UINT64
+        FA_INT64
+        FA_FLOAT16
+        FA_FLOAT64
 
     ctypedef struct fa_plan:
         ptrdiff_t height, width, channels
@@ -53,11 +69,16 @@ cdef extern from "_pixels.h" nogil:
         const float *function_scale
         const float *function_offset
         bint truncates
+        int source
+
+    ctypedef struct fa_layout:
+        ptrdiff_t height, width, channels, row, column, channel
 
     ctypedef struct fa_batch:
         const fa_plan *plan
         const char *images
         bint is_float
+        bint converts
         ptrdiff_t stride, count
         const int64_t *index
         const double *table
@@ -79,7 +100,32 @@ cdef extern from "_pixels.h" nogil:
     void fa_process(const fa_plan *plan, const void *image, bint is_float, ptrdiff_t behind,
                     size_t next, const double *row, const double *m, bint standardize, float *work,
                     float *out)
+    enum:
+        FA_MULTIPLY
+        FA_SUBTRACT
+        FA_DIVIDE
+
+    void fa_combine_floats(float *x, ptrdiff_t outer, ptrdiff_t count, ptrdiff_t inner,
+                           const float *values, int operation)
+    void fa_combine_doubles(double *x, ptrdiff_t outer, ptrdiff_t count, ptrdiff_t inner,
+                            const double *values, int operation)
+    void fa_combine_halves(uint16_t *x, ptrdiff_t outer, ptrdiff_t count, ptrdiff_t inner,
+                           const float *values, int operation)
+    double fa_sum(const float *x, ptrdiff_t size)
+    double fa_sum_squares(const float *x, ptrdiff_t size, float mean)
+    double fa_sum_doubles(const double *x, ptrdiff_t size)
+    double fa_sum_square_doubles(const double *x, ptrdiff_t size, double mean)
+    void fa_flip(char *image, ptrdiff_t height, ptrdiff_t width, ptrdiff_t bytes, bint horizontal,
+                 bint vertical)
+    void fa_brightness(float *x, ptrdiff_t size, ptrdiff_t channels, double factor, float low,
+                       float high)
     ptrdiff_t fa_work_values(const fa_plan *plan, bint to_bytes)
+    void fa_to_floats(int type, const void *values, ptrdiff_t size, float *out)
+    bint fa_floats_to_halves(const float *x, ptrdiff_t size, uint16_t *out)
+    bint fa_doubles_to_halves(const double *x, ptrdiff_t size, uint16_t *out)
+    void fa_exact_warp(const double *image, const fa_layout *at, int order, int border,
+                       double cval, const double *m, double *out)
+    void fa_from_doubles(int type, const double *x, ptrdiff_t size, void *out)
     void fa_run(const fa_batch *batch, ptrdiff_t start, ptrdiff_t stop, ptrdiff_t threads,
                 float *work)
     void fa_standardize(const fa_plan *plan, float *x)
@@ -97,9 +143,12 @@ cdef extern from "_jpeg.h" nogil:
 # By itself: a cimport of numpy.random would check types of it that differ between its versions.
 cdef extern from "numpy/random/bitgen.h":
     ctypedef struct bitgen_t:
-        pass
+        void *state
 
 cdef extern from "_draws.h" nogil:
+    ctypedef struct fa_mt19937:
+        pass
+
     ctypedef struct fa_draws:
         ptrdiff_t count
         ptrdiff_t column[FA_COLUMNS]
@@ -262,6 +311,22 @@ COLUMNS = (
     "channel_shift_intensity", "brightness",
 )
 
+_TYPES = {
+    np.dtype(name): code for name, code in (
+        ("uint8", FA_UINT8), ("int8", FA_INT8), ("uint16", FA_UINT16), ("int16", FA_INT16),
+        ("uint32", FA_UINT32), ("int32", FA_INT32), ("uint64", FA_UINT64), ("int64", FA_INT64),
+        ("float16", FA_FLOAT16), ("float64", FA_FLOAT64),
+    )
+}
+
+CONVERTED = tuple([dtype for dtype in _TYPES if dtype != np.uint8])
+
+
+cdef int _type_of(dtype):
+    """What the loops call a type, in native byte order; FA_NO_TYPE: they do not know it."""
+    return _TYPES.get(dtype, FA_NO_TYPE)
+
+
 # The order of the enum in _simd.h.
 _VARIANTS = ("plain", "avx2", "avx512")
 
@@ -297,7 +362,7 @@ cdef class Plan:
                  bint channels_first=False, int order=1, str border="nearest", float cval=0.0,
                  rescale=None, bint sample_center=False, bint sample_std=False,
                  feature_mean=None, feature_scale=None, function_scale=None, function_offset=None,
-                 bint function_reverses=False, bint truncates=False, warp=None):
+                 bint function_reverses=False, bint truncates=False, source=None, warp=None):
         if height < 1 or width < 1 or channels < 1:
             raise ValueError(f"An image has at least one pixel. Received: {height} x {width} x "
                              f"{channels}")
@@ -329,6 +394,10 @@ cdef class Plan:
             self.c.function_scale = <const float *>self._function_scale.data
             self.c.function_offset = <const float *>self._function_offset.data
         self.c.truncates = truncates
+        if source is not None and source not in (np.uint8, np.float32):
+            self.c.source = _type_of(np.dtype(source))
+            if self.c.source == FA_NO_TYPE:
+                raise TypeError(f"Expected a type in CONVERTED. Received: source={source!r}")
         self.warp = warp
 
     def _per_channel(self, values):
@@ -355,8 +424,11 @@ cdef class Draws:
     cdef fa_draws c
     cdef bitgen_t _bits
     cdef object _held
+    cdef dict _undrawn
+    cdef tuple _names, _kinds
 
-    def __init__(self, columns, low, spread, flips, scale, base, choices):
+    def __init__(self, columns, low, spread, flips, scale, base, choices, *, dict undrawn=None,
+                 tuple kinds=()):
         cdef fa_draws *c = &self.c
         cdef Py_ssize_t k
         c.count = len(columns)
@@ -396,6 +468,11 @@ cdef class Draws:
             c.base[k] = base[k]
         for k in range(2):
             c.flips[k] = flips[k]
+        if undrawn is not None and len(kinds) != c.count:
+            raise ValueError(f"Expected a kind for each of {c.count} numbers. Received: {kinds!r}")
+        self._undrawn = undrawn
+        self._names = tuple([COLUMNS[column] for column in columns])
+        self._kinds = kinds
 
     def draw(self, stream, Py_ssize_t count):
         """The table of some images, from the next numbers of a stream."""
@@ -405,6 +482,43 @@ cdef class Draws:
         with generator.lock:
             fa_draw_rows(&self.c, bits, count, <double *>cnp.PyArray_DATA(table))
         return table
+
+    def draw_dict(self, stream, tx_scale=None, ty_scale=None):
+        """The parameters of one image by name, from the next numbers of a stream."""
+        cdef double row[FA_COLUMNS]
+        generator = stream._bit_generator
+        cdef bitgen_t *bits = _bits_of(generator)
+        with generator.lock:
+            fa_draw_rows(&self.c, bits, 1, row)
+        if tx_scale is not None:
+            row[FA_TX] *= tx_scale
+        if ty_scale is not None:
+            row[FA_TY] *= ty_scale
+        return self._named(row)
+
+    def to_dict(self, const double[::1] row not None):
+        """The parameters of a row of a table by name."""
+        if row.shape[0] != FA_COLUMNS:
+            raise ValueError(f"Expected {FA_COLUMNS} columns. Received: {row.shape[0]}")
+        return self._named(&row[0])
+
+    cdef dict _named(self, const double *row):
+        cdef dict named
+        cdef Py_ssize_t k, column
+        if self._undrawn is None:
+            raise ValueError("Nobody said what kinds of numbers they are")
+        named = self._undrawn.copy()
+        for k in range(self.c.count):
+            column = self.c.column[k]
+            kind = self._kinds[k]
+            if column == FA_FLIP_HORIZONTAL or column == FA_FLIP_VERTICAL:
+                value = (row[column] != 0) * kind
+            elif kind is None:
+                value = row[column]
+            else:
+                value = kind(row[column])
+            named[self._names[k]] = value
+        return named
 
     def table(self, const double[:, ::1] values):
         """The table of images that drew these numbers."""
@@ -417,6 +531,25 @@ cdef class Draws:
         for i in range(values.shape[0]):
             fa_fill_row(&self.c, &values[i, 0], rows + i * FA_COLUMNS)
         return table
+
+
+def state_of(generator):
+    """The state of an MT19937 as bytes; see ``_core.pyi``."""
+    cdef bitgen_t *bits = _bits_of(generator)
+    with generator.lock:
+        return (<char *>bits.state)[:sizeof(fa_mt19937)]
+
+
+def set_state(generator, bytes state not None, bytes expected=None):
+    """Sets it; see ``_core.pyi``."""
+    cdef bitgen_t *bits = _bits_of(generator)
+    if len(state) != sizeof(fa_mt19937) or len(expected or state) != sizeof(fa_mt19937):
+        raise ValueError(f"Expected states of {sizeof(fa_mt19937)} bytes")
+    with generator.lock:
+        if expected is not None and memcmp(bits.state, <char *>expected, sizeof(fa_mt19937)):
+            return False
+        memcpy(bits.state, <char *>state, sizeof(fa_mt19937))
+    return True
 
 
 cdef bitgen_t *_bits_of(generator) except NULL:
@@ -480,10 +613,12 @@ def augment(Plan plan not None, cnp.ndarray images not None, const int64_t[::1] 
             const double[:, ::1] table not None, const double[:, :, ::1] matrices,
             cnp.ndarray out not None, Py_ssize_t start, Py_ssize_t stop, bint standardize=True):
     """Augments images ``index[start:stop]`` into ``out[start:stop]``; see ``_core.pyi``."""
-    cdef Py_ssize_t i
+    cdef Py_ssize_t i, size
     cdef fa_batch batch
     cdef double own[6]
     cdef const double *m
+    cdef const char *image
+    cdef cnp.ndarray pixels
     cdef void *results = cnp.PyArray_DATA(out)
     _lend(&batch, plan, images, out, standardize)
     if not 0 <= start <= stop <= min(out.shape[0], index.shape[0], table.shape[0],
@@ -508,14 +643,20 @@ def augment(Plan plan not None, cnp.ndarray images not None, const int64_t[::1] 
         return
     # Python code may keep what it is shown of this, so it is an array that lives as long.
     work_array = np.empty((2, plan.c.height, plan.c.width, plan.c.channels), dtype=np.float32)
+    size = plan.c.height * plan.c.width * plan.c.channels
+    pixels = np.empty(size if batch.converts else 0, dtype=np.float32)
     for i in range(start, stop):
         m = own
         if batch.matrices != NULL:
             m = batch.matrices + 6 * i
         else:
             fa_matrix(&table[i, 0], plan.c.height, plan.c.width, own)
-        _process_with(plan, batch.images + index[i] * batch.stride, batch.is_float, &table[i, 0],
-                      m, standardize, work_array, out, i)
+        image = batch.images + index[i] * batch.stride
+        if batch.converts:
+            fa_to_floats(plan.c.source, image, size, <float *>cnp.PyArray_DATA(pixels))
+            image = <const char *>cnp.PyArray_DATA(pixels)
+        _process_with(plan, image, batch.is_float or batch.converts, &table[i, 0], m, standardize,
+                      work_array, out, i)
 
 
 cdef int _process_with(Plan plan, const void *image, bint is_float, const double *row,
@@ -552,6 +693,250 @@ cdef int _process_with(Plan plan, const void *image, bint is_float, const double
     with nogil:
         fa_after_warp(c, row, standardize, target, out)
     return 0
+
+
+def convert(cnp.ndarray source not None, cnp.ndarray out not None):
+    """Does ``out[...] = source``; see ``_core.pyi``."""
+    cdef int kind = cnp.PyArray_TYPE(source), out_kind = cnp.PyArray_TYPE(out)
+    cdef Py_ssize_t size = source.size
+    cdef bint overflows
+    cdef cnp.ndarray values
+    if (kind == out_kind or (kind != cnp.NPY_FLOAT16 and out_kind != cnp.NPY_FLOAT16)
+            or source.dtype.kind not in "biuf" or not cnp.PyArray_ISCARRAY_RO(source)
+            or (<object>source).shape != (<object>out).shape):
+        out[...] = source
+    elif not cnp.PyArray_ISCARRAY(out):
+        values = np.empty((<object>out).shape, dtype=out.dtype)
+        convert(source, values)
+        out[...] = values
+    elif out_kind == cnp.NPY_FLOAT:
+        with nogil:
+            fa_to_floats(FA_FLOAT16, cnp.PyArray_DATA(source), size,
+                         <float *>cnp.PyArray_DATA(out))
+    elif kind == cnp.NPY_FLOAT16:
+        values = np.empty((<object>source).shape, dtype=np.float32)
+        convert(source, values)
+        out[...] = values
+    else:
+        values = source
+        if kind != cnp.NPY_DOUBLE:
+            values = source.astype(np.float32, copy=False)
+        with nogil:
+            if kind == cnp.NPY_DOUBLE:
+                overflows = fa_doubles_to_halves(<double *>cnp.PyArray_DATA(values), size,
+                                                 <uint16_t *>cnp.PyArray_DATA(out))
+            else:
+                overflows = fa_floats_to_halves(<float *>cnp.PyArray_DATA(values), size,
+                                                <uint16_t *>cnp.PyArray_DATA(out))
+        if overflows:
+            out[...] = source  # and says so
+
+
+def place(cnp.ndarray images not None, const int64_t[::1] index not None,
+          const double[:, ::1] table not None, cnp.ndarray out not None, bint channels_first):
+    """Puts images into a batch and flips them there; see ``_core.pyi``."""
+    cdef Py_ssize_t i
+    cdef cnp.ndarray image
+    if table.shape[1] != FA_COLUMNS or not index.shape[0] == table.shape[0] == out.shape[0]:
+        raise ValueError(f"Expected an index and a table for {out.shape[0]} images")
+    for i in range(index.shape[0]):
+        image = out[i]
+        convert(images[index[i]], image)
+        flip(image, channels_first, table[i, FA_FLIP_HORIZONTAL] != 0,
+             table[i, FA_FLIP_VERTICAL] != 0)
+
+
+def flip(cnp.ndarray image not None, bint channels_first, bint horizontal, bint vertical):
+    """Turns an image round in its place; see ``_core.pyi``."""
+    cdef Py_ssize_t k, planes = 1, bytes_ = image.itemsize
+    cdef Py_ssize_t height, width
+    cdef char *data = <char *>cnp.PyArray_DATA(image)
+    if image.ndim != 3 or not cnp.PyArray_ISCARRAY(image):
+        raise ValueError("Expected a contiguous image of rank 3")
+    if channels_first:
+        planes, height, width = image.shape[0], image.shape[1], image.shape[2]
+    else:
+        height, width = image.shape[0], image.shape[1]
+        bytes_ *= image.shape[2]
+    if not (horizontal or vertical) or not bytes_:
+        return
+    with nogil:
+        for k in range(planes):
+            fa_flip(data + k * height * width * bytes_, height, width, bytes_, horizontal, vertical)
+
+
+def multiply(x, values):
+    """``x * values`` in the place of ``x``; see ``_core.pyi``."""
+    if not _combine(x, values, FA_MULTIPLY):
+        x *= values
+    return x
+
+
+def subtract(x, values):
+    """``x - values`` in the place of ``x``; see ``_core.pyi``."""
+    if not _combine(x, values, FA_SUBTRACT):
+        x -= values
+    return x
+
+
+def divide(x, values):
+    """``x / values`` in the place of ``x``; see ``_core.pyi``."""
+    if not _combine(x, values, FA_DIVIDE):
+        x /= values
+    return x
+
+
+cdef bint _combine(x, values, int operation) except -1:
+    """Whether the loops could do it: with arrays of floats, and one axis of values at most."""
+    cdef cnp.ndarray array, others
+    cdef int kind
+    cdef float number
+    cdef double double_number
+    cdef Py_ssize_t k, axis, outer = 1, count = 1, inner = 1
+    cdef const void *value
+    if type(x) is not np.ndarray or not cnp.PyArray_ISCARRAY(<cnp.ndarray>x):
+        return False
+    array = x
+    kind = cnp.PyArray_TYPE(array)
+    if kind != cnp.NPY_FLOAT and kind != cnp.NPY_DOUBLE and kind != cnp.NPY_FLOAT16:
+        return False
+    if type(values) is float or type(values) is int:
+        inner = array.size
+        double_number = values
+        number = <float>double_number
+        if kind == cnp.NPY_FLOAT16:
+            number = np.float16(double_number)
+        value = <const void *>&double_number if kind == cnp.NPY_DOUBLE else <const void *>&number
+    else:
+        if type(values) is not np.ndarray:
+            return False
+        others = values
+        # narrower ones become what they would be in between
+        if others.dtype.kind != "f" or others.itemsize > array.itemsize:
+            return False
+        if others.ndim > array.ndim:
+            return False
+        axis = array.ndim
+        for k in range(others.ndim):
+            if others.shape[k] != 1:
+                if axis != array.ndim:
+                    return False
+                axis = array.ndim - others.ndim + k
+                count = others.shape[k]
+                if count != array.shape[axis]:
+                    return False
+        for k in range(array.ndim):
+            if k < axis:
+                outer *= array.shape[k]
+            elif k > axis:
+                inner *= array.shape[k]
+        others = np.ascontiguousarray(
+            others, dtype=np.float64 if kind == cnp.NPY_DOUBLE else np.float32
+        )
+        value = cnp.PyArray_DATA(others)
+    with nogil:
+        if kind == cnp.NPY_FLOAT:
+            fa_combine_floats(<float *>cnp.PyArray_DATA(array), outer, count, inner,
+                              <const float *>value, operation)
+        elif kind == cnp.NPY_DOUBLE:
+            fa_combine_doubles(<double *>cnp.PyArray_DATA(array), outer, count, inner,
+                               <const double *>value, operation)
+        else:
+            fa_combine_halves(<uint16_t *>cnp.PyArray_DATA(array), outer, count, inner,
+                              <const float *>value, operation)
+    return True
+
+
+def mean_of(x):
+    """The mean of all values of an array; see ``_core.pyi``."""
+    cdef double total
+    cdef cnp.ndarray array = _array_of_floats(x)
+    if array is None:
+        return np.mean(x, keepdims=True)
+    with nogil:
+        total = _sum_of(array)
+    return total / array.size
+
+
+def std_of(x):
+    """The standard deviation of all values of an array; see ``_core.pyi``."""
+    cdef double mean, squares
+    cdef cnp.ndarray array = _array_of_floats(x)
+    if array is None:
+        return np.std(x, keepdims=True)
+    with nogil:
+        mean = _sum_of(array) / cnp.PyArray_SIZE(array)
+        if cnp.PyArray_TYPE(array) == cnp.NPY_FLOAT:
+            squares = fa_sum_squares(<float *>cnp.PyArray_DATA(array), cnp.PyArray_SIZE(array),
+                                     <float>mean)
+        else:
+            squares = fa_sum_square_doubles(<double *>cnp.PyArray_DATA(array),
+                                            cnp.PyArray_SIZE(array), mean)
+    return sqrt(squares / array.size)
+
+
+cdef cnp.ndarray _array_of_floats(x):
+    """An array of float32 or float64 that lies in one piece; None: it is another."""
+    if type(x) is not np.ndarray or not cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>x):
+        return None
+    kind = cnp.PyArray_TYPE(<cnp.ndarray>x)
+    return x if (kind == cnp.NPY_FLOAT or kind == cnp.NPY_DOUBLE) and x.size else None
+
+
+cdef double _sum_of(cnp.ndarray array) noexcept nogil:
+    if cnp.PyArray_TYPE(array) == cnp.NPY_FLOAT:
+        return fa_sum(<float *>cnp.PyArray_DATA(array), cnp.PyArray_SIZE(array))
+    return fa_sum_doubles(<double *>cnp.PyArray_DATA(array), cnp.PyArray_SIZE(array))
+
+
+def brighten(cnp.ndarray image not None, double factor):
+    """Changes the brightness of an image of 0..255 in place; see ``_core.pyi``."""
+    cdef Py_ssize_t channels = 1
+    if cnp.PyArray_TYPE(image) != cnp.NPY_FLOAT or not cnp.PyArray_ISCARRAY(image):
+        raise ValueError(f"Expected a contiguous float32 image. Received: {image.dtype}")
+    if image.ndim != 3:
+        raise ValueError(f"Expected rank 3. Received shape: {(<object>image).shape}")
+    if image.shape[2] == 4:
+        channels = 4
+    with nogil:
+        fa_brightness(<float *>cnp.PyArray_DATA(image), cnp.PyArray_SIZE(image), channels, factor,
+                      0, 255)
+
+
+def exact_warp(cnp.ndarray image not None, const double[:, :] matrix not None, int order,
+               str border, double cval, bint channels_first):
+    """Warps an image to the bits of ``scipy.ndimage``; see ``_core.pyi``."""
+    cdef fa_layout at
+    cdef double m[6]
+    cdef int type_ = _type_of(image.dtype), border_ = BORDERS.index(border)
+    cdef Py_ssize_t k, size = image.size
+    cdef cnp.ndarray pixels, warped, out
+    if image.ndim != 3 or matrix.shape[0] != 2 or matrix.shape[1] != 3:
+        raise ValueError("Expected an image of rank 3 and a 2x3 matrix")
+    if type_ == FA_NO_TYPE or type_ == FA_FLOAT16 or order not in (0, 1) or size == 0:
+        return None
+    pixels = np.ascontiguousarray(image, dtype=np.float64)
+    if channels_first:
+        at.channels, at.height, at.width = pixels.shape[0], pixels.shape[1], pixels.shape[2]
+        at.row, at.column, at.channel = at.width, 1, at.height * at.width
+    else:
+        at.height, at.width, at.channels = pixels.shape[0], pixels.shape[1], pixels.shape[2]
+        at.row, at.column, at.channel = at.width * at.channels, at.channels, 1
+    for k in range(2):
+        m[3 * k], m[3 * k + 1], m[3 * k + 2] = matrix[k, 0], matrix[k, 1], matrix[k, 2]
+        if not (fabs(m[3 * k]) * at.height + fabs(m[3 * k + 1]) * at.width + fabs(m[3 * k + 2])
+                < 2147483648.0):
+            return None
+    warped = np.empty((<object>pixels).shape, dtype=np.float64)
+    with nogil:
+        fa_exact_warp(<double *>cnp.PyArray_DATA(pixels), &at, order, border_, cval, m,
+                      <double *>cnp.PyArray_DATA(warped))
+    if type_ == FA_FLOAT64:
+        return warped
+    out = np.empty((<object>pixels).shape, dtype=image.dtype)
+    with nogil:
+        fa_from_doubles(type_, <double *>cnp.PyArray_DATA(warped), size, cnp.PyArray_DATA(out))
+    return out
 
 
 def standardize(Plan plan, cnp.ndarray out, Py_ssize_t start, Py_ssize_t stop):
@@ -1442,8 +1827,11 @@ if hasattr(os, "register_at_fork"):
 cdef int _lend(fa_batch *batch, Plan plan, cnp.ndarray images, cnp.ndarray out,
                bint standardize) except -1:
     """Sets what does not depend on the place in the batch; the caller keeps the arrays alive."""
+    cdef bint is_byte = cnp.PyArray_TYPE(images) == cnp.NPY_UINT8
     batch.is_float = cnp.PyArray_TYPE(images) == cnp.NPY_FLOAT32
-    if not batch.is_float and cnp.PyArray_TYPE(images) != cnp.NPY_UINT8:
+    batch.converts = (not batch.is_float and not is_byte and plan.c.source != FA_NO_TYPE
+                      and _type_of(images.dtype) == plan.c.source)
+    if not (batch.is_float or is_byte or batch.converts):
         raise TypeError(f"Expected uint8 or float32 images. Received: {images.dtype}")
     _check_images(plan, images)
     batch.to_bytes = cnp.PyArray_TYPE(out) == cnp.NPY_UINT8

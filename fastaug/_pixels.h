@@ -13,8 +13,8 @@
  *     constant       k k k k | a b c d | k k k k    a sample outside [0, n - 1] is k whole
  *     grid-constant  k k k k | a b c d | k k k k    samples blend into k over one pixel
  *
- * An image's way: _locate.h, _warp.h for either pixel type or, from order 2 on, _spline.h, a row
- * sink here, _values.h. Compiled without contraction of a * b + c, so that every instruction set gives
+ * An image's way: _convert.h if it is of neither type, _locate.h, _warp.h for either pixel type or,
+ * from order 2 on, _spline.h, a row sink here, _values.h. Compiled without contraction of a * b + c, so that every instruction set gives
  * the same bits.
  */
 #ifndef FASTAUG_PIXELS_H
@@ -67,9 +67,12 @@ typedef struct {
     const float *function_scale;     /* channels values, or NULL: no function */
     const float *function_offset;    /* channels values */
     int truncates;            /* bytes are made after the shifts, without rounding; else before them */
+    int source;               /* enum fa_type of images that are made float32 first, or 0: none are */
 } fa_plan;
 
+#include "_convert.h"
 #include "_locate.h"
+#include "_exact.h"
 
 /* ---- what happens to a row while it is in the cache ------------------------------------------ */
 
@@ -335,8 +338,9 @@ static void fa_process_bytes(const fa_plan *plan, const uint8_t *image, ptrdiff_
     if (plan->channels_first) fa_to_channels_first_u8(target, pixels, plan->channels, out);
 }
 
-/* Values of the memory that an image is worked on in. */
-static ptrdiff_t fa_work_values(const fa_plan *plan, int to_bytes)
+/* Values of the memory that an image is worked on in; without the image itself, where it is made
+ * float32 first. */
+FA_INLINE ptrdiff_t fa_own_values(const fa_plan *plan, int to_bytes)
 {
     const ptrdiff_t two = plan->channels_first ? 2 * plan->height * plan->width * plan->channels : 0;
     const ptrdiff_t value = (ptrdiff_t)sizeof(float);
@@ -344,11 +348,19 @@ static ptrdiff_t fa_work_values(const fa_plan *plan, int to_bytes)
                     : two + fa_spline_values(plan);
 }
 
+/* And with it. */
+static ptrdiff_t fa_work_values(const fa_plan *plan, int to_bytes)
+{
+    const ptrdiff_t size = plan->height * plan->width * plan->channels;
+    return fa_own_values(plan, to_bytes) + (plan->source != FA_NO_TYPE ? size + FA_BLOCK : 0);
+}
+
 /* A batch: which images, what becomes of each, and where it goes. */
 typedef struct {
     const fa_plan *plan;
-    const char *images;       /* uint8 or float32 */
+    const char *images;       /* uint8 or float32, or of the type that the plan says */
     int is_float;
+    int converts;             /* whether they are of that type */
     ptrdiff_t stride, count;  /* bytes from an image to the next, and how many there are */
     const int64_t *index;     /* of an image for each place in the batch */
     const double *table;      /* FA_COLUMNS parameters for each place */
@@ -386,6 +398,13 @@ static void fa_run(const fa_batch *batch, ptrdiff_t start, ptrdiff_t stop, ptrdi
         if (after < (threads ? batch->places : stop))
             next = (uintptr_t)(batch->images + (ptrdiff_t)batch->index[after] * batch->stride);
         image = batch->images + place * batch->stride;
+        if (batch->converts) {
+            float *pixels = work + fa_own_values(plan, 0);
+            fa_to_floats(plan->source, image, size, pixels);
+            fa_process(plan, pixels, 1, FA_BLOCK, 0, row, m, batch->standardize, work,
+                       (float *)out + offset);
+            continue;
+        }
         if (batch->to_bytes)
             fa_process_bytes(plan, (const uint8_t *)image, place + 1 < batch->count ? behind : 0,
                              next, row, m, work, (uint8_t *)out + offset);

@@ -44,7 +44,9 @@ def augmentation_for(generator, source, data_format, dtype) -> "Augmentation | N
         or (dtype == np.uint8 and not makes_bytes(generator, source, floatx()))
     ):
         return None
-    return Augmentation(generator, source.shape, data_format, dtype, source.in_floatx)
+    array = source.array
+    read = None if array is None else array.dtype
+    return Augmentation(generator, source.shape, data_format, dtype, source.in_floatx, read)
 
 
 def _brightens(channels, data_format):
@@ -61,12 +63,13 @@ class Augmentation:
         data_format: 'channels_last' or 'channels_first', the layout of images and batches.
         dtype: Type of the batches, float32, or uint8 where `makes_bytes`.
         in_floatx: Whether Keras has the images as floats until they go into the batch.
+        read: Type of the images where the core reads them itself, or None: uint8 or float32.
 
     Raises:
         RuntimeError: If `fill_mode` or `interpolation_order` is not one that SciPy has.
     """
 
-    def __init__(self, generator, shape, data_format, dtype=np.float32, in_floatx=False):
+    def __init__(self, generator, shape, data_format, dtype=np.float32, in_floatx=False, read=None):
         self.settings = Settings(generator, dtype)
         self.sampler = ParameterSampler.of(generator)
         channels_first = data_format == "channels_first"
@@ -119,6 +122,7 @@ class Augmentation:
             "feature_mean": core_mean,
             "feature_scale": None if core_std is None else 1 / (core_std + np.float32(1e-6)),
             "truncates": in_floatx,
+            "source": read,
             "warp": choose(generator.warp, order, border, size),
         }
         self.plan = _core.Plan(*size, **settings, **_map_settings(mapped))

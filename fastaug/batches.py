@@ -26,7 +26,13 @@ import numpy as np
 from fastaug import _core
 from fastaug.augment import Augmentation, augmentation_for
 from fastaug.buffers import Buffers
-from fastaug.calls import FunctionCalls, call_for_each, replace_images
+from fastaug.calls import (
+    FunctionCalls,
+    call_for_each,
+    is_without_calls,
+    make_in_place,
+    replace_images,
+)
 from fastaug.epoch_order import EpochOrder
 from fastaug.locks import renew_in_child
 from fastaug.order import NEXT, Order
@@ -202,14 +208,20 @@ class BatchMaker:
         self._last_run = batch.run
         if augmentation is not None:
             self._look_ahead(augmentation, batch, foreseen)
-            if order.seed is not None and type(batch.stream) is not LateStream:
-                batch.lease = _Lease(batch.stream)
-                self._leases.append(batch.lease)
-            if len(self._leases) > 2:  # the iterator may still be at the one before
-                lease = self._leases.popleft()
-                if lease.ended:  # a new one takes long to make
-                    self._spare_streams.append(lease.stream)
+        if order.seed is not None and type(batch.stream) is not LateStream:
+            self._lease_stream(batch)
         return batch
+
+    def _lease_stream(self, batch):
+        """Notes a private stream, to be taken again: a new one takes long to make."""
+        if batch.stream is global_stream():
+            return
+        batch.lease = _Lease(batch.stream)
+        self._leases.append(batch.lease)
+        if len(self._leases) > 2:  # the iterator may still be at the one before
+            lease = self._leases.popleft()
+            if lease.ended:
+                self._spare_streams.append(lease.stream)
 
     def make(self, index):
         """Starts a batch of any index, drawn from the global stream, for `finish`."""
@@ -238,10 +250,14 @@ class BatchMaker:
         augmentation = batch.augmentation
         hashes = batch.hashes
         if augmentation is None:
-            images = np.zeros((len(batch.index), *self._source.shape), dtype=self._dtype)
-            with lent_to_user_code(batch.stream, batch.stream_start):
-                call_for_each(self._generator, self._source, batch, images, 0, bad_image)
-                hashes = self._draw_hashes(global_stream(), len(images))
+            images = self._buffers.array((len(batch.index), *self._source.shape), self._dtype)
+            if is_without_calls(self._generator, self._source):
+                make_in_place(self._generator, self._source, batch, images)
+                hashes = self._draw_hashes(batch.stream, len(images))
+            else:
+                with lent_to_user_code(batch.stream, batch.stream_start):
+                    call_for_each(self._generator, self._source, batch, images, 0, bad_image)
+                    hashes = self._draw_hashes(global_stream(), len(images))
         else:
             try:
                 batch.job.wait()
@@ -254,9 +270,9 @@ class BatchMaker:
                 with lent_to_user_code(batch.stream, batch.stream_start):
                     images = self._calls.apply(self._generator, self._source, batch, bad_image)
                     hashes = self._draw_hashes(global_stream(), len(images))
-            if batch.lease is not None:
-                batch.lease.ended = True
             augmentation.settings.warn_unfitted()
+        if batch.lease is not None:
+            batch.lease.ended = True
         if not batch.errors:
             return images, batch.index, hashes
         for place in sorted(batch.errors):

@@ -13,6 +13,7 @@ import numpy as np
 from fastaug import _core
 from fastaug.buffers import COUNTS_REFERENCES
 from fastaug.functions import name_function, returned
+from fastaug.settings import FOR_FLOATS
 from fastaug.streams import global_stream, lent_to_user_code
 
 
@@ -28,26 +29,71 @@ def call_for_each(generator, source, batch, images, start, bad_image, params=Non
         bad_image: Function to call with the position and the exception of such an image.
         params: Parameters of the first image, if they have been drawn.
     """
+    function = getattr(generator, "preprocessing_function", None)
     image_of = source.images_of(batch.index[start:], images.dtype)
-    for i in range(start, len(batch.index)):
-        try:
-            image = image_of(i - start)
-        except Exception as error:
-            batch.errors[i] = error
-            bad_image(int(batch.index[i]), error)
-            if params is None and generator is not None:
-                # left out, but drawn for: the others stay as they were
-                generator.get_random_transform(source.shape)
+    with _core.KeptMemory():
+        for i in range(start, len(batch.index)):
+            try:
+                image = image_of(i - start)
+            except Exception as error:
+                batch.errors[i] = error
+                bad_image(int(batch.index[i]), error)
+                if params is None and generator is not None:
+                    # left out, but drawn for: the others stay as they were
+                    generator.get_random_transform(source.shape)
+                params = None
+                continue
+            if generator is None:
+                images[i] = image
+                continue
+            if params is None:
+                params = generator.get_random_transform(image.shape)
+            result = generator.standardize(generator.apply_transform(image, params))
+            _put(result, images, i, None, function)
             params = None
-            continue
-        if generator is None:
-            images[i] = image
-            continue
-        if params is None:
-            params = generator.get_random_transform(image.shape)
-        result = generator.standardize(generator.apply_transform(image, params))
-        _put(result, images, i, None, getattr(generator, "preprocessing_function", None))
-        params = None
+
+
+def is_without_calls(generator, source):
+    """Whether a generator makes the images of an array without any code of the user's."""
+    overridden = getattr(generator, "_overrides_methods", None)
+    return (
+        overridden is not None
+        and not overridden()
+        and not generator.preprocessing_function
+        and not source.in_floatx
+        and isinstance(source.images, np.ndarray)
+    )
+
+
+def make_in_place(generator, source, batch, images):
+    """Makes images, of which no code of the user's sees any before, in their place in the batch.
+
+    In the type of the batch, as Keras does. Nothing is copied that is not transformed.
+
+    Args:
+        generator: An `ImageDataGenerator` that `is_without_calls`.
+        source: Where the images come from.
+        batch: The batch.
+        images: Array for the finished images.
+    """
+    stream, sampler = batch.stream, generator._current_sampler()
+    first = generator.channel_axis == 1
+    standardizes = any(getattr(generator, name) for name in FOR_FLOATS)
+    if sampler.only_flips and not standardizes:
+        table = sampler.draw(stream, len(images), 1, 1)
+        _core.place(source.images, batch.index, table, images, first)
+        return
+    with _core.KeptMemory():
+        for i, position in enumerate(batch.index):
+            # one by one: if an image fails, the stream is left where Keras leaves it
+            if sampler.only_flips:
+                table, image = sampler.draw(stream, 1, 1, 1), images[i]
+                _core.place(source.images, batch.index[i : i + 1], table, images[i : i + 1], first)
+                _put(generator._normalize(image), images, i, image, None)
+                continue
+            params = generator._draw_parameters(stream, source.shape)
+            image = generator.apply_transform(source.image(position, images.dtype), params)
+            _put(generator._normalize(image) if standardizes else image, images, i, None, None)
 
 
 # How often another image is drawn, before all are tried.
@@ -192,7 +238,10 @@ def _put(result, images, i, there, function):
     if result is there:
         return
     try:
-        images[i] = result
+        if type(result) is np.ndarray:
+            _core.convert(result, images[i])
+        else:
+            images[i] = result
     except (TypeError, ValueError) as error:
         if function:
             name_function(error, function, result)

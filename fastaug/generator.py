@@ -11,13 +11,14 @@ import operator
 import numpy as np
 
 from fastaug import transforms
+from fastaug._core import divide, mean_of, multiply, std_of, subtract
 from fastaug.advice import about_keywords
 from fastaug.augment import Augmentation
 from fastaug.checks import check_number, check_settings
 from fastaug.fitting import statistics_of
 from fastaug.functions import name_function, returned
 from fastaug.keras_backend import floatx, image_data_format
-from fastaug.params import ParameterSampler
+from fastaug.params import KeptSampler
 from fastaug.settings import STATISTICS
 from fastaug.sources import ArraySource
 from fastaug.streams import global_stream
@@ -101,6 +102,8 @@ class ImageDataGenerator:
         TypeError: If an argument is of a wrong type.
         ImportError: If `warp` is 'opencv', and there is no OpenCV that is new enough.
     """
+
+    _sampler = None  # a `KeptSampler`, once it was needed
 
     def __init__(
         self,
@@ -467,33 +470,40 @@ class ImageDataGenerator:
         """
         if self.preprocessing_function:
             x = returned(self.preprocessing_function, self.preprocessing_function(x))
-        return self._normalize(x)
+        if (
+            self.rescale
+            or self.samplewise_center
+            or self.samplewise_std_normalization
+            or self.featurewise_center
+            or self.featurewise_std_normalization
+            or self.zca_whitening
+        ):
+            return self._normalize(x)
+        return x
 
     def _normalize(self, x):
         """Does what `standardize` does after `preprocessing_function`."""
         try:
-            return self._in_place(x)
+            if self.rescale:
+                x = multiply(x, self.rescale)
+            if self.samplewise_center:
+                x = subtract(x, mean_of(x))
+            if self.samplewise_std_normalization:
+                x = divide(x, std_of(x) + 1e-6)
+            if self.featurewise_center and self.mean is not None:
+                x = subtract(x, self.mean)
+            if self.featurewise_std_normalization and self.std is not None:
+                x = divide(x, self.std + 1e-6)
+            if self.zca_whitening and self.zca_whitening_matrix is not None:
+                flat = x.reshape(-1, math.prod(x.shape[-3:]))
+                x = np.reshape(flat @ self.zca_whitening_matrix, x.shape)
         except (TypeError, ValueError) as error:
             if self.preprocessing_function:
                 name_function(error, self.preprocessing_function, x)
             raise
-
-    def _in_place(self, x):
-        if self.rescale:
-            x *= self.rescale
-        if self.samplewise_center:
-            x -= np.mean(x, keepdims=True)
-        if self.samplewise_std_normalization:
-            x /= np.std(x, keepdims=True) + 1e-6
-        if self.featurewise_center and self.mean is not None:
-            x -= self.mean
-        if self.featurewise_std_normalization and self.std is not None:
-            x /= self.std + 1e-6
-        if self.zca_whitening and self.zca_whitening_matrix is not None:
-            flat = x.reshape(-1, math.prod(x.shape[-3:]))
-            x = np.reshape(flat @ self.zca_whitening_matrix, x.shape)
-        for message in self._unfitted():
-            warn(message)
+        if self.featurewise_center or self.featurewise_std_normalization or self.zca_whitening:
+            for message in self._unfitted():
+                warn(message)
         return x
 
     def _unfitted(self):
@@ -518,11 +528,23 @@ class ImageDataGenerator:
         """
         if seed is not None:
             np.random.seed(seed)
-        sampler = ParameterSampler.of(self)
-        height = width = 1
-        if sampler.uses_size:
-            height, width = img_shape[self.row_axis - 1], img_shape[self.col_axis - 1]
-        return sampler.to_dict(sampler.draw(global_stream(), 1, height, width)[0])
+        return self._draw_parameters(global_stream(), img_shape)
+
+    def _draw_parameters(self, stream, shape):
+        """Draws the parameters of a transform from a stream."""
+        sampler = self._current_sampler()
+        return sampler.one.draw_dict(
+            stream,
+            shape[self.row_axis - 1] if sampler.scales_tx else None,
+            shape[self.col_axis - 1] if sampler.scales_ty else None,
+        )
+
+    def _current_sampler(self):
+        """Returns what draws the parameters that are set now."""
+        kept = self._sampler
+        if kept is None:
+            kept = self._sampler = KeptSampler()
+        return kept.of(self)
 
     def apply_transform(self, x, transform_parameters):
         """Transforms an image by given parameters.
@@ -535,32 +557,34 @@ class ImageDataGenerator:
         Returns:
             An image of the same shape.
         """
-        params = transform_parameters
+        get = transform_parameters.get
         row_axis, col_axis = self.row_axis - 1, self.col_axis - 1
         channel_axis = self.channel_axis - 1
         x = transforms.apply_affine_transform(
             x,
-            params.get("theta", 0),
-            params.get("tx", 0),
-            params.get("ty", 0),
-            params.get("shear", 0),
-            params.get("zx", 1),
-            params.get("zy", 1),
-            row_axis=row_axis,
-            col_axis=col_axis,
-            channel_axis=channel_axis,
-            fill_mode=self.fill_mode,
-            cval=self.cval,
-            order=self.interpolation_order,
+            get("theta", 0),
+            get("tx", 0),
+            get("ty", 0),
+            get("shear", 0),
+            get("zx", 1),
+            get("zy", 1),
+            row_axis,
+            col_axis,
+            channel_axis,
+            self.fill_mode,
+            self.cval,
+            self.interpolation_order,
         )
-        if params.get("channel_shift_intensity") is not None:
-            x = transforms.apply_channel_shift(x, params["channel_shift_intensity"], channel_axis)
-        if params.get("flip_horizontal", False):
-            x = np.flip(x, col_axis)
-        if params.get("flip_vertical", False):
-            x = np.flip(x, row_axis)
-        if params.get("brightness") is not None:
-            x = transforms.apply_brightness_shift(x, params["brightness"], False)
+        if get("channel_shift_intensity") is not None:
+            x = transforms.apply_channel_shift(
+                x, transform_parameters["channel_shift_intensity"], channel_axis
+            )
+        if get("flip_horizontal", False):
+            x = transforms.flip_axis(x, col_axis)
+        if get("flip_vertical", False):
+            x = transforms.flip_axis(x, row_axis)
+        if get("brightness") is not None:
+            x = transforms.apply_brightness_shift(x, transform_parameters["brightness"], False)
         return x
 
     def random_transform(self, x, seed=None):
@@ -708,7 +732,7 @@ class ImageDataGenerator:
 
     def __getstate__(self):
         """A pool stays in its process; a copy has as many threads."""
-        return {**vars(self), "pool": None}
+        return {**vars(self), "pool": None, "_sampler": None}
 
 
 _OUR_METHODS = _methods_of(ImageDataGenerator)

@@ -45,17 +45,23 @@ def array_to_img(x, data_format=None, scale=True, dtype=None):
     if data_format == "channels_first":
         x = x.transpose(1, 2, 0)
     if scale:
-        x = x - np.min(x)
-        highest = np.max(x)
-        if highest != 0:
-            x /= highest
-        x *= 255
+        x = stretched(x)
     channels = x.shape[2]
     if channels in (3, 4):
         return Image.fromarray(x.astype("uint8"))
     if channels == 1:
         return Image.fromarray(x[:, :, 0].astype("int32" if np.max(x) > 255 else "uint8"))
     raise ValueError(f"Unsupported channel number: {channels}")
+
+
+def stretched(x):
+    """Returns an array of floats with its values stretched to 0..255."""
+    x = x - np.min(x)
+    highest = np.max(x)
+    if highest != 0:
+        x /= highest
+    x *= 255
+    return x
 
 
 def img_to_array(img, data_format=None, dtype=None):

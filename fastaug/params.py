@@ -10,16 +10,29 @@ the two columns that can be switched off.
 
 import operator
 import os
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from fastaug import _core
 from fastaug._core import COLUMNS
+from fastaug.snapshot import Snapshot
 
 _THETA, _TX, _TY, _SHEAR, _ZX, _ZY, _FLIP_H, _FLIP_V, _CHANNEL, _BRIGHTNESS = range(len(COLUMNS))
 _IDENTITY = np.array([0, 0, 0, 0, 1, 1, 0, 0, np.nan, np.nan], dtype=np.float64)
+
+# The attributes of a generator that decide what is drawn.
+RANGES = (
+    "rotation_range",
+    "height_shift_range",
+    "width_shift_range",
+    "shear_range",
+    "zoom_range",
+    "horizontal_flip",
+    "vertical_flip",
+    "channel_shift_range",
+    "brightness_range",
+)
 
 # To ask NumPy what it would draw from; a new one takes longer than all else about a small image.
 _ANY_STREAM = np.random.RandomState(0)
@@ -36,7 +49,9 @@ if hasattr(os, "register_at_fork"):
 
 
 # What Keras's dictionary holds for a transform that is switched off.
-_OFF: dict[str, Any] = dict(zip(COLUMNS, (0, 0, 0, 0, 1, 1, None, None, None, None), strict=True))
+_UNDRAWN: dict[str, Any] = dict(
+    zip(COLUMNS, (0, 0, 0, 0, 1, 1, None, None, None, None), strict=True)
+)
 
 
 class ParameterSampler:
@@ -49,6 +64,10 @@ class ParameterSampler:
 
     Attributes:
         doubles: How many doubles an image takes from the stream; None where that is not fixed.
+        one: Draws for single images, of any size:
+        scales_tx: whether its `tx` are fractions of the height,
+        scales_ty: and its `ty` of the width.
+        only_flips: Whether an image is flipped at most.
     """
 
     def __init__(
@@ -103,6 +122,9 @@ class ParameterSampler:
                 f"Range exceeds valid bounds. Received: {COLUMNS[column]} from {low} to {high}"
             )
         self._draws: dict[tuple[int, int], _core.Draws] = {}
+        self.scales_tx, self.scales_ty = (column in self._fractions for column in (_TX, _TY))
+        self.only_flips = {_FLIP_H, _FLIP_V}.issuperset(self._columns)
+        self.one = self.draws_of(1, 1)
 
     def draw(self, rng: np.random.RandomState, count: int, height: int, width: int) -> np.ndarray:
         """Draws the parameters of some images, in Keras's order.
@@ -121,11 +143,6 @@ class ParameterSampler:
         """
         return self.draws_of(height, width).draw(rng, count)
 
-    @property
-    def uses_size(self) -> bool:
-        """Whether a shift is a fraction of the height or width."""
-        return bool(self._fractions)
-
     def from_doubles(self, doubles: np.ndarray, height: int, width: int) -> np.ndarray:
         """Returns the table that `draw` would have made from `random_sample`'s numbers.
 
@@ -139,17 +156,7 @@ class ParameterSampler:
     @classmethod
     def of(cls, generator) -> "ParameterSampler":
         """Returns what draws the parameters that a generator is set to."""
-        return cls(
-            rotation_range=generator.rotation_range,
-            height_shift_range=generator.height_shift_range,
-            width_shift_range=generator.width_shift_range,
-            shear_range=generator.shear_range,
-            zoom_range=generator.zoom_range,
-            horizontal_flip=generator.horizontal_flip,
-            vertical_flip=generator.vertical_flip,
-            channel_shift_range=generator.channel_shift_range,
-            brightness_range=generator.brightness_range,
-        )
+        return cls(**{name: getattr(generator, name) for name in RANGES})
 
     def draws_of(self, height: int, width: int) -> _core.Draws:
         """Returns how the core draws for images of a size."""
@@ -161,44 +168,68 @@ class ParameterSampler:
             flips = [float(bool(on)) for on in self._flips.values()]
             choices = {column: _values_of(shift) for column, shift in self._choices.items()}
             draws = _core.Draws(
-                self._columns, self._low, self._spread, flips, scale, _IDENTITY, choices
+                self._columns,
+                self._low,
+                self._spread,
+                flips,
+                scale,
+                _IDENTITY,
+                choices,
+                undrawn=_UNDRAWN,
+                kinds=tuple([self._kind_of(column) for column in self._columns]),
             )
             self._draws[height, width] = draws
         return draws
 
+    def _kind_of(self, column):
+        """Returns what gives a number Keras's type."""
+        if column in self._choices:
+            return np.result_type(np.asarray(self._choices[column]), np.int64).type
+        return np.float64 if column in (_ZX, _ZY) else self._flips.get(column)
+
     def to_dict(self, row: np.ndarray) -> dict[str, Any]:
         """Returns one row of a table as Keras's dictionary, with Keras's types."""
-        params = dict(_OFF)
-        for column in self._columns:
-            name, value = COLUMNS[column], row[column]
-            if column in self._choices:
-                kind = np.result_type(np.asarray(self._choices[column]), np.int64)
-                params[name] = kind.type(value)
-            elif column in (_ZX, _ZY):
-                params[name] = value
-            elif column in self._flips:
-                params[name] = bool(value) * self._flips[column]
-            else:
-                params[name] = float(value)
-        return params
+        return self.one.to_dict(row)
 
 
-def row_from_dict(params: Mapping[str, Any]) -> np.ndarray:
-    """Returns Keras's dictionary, complete or not, as a table with one row.
+class KeptSampler:
+    """The sampler of a generator, made anew when one of its settings has changed.
+
+    A copy of the generator, pickled or not, begins without one.
+    """
+
+    __slots__ = ("_kept",)
+
+    def __init__(self):
+        self._kept = None
+
+    def of(self, generator) -> ParameterSampler:
+        """Returns what draws the parameters that a generator is set to now."""
+        kept = self._kept
+        if kept is None or not kept[0].is_of(generator):
+            # first what it is for: a setting that another thread changes meanwhile is not missed
+            kept = Snapshot(generator, RANGES), ParameterSampler.of(generator)
+            self._kept = kept
+        return kept[1]
+
+    def __reduce__(self):
+        return KeptSampler, ()
+
+
+def affine_row(theta=0, tx=0, ty=0, shear=0, zx=1, zy=1) -> np.ndarray:
+    """Returns a table with one row, of an affine transform and nothing else.
 
     Raises:
-        ValueError: If a parameter of the geometry is not finite.
+        ValueError: If a parameter is not finite.
     """
     table = _IDENTITY[np.newaxis].copy()
-    for column, name in enumerate(COLUMNS):
-        value = params.get(name)
-        if value is None:
-            continue
-        if column in (_FLIP_H, _FLIP_V):
-            value = bool(value)
-        elif not np.isfinite(value):
-            raise ValueError(f"Expected a finite number. Received: {name}={value}")
-        table[0, column] = value
+    geometry = table[0, _THETA : _ZY + 1]
+    geometry[:] = theta, tx, ty, shear, zx, zy
+    if not np.isfinite(geometry).all():
+        column = int(np.flatnonzero(~np.isfinite(geometry))[0])
+        raise ValueError(
+            f"Expected a finite number. Received: {COLUMNS[column]}={geometry[column]}"
+        )
     return table
 
 

@@ -5,13 +5,11 @@ how they are carried out.
 """
 
 import numbers
-import operator
-from typing import Any
 
 import numpy as np
 
-from fastaug import _core
 from fastaug.keras_backend import floatx, image_data_format
+from fastaug.snapshot import Snapshot
 from fastaug.warn import UsageWarning, warn
 from fastaug.warp import border_name
 
@@ -53,12 +51,6 @@ SETTINGS = (
     *FOR_FLOATS,
     *STATISTICS.values(),
 )
-
-_values_of = operator.attrgetter(*SETTINGS)
-
-# Somebody may change statistics in place. Above this size a copy to compare with is too much.
-_COPIED_BYTES = 1 << 14
-_SUMS = 1021
 
 
 def check_dtype(generator, dtype, in_floatx):
@@ -136,58 +128,20 @@ class Settings:
     """
 
     def __init__(self, generator, dtype):
-        values = _values_of(generator)
-        self._frozen = tuple([_frozen(value) for value in values])
-        self._remember(values)
+        self._snapshot = Snapshot(generator, SETTINGS)
         self._dtype = np.dtype(dtype)
         self._defaults = image_data_format(), floatx()
         self._unfitted = generator._unfitted()
 
     def are_of(self, generator, dtype) -> bool:
         """Whether all is the same now: equal means the same batches."""
-        if self._dtype != dtype or self._defaults != (image_data_format(), floatx()):
-            return False
-        if not _core.same_attributes(generator, SETTINGS, self._values, self._items):
-            values = _values_of(generator)
-            if self._frozen != tuple([_frozen(value) for value in values]):
-                return False
-            self._remember(values)
-        changeable = self._changeable
-        return not changeable or all(_frozen(value) == frozen for value, frozen in changeable)
+        return (
+            self._dtype == dtype
+            and self._defaults == (image_data_format(), floatx())
+            and self._snapshot.is_of(generator)
+        )
 
     def warn_unfitted(self):
         """Warns of statistics that are asked for and not there, as Keras does on every image."""
         for message in self._unfitted:
             warn(message)
-
-    def _remember(self, values):
-        """Takes the very objects for these settings, to be told quickly from others."""
-        items: list[Any] = [None] * len(values)
-        self._changeable = []  # what has to be looked into each time
-        for k, value in enumerate(values):
-            if type(value) is list and not any(isinstance(v, list | np.ndarray) for v in value):
-                items[k] = tuple(value)
-            elif isinstance(value, list | np.ndarray):
-                self._changeable.append((value, self._frozen[k]))
-        self._values, self._items = values, tuple(items)
-
-
-def _frozen(value):
-    """Two settings may be equal and not mean the same: 1 pixel to pick from, 1.0 to shift by."""
-    if isinstance(value, np.ndarray):
-        return (value.dtype.str, value.shape, _content(value))
-    if isinstance(value, (list, tuple)):
-        return tuple([_frozen(item) for item in value])
-    return (type(value), value)
-
-
-def _content(array):
-    """Returns what compares the content of arrays: the bytes or, of a large one, sums of them."""
-    if array.nbytes <= _COPIED_BYTES or array.dtype.hasobject:
-        return array.tobytes()
-    data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-    words = data[: data.size // 8 * 8].view(np.uint64)
-    table = words[: words.size // _SUMS * _SUMS].reshape(-1, _SUMS)
-    # each sum takes every so many words, so that a change of their order shows too
-    sums = np.add.reduce(table, axis=0)
-    return sums.tobytes() + data[8 * table.size :].tobytes()

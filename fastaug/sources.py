@@ -16,10 +16,14 @@ returns has
 
 import numpy as np
 
+from fastaug import _core
 from fastaug.file_reader import FileReader, current_folder
 from fastaug.keras_backend import floatx
 from fastaug.lazy import LazyArray, lazily
 from fastaug.readers import PillowSettings, decode_into
+
+# In native byte order.
+_READ_WHERE_THEY_LIE = (np.uint8, np.float32, np.bool_, *_core.CONVERTED)
 
 
 def source_of(images):
@@ -32,8 +36,8 @@ class ArraySource:
     """Images in an array, left as it is: no copy, no conversion, a memmap stays on the disk.
 
     Args:
-        images: Array of rank 4. uint8 and float32 images are read where they lie; other types, and
-            images that are not contiguous, are converted a slice of a batch at a time.
+        images: Array of rank 4. Images are read where they lie, unless they are not contiguous or
+            not in native byte order: then they are copied, a slice of a batch at a time.
     """
 
     in_floatx = False
@@ -44,7 +48,7 @@ class ArraySource:
         self.shape, self.dtype = images.shape[1:], images.dtype
         contiguous = np.empty((1, *self.shape), dtype=images.dtype).strides[1:]
         direct = (
-            images.dtype in (np.uint8, np.float32)  # in native byte order
+            images.dtype in _READ_WHERE_THEY_LIE
             and images.flags.aligned
             and all(
                 size <= 1 or stride == expected
@@ -54,6 +58,8 @@ class ArraySource:
             )
         )
         self.array = np.asarray(images) if direct else None
+        if direct and images.dtype == np.bool_:
+            self.array = self.array.view(np.uint8)
 
     def __len__(self):
         return len(self.images)
@@ -63,7 +69,9 @@ class ArraySource:
 
     def image(self, position, dtype):
         """Returns one image as a new array of a type."""
-        return self.images[position].astype(dtype)
+        image = np.empty(self.shape, dtype)
+        _core.convert(self.images[position], image)
+        return image
 
     def images_of(self, index, dtype):
         """Returns a function of a place in an index, which returns its image."""

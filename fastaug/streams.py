@@ -1,12 +1,11 @@
 """Streams of random numbers, and where they stand.
 
 A stream is an `np.random.RandomState` over MT19937, what Keras draws from. Where it stands is
-taken and put back as the bytes of the generator's state: `set_state` copies its 624 words one by
-one in Python, which takes longer than a batch of small images.
+taken and put back as the bytes of the generator's state: NumPy's `set_state` copies its 624 words
+one by one in Python, which takes longer than a batch of small images.
 """
 
 import contextlib
-import ctypes
 import os
 import threading
 import time
@@ -14,13 +13,15 @@ from typing import Any
 
 import numpy as np
 
-# struct { uint32_t key[624]; int pos; } of NumPy's MT19937, which `ctypes.state_address` points to
-_STATE_SIZE = 624 * 4 + 4
+from fastaug import _core
+
+# NumPy's for good: another generator takes its place within it.
+_global: np.random.RandomState = np.random.mtrand._rand
 
 
 def global_stream() -> np.random.RandomState:
     """Returns the generator behind `np.random.seed` and `np.random.uniform`."""
-    return np.random.mtrand._rand
+    return _global
 
 
 def can_stand(stream: np.random.RandomState) -> bool:
@@ -30,16 +31,12 @@ def can_stand(stream: np.random.RandomState) -> bool:
 
 def position(stream: np.random.RandomState) -> bytes:
     """Returns where a stream stands, without the normal variate that it may hold back."""
-    generator = stream._bit_generator
-    with generator.lock:
-        return ctypes.string_at(generator.ctypes.state_address, _STATE_SIZE)
+    return _core.state_of(stream._bit_generator)
 
 
 def put(stream: np.random.RandomState, where: bytes) -> None:
     """Makes a stream go on where `position` was taken."""
-    generator = stream._bit_generator
-    with generator.lock:
-        ctypes.memmove(generator.ctypes.state_address, where, _STATE_SIZE)
+    _core.set_state(stream._bit_generator, where)
 
 
 def step_over(stream: np.random.RandomState, before: bytes, after: bytes) -> bool:
@@ -47,13 +44,7 @@ def step_over(stream: np.random.RandomState, before: bytes, after: bytes) -> boo
 
     No other thread draws in between.
     """
-    generator = stream._bit_generator
-    with generator.lock:
-        address = generator.ctypes.state_address
-        if ctypes.string_at(address, _STATE_SIZE) != before:
-            return False
-        ctypes.memmove(address, after, _STATE_SIZE)
-        return True
+    return _core.set_state(stream._bit_generator, after, before)
 
 
 def reseed(stream: np.random.RandomState, seed: int) -> None:
@@ -140,7 +131,7 @@ class _Loan:
 
     def put_outside(self, public):
         """Puts the global stream back where it was before."""
-        public.seed(0)  # holds back no normal variate
+        _take_held_back(public)
         put(public, self.outside)
         if self.held_back is not None:
             state = public.get_state(legacy=False)

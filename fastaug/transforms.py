@@ -6,15 +6,19 @@ result has the image's own type.
 """
 
 import functools
+import math
 
 import numpy as np
 from PIL import ImageEnhance
 
 from fastaug import _core
-from fastaug.images import array_to_img, img_to_array
-from fastaug.params import row_from_dict
+from fastaug.images import array_to_img, img_to_array, stretched
+from fastaug.keras_backend import floatx, image_data_format
+from fastaug.params import affine_row
 from fastaug.streams import global_stream
-from fastaug.warp import border_name, check_order
+from fastaug.warp import border_name, check_order, like_scipy
+
+_FIRST = np.zeros(1, dtype=np.int64)
 
 
 def apply_affine_transform(
@@ -65,44 +69,45 @@ def apply_affine_transform(
         raise ValueError("Input arrays must be multi-channel 2D images.")
     if channel_axis not in (0, 2):
         raise ValueError("Channels are allowed and the first and last dimensions.")
-    table = row_from_dict({"theta": theta, "tx": tx, "ty": ty, "shear": shear, "zx": zx, "zy": zy})
-    if np.array_equal(table, row_from_dict({}), equal_nan=True):
+    if is_neutral(theta, tx, ty, shear, zx, zy):
         return x
+    table = affine_row(theta, tx, ty, shear, zx, zy)
     border = border_name(fill_mode)
     check_order(order)
+    height, width, channels_first = x.shape[row_axis], x.shape[col_axis], channel_axis == 0
+    turned = col_axis < row_axis  # Keras then leaves x and y as they are
 
-    if x.dtype in (np.float32, np.float16) and x.size:
-        matrix = _core.affine_matrices(table, x.shape[row_axis], x.shape[col_axis])
-        if col_axis < row_axis:  # Keras then leaves x and y as they are
-            matrix = np.ascontiguousarray(matrix[:, ::-1][:, :, [1, 0, 2]])
-        channels_first = channel_axis == 0
-        channels, height, width = x.shape if channels_first else (x.shape[2], *x.shape[:2])
-        plan = _core.Plan(
-            height,
-            width,
-            channels,
-            channels_first=channels_first,
-            order=order,
-            border=border,
-            cval=cval,
-        )
-        out = np.empty((1, *x.shape), dtype=np.float32)
-        images = np.ascontiguousarray(x, dtype=np.float32)[np.newaxis]
-        _core.augment(plan, images, np.zeros(1, dtype=np.int64), table, matrix, out, 0, 1)
-        return out[0].astype(x.dtype, copy=False)
+    if x.dtype not in (np.float32, np.float16) or not x.size:
+        matrix = _matrix_of(theta, tx, ty, shear, zx, zy, height, width)
+        matrix = matrix[:2] if turned else matrix[[1, 0]][:, [1, 0, 2]]
+        return like_scipy(x, matrix, order, border, cval, channels_first)
+    matrix = _core.affine_matrices(table, height, width)
+    if turned:
+        matrix = np.ascontiguousarray(matrix[:, ::-1][:, :, [1, 0, 2]])
+    channels, height, width = x.shape if channels_first else (x.shape[2], *x.shape[:2])
+    plan = _core.Plan(
+        height,
+        width,
+        channels,
+        channels_first=channels_first,
+        order=order,
+        border=border,
+        cval=cval,
+        source=x.dtype,
+    )
+    out = np.empty((1, *x.shape), dtype=np.float32)
+    images = np.ascontiguousarray(x)[np.newaxis]
+    _core.augment(plan, images, _FIRST, table, matrix, out, 0, 1)
+    if x.dtype == np.float32:
+        return out[0]
+    result = np.empty(x.shape, x.dtype)
+    _core.convert(out[0], result)
+    return result
 
-    from scipy import ndimage
 
-    matrix = _matrix_of(theta, tx, ty, shear, zx, zy, x.shape[row_axis], x.shape[col_axis])
-    if col_axis > row_axis:
-        matrix = matrix[[1, 0, 2]][:, [1, 0, 2]]
-    planes = [
-        ndimage.affine_transform(
-            plane, matrix[:2, :2], matrix[:2, 2], order=order, mode=border, cval=cval
-        )
-        for plane in np.moveaxis(x, channel_axis, 0)
-    ]
-    return np.stack(planes, axis=channel_axis)
+def is_neutral(theta, tx, ty, shear, zx, zy):
+    """Whether an affine transform leaves an image as it is."""
+    return theta == 0 and tx == 0 and ty == 0 and shear == 0 and zx == 1 and zy == 1
 
 
 def _matrix_of(theta, tx, ty, shear, zx, zy, height, width):
@@ -139,7 +144,26 @@ def apply_channel_shift(x, intensity, channel_axis=0):
     Returns:
         An image of the same shape.
     """
-    return np.clip(x + intensity, np.min(x), np.max(x))
+    low, high = x.min(), x.max()
+    shifted = x + intensity
+    return np.minimum(np.maximum(shifted, low, out=shifted), high, out=shifted)
+
+
+_BACK = slice(None, None, -1)
+_TURNED = [(*[slice(None)] * axis, _BACK) for axis in range(3)]
+
+
+def flip_axis(x, axis):
+    """Turns an image round along an axis, from 0.
+
+    Args:
+        x: Image of rank 3.
+        axis: The axis.
+
+    Returns:
+        A view of it.
+    """
+    return np.asarray(x)[_TURNED[axis]]
 
 
 def apply_brightness_shift(x, brightness, scale=True):
@@ -158,12 +182,24 @@ def apply_brightness_shift(x, brightness, scale=True):
         ValueError: If the number of channels is not 1, 3 or 4.
     """
     low, high = np.min(x), np.max(x)
-    stretches = (low < 0) or (high > 255)
-    image = array_to_img(x, scale=stretches or scale)
-    x = img_to_array(ImageEnhance.Brightness(image).enhance(brightness))
-    if not scale and stretches:
-        x = x / 255 * (high - low) + low
-    return x
+    stretches = bool(low < 0 or high > 255)
+    shape = np.shape(x)
+    if (
+        len(shape) == 3
+        and shape[2] in (1, 3, 4)
+        and math.isfinite(float(high) - float(low))
+        and (image_data_format(), floatx()) == ("channels_last", "float32")
+    ):
+        result = np.array(x, dtype=np.float32, order="C")
+        if stretches or scale:
+            result = stretched(result)
+        _core.brighten(result, brightness)
+    else:
+        image = array_to_img(x, scale=stretches or scale)
+        result = img_to_array(ImageEnhance.Brightness(image).enhance(brightness))
+    if stretches and not scale:
+        return result / 255 * (high - low) + low
+    return result
 
 
 def random_rotation(

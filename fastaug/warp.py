@@ -9,8 +9,11 @@ fused     every order, border, size and number of channels; in the core, without
           pass with what comes before and after it
 OpenCV    order 1, the borders that OpenCV has, 1, 3 or 4 channels, sides up to 256 pixels
 ========  ==========================================================================================
+
+Images of other types are warped in doubles, to the bits of ``scipy.ndimage``: `like_scipy`.
 """
 
+import functools
 import operator
 import threading
 
@@ -18,7 +21,7 @@ import numpy as np
 
 from fastaug import _core, opencv
 from fastaug._core import BORDERS
-from fastaug.params import row_from_dict
+from fastaug.params import affine_row
 
 # The border names of scipy.ndimage; the second is another name of the first.
 _ALIASES = {"grid-mirror": "reflect"}
@@ -165,9 +168,58 @@ class OpenCV:
             out[:] = result.reshape(out.shape)
 
     def _warp_fused(self, image, matrix, out):
-        table = row_from_dict({"tx": 1})  # anything but no geometry
+        table = affine_row(tx=1)  # anything but no geometry
         plan = _core.Plan(*image.shape, border=self._border_name)
         index = np.zeros(1, dtype=np.int64)
         _core.augment(
             plan, image[np.newaxis], index, table, matrix[np.newaxis], out[np.newaxis], 0, 1
         )
+
+
+def like_scipy(image, matrix, order, border, cval, channels_first):
+    """Warps an image in doubles, to the bits of ``scipy.ndimage.affine_transform``.
+
+    Args:
+        image: Array of rank 3, any type that SciPy takes.
+        matrix: float64 `(2, 3)`.
+        order: Interpolation order, 0 to 5.
+        border: One of ``_core.BORDERS``.
+        cval: Value outside, for the constant borders.
+        channels_first: Whether the channels are the first axis, or else the last.
+
+    Returns:
+        A new array of the image's shape and type.
+    """
+    if _gives_scipys_bits():
+        warped = _core.exact_warp(image, matrix, order, border, cval, channels_first)
+        if warped is not None:
+            return warped
+    return _by_scipy(image, matrix, order, border, cval, channels_first)
+
+
+def _by_scipy(image, matrix, order, border, cval, channels_first):
+    from scipy import ndimage
+
+    out = np.empty(image.shape, image.dtype.newbyteorder("="))
+    linear, offset = np.ascontiguousarray(matrix[:, :2]), matrix[:, 2]
+    for k in range(image.shape[0 if channels_first else 2]):
+        place = k if channels_first else (..., k)
+        ndimage.affine_transform(
+            image[place], linear, offset, output=out[place], order=order, mode=border, cval=cval
+        )
+    return out
+
+
+@functools.cache
+def _gives_scipys_bits() -> bool:
+    """Whether the core has SciPy's bits here: a compiler may have contracted its a * b + c."""
+    image = np.random.RandomState(0).random_sample((9, 8, 1))
+    matrix = np.array([[0.9, -0.3, 1.7], [0.4, 1.1, -2.6]])
+    return all(
+        np.array_equal(
+            _core.exact_warp(image, matrix, order, border, 0.3, False),
+            _by_scipy(image, matrix, order, border, 0.3, False),
+        )
+        for order in (0, 1)
+        for border in BORDERS
+    )
