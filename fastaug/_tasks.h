@@ -175,20 +175,25 @@ static int fa_is_ready(const fa_task *task)
 }
 
 /* Takes the first chunk that is ready, or the first call for Python; NULL: there is none. *more:
- * whether there is another one. */
+ * whether there is another one. Images of a ring are left to the threads at work if there is one for
+ * each core: each looks here again when it is done. */
 static fa_task *fa_take(fa_queue *queue, ptrdiff_t *start, ptrdiff_t *stop, int *more)
 {
     fa_task *task, *after, *found = NULL;
+    const fa_control *control = queue->control;
+    uint32_t at_work = control ? fa_load32(&control->warping) : 0;
     *more = 0;
     *start = *stop = 0;
     for (task = queue->first; task; task = after) {
         after = task->next;
+        if (task->ring && at_work >= control->cores) continue;
         if (!fa_is_ready(task)) continue;
         if (found) {
             *more = 1;
             break;
         }
         found = task;
+        at_work++;
         if (!task->batch) {
             fa_unlink(queue, task);
             continue;

@@ -9,7 +9,7 @@ import contextlib
 import os
 import threading
 import time
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -29,14 +29,18 @@ def can_stand(stream: np.random.RandomState) -> bool:
     return type(stream._bit_generator) is np.random.MT19937 and _LAYOUT_IS_KNOWN
 
 
+def _bits(stream: np.random.RandomState) -> np.random.MT19937:
+    return cast(np.random.MT19937, stream._bit_generator)
+
+
 def position(stream: np.random.RandomState) -> bytes:
     """Returns where a stream stands, without the normal variate that it may hold back."""
-    return _core.state_of(stream._bit_generator)
+    return _core.state_of(_bits(stream))
 
 
 def put(stream: np.random.RandomState, where: bytes) -> None:
     """Makes a stream go on where `position` was taken."""
-    _core.set_state(stream._bit_generator, where)
+    _core.set_state(_bits(stream), where)
 
 
 def step_over(stream: np.random.RandomState, before: bytes, after: bytes) -> bool:
@@ -44,7 +48,7 @@ def step_over(stream: np.random.RandomState, before: bytes, after: bytes) -> boo
 
     No other thread draws in between.
     """
-    return _core.set_state(stream._bit_generator, after, before)
+    return _core.set_state(_bits(stream), after, before)
 
 
 def reseed(stream: np.random.RandomState, seed: int) -> None:
