@@ -37,16 +37,14 @@ def check_batch_size(batch_size):
 
 
 def _check_seed(seed):
-    """Raises what the first batch would raise of a seed of a wrong type; a note has the seed."""
-    if seed is None or isinstance(seed, int):
+    """Raises what the first batch would raise of a seed; a note has the seed."""
+    if seed is None or (isinstance(seed, int) and 0 <= seed < 1 << 32):
         return
     try:
         np.random.RandomState(seed + 0)  # as the number of batches is added
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         error.add_note(f"Received: {seed=}")
         raise
-    except ValueError:  # no number that NumPy takes, which the sum with that of batches may be
-        return
 
 
 def _order_attribute(name, doc, check=None):
@@ -80,8 +78,8 @@ class Iterator(dataset_class()):  # type: ignore[misc]
         **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of `keras.utils.PyDataset`.
 
     Raises:
-        ValueError: If `batch_size` is less than 1.
-        TypeError: If it or `seed` is of a wrong type.
+        ValueError: If `batch_size` is less than 1, or `seed` none that NumPy takes.
+        TypeError: If one of them is of a wrong type.
     """
 
     white_list_formats = ("png", "jpg", "jpeg", "bmp", "ppm", "tif", "tiff")
