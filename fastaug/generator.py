@@ -474,7 +474,8 @@ class ImageDataGenerator:
             TypeError: If `preprocessing_function` returns None.
         """
         if self.preprocessing_function:
-            x = returned(self.preprocessing_function, self.preprocessing_function(x))
+            result = self.preprocessing_function(x)
+            x = returned(self.preprocessing_function, result, x, self.channel_axis)
         if (
             self.rescale
             or self.samplewise_center
