@@ -10,6 +10,7 @@ import numpy as np
 
 from fastaug.advice import about_images, about_split
 from fastaug.batches import BatchMaker
+from fastaug.carried import Carried
 from fastaug.images import array_to_img
 from fastaug.keras_backend import dataset_class, floatx, image_data_format
 from fastaug.lazy import LazyArray, lazily
@@ -466,8 +467,7 @@ class NumpyArrayIterator(AugmentingIterator):
                 title = f"`{name}` ({argument})" if argument else f"`{name}`"
                 raise ValueError(
                     f"`x` (images tensor) and {title} should have the same length. "
-                    f"Found: x.shape = {np.asarray(x).shape}, "
-                    f"{name}.shape = {np.asarray(values).shape}"
+                    f"Found: x.shape = {np.shape(x)}, {name}.shape = {np.shape(values)}"
                 )
         if subset is not None:
             if subset not in ("training", "validation"):
@@ -524,10 +524,17 @@ class NumpyArrayIterator(AugmentingIterator):
             warn(text, UsageWarning)
 
     def __getstate__(self):
-        return super().__getstate__() | {"_early_x": self.x}
+        return super().__getstate__() | {
+            "_early_x": Carried(self.x),
+            "x_misc": [Carried(xx) for xx in self.x_misc],
+            "y": Carried(self.y),
+            "sample_weight": Carried(self.sample_weight),
+        }
 
     def __setstate__(self, state):
-        super().__setstate__(state)
+        arrays = {name: state[name].array for name in ("_early_x", "y", "sample_weight")}
+        arrays["x_misc"] = [carried.array for carried in state["x_misc"]]
+        super().__setstate__(state | arrays)
         self._maker = self._new_maker(source_of(vars(self).pop("_early_x")))
 
     @property
