@@ -8,6 +8,7 @@ left to the caller, once for an iterator.
 import difflib
 import os
 import pathlib
+import re
 
 import numpy as np
 
@@ -19,13 +20,22 @@ from fastaug.settings import FOR_FLOATS
 # Folders that systems and tools make beside a user's; so are all whose name begins with a dot.
 _OF_SYSTEMS = frozenset(
     (
+        "#recycle",
+        "#snapshot",
         "$RECYCLE.BIN",
+        "@Recycle",
         "@eaDir",
+        "RECYCLER",
         "System Volume Information",
         "__MACOSX",
         "__pycache__",
         "lost+found",
     )
+)
+
+# What they put among a user's files, and what macOS writes beside each.
+_STRANGE = re.compile(
+    rf"[/\\](\._|(\.ipynb_checkpoints|{'|'.join(map(re.escape, sorted(_OF_SYSTEMS)))})[/\\])"
 )
 
 # Names in a text, at most.
@@ -198,6 +208,13 @@ def about_folders(index):
                 f"`classes` names folders that {directory} does not have: {_list_of(missing)}."
                 f"{_meant(missing, folders_in(directory))}"
             )
+        twice = [name for name in counts if list(index.given_classes).count(name) > 1]
+        if twice:
+            yield (
+                f"`classes` names more than once: {_list_of(twice)}. Their images are there as "
+                "many times, and a label has none."
+            )
+    yield from _about_strange_files(directory, index.filenames)
     if empty and labelled:
         cure = f" To do without them, write classes={_list_of(classes)}." if classes else ""
         yield f"Classes in {directory} without images: {_list_of(empty)}.{cure}"
@@ -213,12 +230,27 @@ def about_folders(index):
     yield from _about_left_out(index.left_out)
 
 
+def _about_strange_files(directory, filenames):
+    """Yields that there are images below classes which systems and tools have put there."""
+    strange = [name for name in map(_text, filenames) if _STRANGE.search(name)]
+    if strange:
+        yield (
+            f"{len(strange)} images in {directory} seem to be copies or notes that a system or a "
+            f"tool made: {_list_of(strange)}. Remove them."
+        )
+
+
 def about_rows(index):
     """Yields what is wrong with the rows of a dataframe.
 
     Args:
         index: A `DataFrameIndex`.
     """
+    if index.only_invalid and not index.left_out:
+        yield (
+            f"No row names an image that is there; the first would be {index.only_invalid!r}. "
+            "Check `directory`, and that the names have their folders and endings."
+        )
     if index.unused_classes:
         yield (
             f"`classes` names {_list_of(index.unused_classes)}, which no row has."
