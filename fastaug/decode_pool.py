@@ -126,7 +126,6 @@ class UserPool:
                 self._check(reader)
             except Exception as error:
                 reader.ring.fail_batches(error)
-                reader.is_broken = True
 
 
 class DecodePool:

@@ -14,7 +14,7 @@ from PIL import Image, ImageFile
 from fastaug import _core, decode_pool, file_reader
 from fastaug.decode import Target
 from fastaug.decode_pool import GRACE_SECONDS, DecodePool
-from fastaug.file_reader import FileReader
+from fastaug.file_reader import FileReader, Paths
 from fastaug.processes import Death
 from fastaug.readers import CALL_FILES, PROCESSES, _attach_to, read_some
 from fastaug.records import record_of
@@ -89,7 +89,7 @@ class Files:
         self.paths = [f"/nowhere/{name}{k}.jpg" for k in range(count)]
         self.readers = readers
         self.reader = FileReader(
-            self.paths, Target(*SIZE[:2], "rgb"), SIZE, readers, slots, timeout
+            Paths(self.paths), Target(*SIZE[:2], "rgb"), SIZE, readers, slots, timeout
         )
 
     def ask(self, files):

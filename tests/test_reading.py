@@ -20,7 +20,7 @@ import fastaug
 from fastaug import _core, decode_pool, readers
 from fastaug.decode import Target
 from fastaug.decode_pool import DecodePool, UserPool
-from fastaug.file_reader import FileReader
+from fastaug.file_reader import FileReader, Paths
 from fastaug.readers import PROCESSES, THREADS, USERS
 
 PATIENCE = 60
@@ -305,8 +305,8 @@ class Threads:
             raise FileNotFoundError(path)
 
         monkeypatch.setattr(readers, "read_file", read_file)
-        self.files = FileReader([f"/nowhere/{k}" for k in range(100)], Target(2, 2, "rgb"),
-                                (2, 2, 3), self, 50, 10)  # fmt: skip
+        paths = Paths([f"/nowhere/{k}" for k in range(100)])
+        self.files = FileReader(paths, Target(2, 2, "rgb"), (2, 2, 3), self, 50, 10)
 
     def begin(self, reader, count):
         self.decode_pool.start_threads()
