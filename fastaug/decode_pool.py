@@ -213,17 +213,21 @@ class DecodePool:
         )
 
     def is_stuck(self, number):
-        """Whether a process has been at one file for too long."""
-        busy, now = self.control.busy(number), time.monotonic()
+        """Whether a process has been at one file for too long, or leaves what there is to read."""
+        patiences = [reader.patience_with(number) for reader in self._live_readers()]
+        held = [patience for patience in patiences if patience is not None]
+        mark = self.control.busy(number)
+        if mark:
+            patience = max(held, default=GRACE_SECONDS)  # nobody wants it any more
+        elif held or self.wants(number):
+            # it may have been stopped before it said what it does; while others go on, it can wait
+            mark = -1 - self.control.claims()
+            patience = max((reader.timeout for reader in self._live_readers()), default=0)
+        now = time.monotonic()
         seen, since = self._seen.get(number, (0, now))
-        if not busy or busy != seen:
-            self._seen[number] = busy, now
+        if not mark or mark != seen:
+            self._seen[number] = mark, now
             return False
-        patience = GRACE_SECONDS  # nobody wants it any more
-        for reader in self._live_readers():
-            wanted = reader.patience_with(number)
-            if wanted is not None:
-                patience = wanted
         return now - since > patience
 
     def died(self, number, death):
