@@ -7,7 +7,6 @@ image, in the thread that asks for the batch.
 """
 
 import functools
-import numbers
 import sys
 from typing import NamedTuple
 
@@ -102,8 +101,8 @@ def returned(function, result, image, channel_axis):
 
     Raises:
         TypeError: If it is None, of which NumPy would make an image of NaN.
-        ValueError: If it has fewer values than pixels, of which NumPy would make one of stripes, or
-            of one colour.
+        ValueError: If it is an array with fewer values than pixels, of which NumPy would make
+            stripes. One number is a colour, as in Keras.
     """
     if type(result) is np.ndarray and result.shape == getattr(image, "shape", None):
         return result
@@ -112,9 +111,9 @@ def returned(function, result, image, channel_axis):
             f"The preprocessing_function {name_of(function)} returned None; it should return an "
             "image"
         )
-    if isinstance(result, np.ndarray | numbers.Number) and isinstance(image, np.ndarray):
+    if isinstance(result, np.ndarray) and isinstance(image, np.ndarray):
         pixels = image.size // max(image.shape[channel_axis - 4], 1)
-        if np.size(result) < pixels:
+        if result.size < pixels:
             raise ValueError(
                 f"The preprocessing_function {name_of(function)} got an image of shape "
                 f"{image.shape} and returned {_kind_of(result)}"
