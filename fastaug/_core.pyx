@@ -9,7 +9,7 @@ threads, from a seed; starts no thread. Two slices of a batch share only what bo
 does not depend on how its batch was cut.
 """
 
-from cpython.exc cimport PyErr_CheckSignals
+from cpython.exc cimport PyErr_CheckSignals, PyErr_SetFromErrno
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from cpython.pythread cimport (
@@ -175,6 +175,12 @@ cdef extern from "_memory.h":
     object fa_kept_capsule()
     void fa_kept_release()
     object PyDataMem_SetHandler(object handler)
+
+cdef extern from "_file.h":
+    int fa_memory_file(const char *name)
+    void fa_close(int fd)
+    long fa_current_process()
+
 
 cdef extern from "_ring.h" nogil:
     enum:
@@ -991,6 +997,30 @@ MOST_READERS = FA_READERS
 def is_abandoned(uint32_t word):
     """Whether nobody wants what a slot with this word is for."""
     return word & FA_ABANDONED != 0
+
+
+@cython.final
+cdef class MemoryFile:
+    """A file in memory; see ``_core.pyi``."""
+
+    cdef readonly int fd
+    cdef long process
+
+    def __cinit__(self, const char *name):
+        self.process = fa_current_process()
+        # owned as soon as it is there: Ctrl-C may come between any two steps of Python
+        self.fd = fa_memory_file(name)
+        if self.fd < 0:
+            PyErr_SetFromErrno(OSError)
+
+    def __dealloc__(self):
+        if self.fd >= 0 and self.process == fa_current_process():
+            fa_close(self.fd)
+
+    @property
+    def path(self):
+        """Where other processes find it."""
+        return f"/proc/{self.process}/fd/{self.fd}"
 
 
 @cython.final
