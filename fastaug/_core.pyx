@@ -706,8 +706,13 @@ def convert(cnp.ndarray source not None, cnp.ndarray out not None):
     if not _is_alike(source, out) or _may_overlap(source, out):
         out[...] = source
     elif kind == out_kind:
-        # NumPy takes long where pixels are in another order
-        if source.ndim == 3 and cnp.PyArray_ISCARRAY(out) and not cnp.PyArray_ISCARRAY_RO(source):
+        if not cnp.PyArray_ISCARRAY(out):
+            out[...] = source
+        elif cnp.PyArray_ISCARRAY_RO(source):
+            with nogil:
+                memcpy(cnp.PyArray_DATA(out), cnp.PyArray_DATA(source),
+                       size * cnp.PyArray_ITEMSIZE(source))
+        elif source.ndim == 3:  # NumPy takes long where pixels are in another order
             with nogil:
                 fa_gather(<char *>cnp.PyArray_DATA(source), <ptrdiff_t *>source.shape,
                           <ptrdiff_t *>source.strides, cnp.PyArray_ITEMSIZE(source),
@@ -845,6 +850,8 @@ cdef bint _combine(x, values, int operation) except -1:
         return False
     array = x
     kind = cnp.PyArray_TYPE(array)
+    if cnp.PyArray_SIZE(array) == 0:
+        return False
     if kind != cnp.NPY_FLOAT and kind != cnp.NPY_DOUBLE and kind != cnp.NPY_FLOAT16:
         return False
     if type(values) is float or type(values) is int:
@@ -962,6 +969,8 @@ def exact_warp(cnp.ndarray image not None, const double[:, :] matrix not None, i
         raise ValueError("Expected an image of rank 3 and a 2x3 matrix")
     if type_ == FA_NO_TYPE or type_ == FA_FLOAT16 or order not in (0, 1) or size == 0:
         return None
+    if type_ != FA_FLOAT64 and cval != cval:
+        return None
     pixels = np.ascontiguousarray(image, dtype=np.float64)
     if channels_first:
         at.channels, at.height, at.width = pixels.shape[0], pixels.shape[1], pixels.shape[2]
@@ -980,6 +989,11 @@ def exact_warp(cnp.ndarray image not None, const double[:, :] matrix not None, i
                       <double *>cnp.PyArray_DATA(warped))
     if type_ == FA_FLOAT64:
         return warped
+    if type_ == FA_INT64 or type_ == FA_UINT64:
+        # what is beyond becomes whatever SciPy's compiler made of it
+        if not warped.max() < (9223372036854775808.0 if type_ == FA_INT64
+                               else 18446744073709551616.0):
+            return None
     out = np.empty((<object>pixels).shape, dtype=image.dtype)
     with nogil:
         fa_from_doubles(type_, <double *>cnp.PyArray_DATA(warped), size, cnp.PyArray_DATA(out))

@@ -266,7 +266,10 @@ enum fa_operation { FA_MULTIPLY, FA_SUBTRACT, FA_DIVIDE };
  * is for `inner` values next to each other, `outer` times over. Rounded once, as in NumPy. */
 #define FA_COMBINE_BY(load, store, sign) \
     if (count == 1) { \
-        for (i = 0; i < outer * inner; i++) x[i] = store(load(x[i]) sign values[0]); \
+        const ptrdiff_t size = outer * inner; \
+        /* vectors that lie across two lines of the cache take twice as long */ \
+        for (; i < size && (uintptr_t)(x + i) % FA_LINE; i++) x[i] = store(load(x[i]) sign values[0]); \
+        for (; i < size; i++) x[i] = store(load(x[i]) sign values[0]); \
     } else if (inner == 1) { \
         if (FA_PATTERN % count == 0) { \
             for (k = 0; k < FA_PATTERN; k++) pattern[k] = values[k % count]; \

@@ -62,7 +62,7 @@ def standardize_data_format(data_format: str | None) -> str:
         ValueError: If it is neither 'channels_first' nor 'channels_last'.
     """
     if data_format is None:
-        return image_data_format()
+        return (_config or _find_config()).image_data_format()
     name = str(data_format).lower()
     if name not in ("channels_first", "channels_last"):
         raise ValueError(
