@@ -719,9 +719,7 @@ def convert(cnp.ndarray source not None, cnp.ndarray out not None):
                           <char *>cnp.PyArray_DATA(out))
         else:
             out[...] = source
-    elif kind != cnp.NPY_FLOAT16 and out_kind != cnp.NPY_FLOAT16:
-        out[...] = source
-    elif not cnp.PyArray_ISCARRAY_RO(source):
+    elif not (_is_of_halves(kind, out_kind) and cnp.PyArray_ISCARRAY_RO(source)):
         out[...] = source
     elif not cnp.PyArray_ISCARRAY(out):
         values = np.empty((<object>out).shape, dtype=out.dtype)
@@ -748,6 +746,13 @@ def convert(cnp.ndarray source not None, cnp.ndarray out not None):
                                                 <uint16_t *>cnp.PyArray_DATA(out))
         if overflows:
             out[...] = source  # and says so
+
+
+cdef bint _is_of_halves(int kind, int out_kind):
+    """Whether float16 is made, of what float32 or float64 holds; or is made float32 or float64."""
+    if out_kind == cnp.NPY_FLOAT16:
+        return kind != cnp.NPY_LONGDOUBLE
+    return kind == cnp.NPY_FLOAT16 and (out_kind == cnp.NPY_FLOAT or out_kind == cnp.NPY_DOUBLE)
 
 
 cdef bint _is_alike(cnp.ndarray source, cnp.ndarray out) except -1:
