@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 from PIL import Image, features
 
-from fastaug.keras_backend import floatx, standardize_data_format
+from fastaug.keras_backend import defaults, floatx, standardize_data_format
 from fastaug.warn import warn
 
 INTERPOLATIONS = {
@@ -17,6 +17,12 @@ INTERPOLATIONS = {
     "box": Image.Resampling.BOX,
     "lanczos": Image.Resampling.LANCZOS,
 }
+
+
+# NumPy takes longer to look up a name.
+_FLOATS = {name: np.dtype(name) for name in ("float16", "float32", "float64")}
+
+_MODES = {"rgb": "RGB", "rgba": "RGBA"}
 
 
 def array_to_img(x, data_format=None, scale=True, dtype=None):
@@ -82,8 +88,12 @@ def img_to_array(img, data_format=None, dtype=None):
     Raises:
         ValueError: If the rank is neither 2 nor 3.
     """
-    data_format = standardize_data_format(data_format)
-    dtype = dtype or floatx()
+    config = defaults()
+    if data_format is None:
+        data_format = config.image_data_format()
+    else:
+        data_format = standardize_data_format(data_format)
+    dtype = dtype or _FLOATS.get(name := config.floatx(), name)
     if type(img) is not np.ndarray and isinstance(img, Image.Image) and img.mode == "RGB":
         pixels = np.frombuffer(img.tobytes(), np.uint8)  # NumPy would ask for more first
         x = pixels.reshape(img.height, img.width, 3).astype(dtype)
@@ -177,8 +187,8 @@ def load_img(
         if img.mode not in ("L", "I;16", "I"):
             img = img.convert("L")
     elif color_mode in ("rgb", "rgba"):
-        if img.mode != color_mode.upper():
-            img = img.convert(color_mode.upper())
+        if img.mode != _MODES[color_mode]:
+            img = img.convert(_MODES[color_mode])
     else:
         raise ValueError('color_mode must be "grayscale", "rgb", or "rgba"')
     if target_size is None or img.size == (target_size[1], target_size[0]):
