@@ -269,11 +269,12 @@ def test_sweep(tmp_path):
 def small_sweep(bench, tmp_path):
     """The study, with the rows that a test gives it."""
     import sweep
+    from machine import describe
     from studies import Options, make_study
 
     options = Options(
         quick=True, rounds=3, cores=1, cifar10=None, dogs_vs_cats=None, scratch=tmp_path,
-        out=tmp_path, machine=lambda: {"cpu": "any"}, date="today",
+        out=tmp_path, machine=describe, date="today",
     )  # fmt: skip
     study = make_study("sweep", options)
     prepare = study.prepare
