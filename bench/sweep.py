@@ -39,7 +39,7 @@ class Plan:
         rounds: Rounds of each row, of each side.
         close: Rounds of a row whose ratio is less than CLEARLY after these.
         seconds: Least length of a round.
-        most: Seconds of all rounds of a row whose ratio is more, after the first two.
+        most: Seconds of all rounds of a row whose ratio is more than NEAR, after the first two.
         step: Of how many rows one is taken.
     """
 
@@ -53,7 +53,7 @@ class Plan:
 # Short rounds, of which many escape what else the machine does.
 FULL = Plan(rounds=8, close=50, seconds=0.002, most=1.0, step=1)
 QUICK = Plan(rounds=2, close=4, seconds=0.001, most=0.2, step=7)
-CLEARLY = 2.0
+CLEARLY, NEAR = 2.0, 1.25
 
 # ---- what is set -------------------------------------------------------------------------------
 
@@ -467,8 +467,8 @@ def _measure(row, stack, plan):
     count = max(least, round(plan.seconds / slowest))
     start = time.perf_counter()
     for number in range(plan.close):
-        late = time.perf_counter() - start > plan.most
-        if number >= (2 if late else plan.rounds) and row.ratio > CLEARLY:
+        late = number >= 2 and time.perf_counter() - start > plan.most
+        if (number >= plan.rounds and row.ratio > CLEARLY) or (late and row.ratio > NEAR):
             return
         for call, rounds in runs:
             _timed(call, before)
