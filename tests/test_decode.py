@@ -3,7 +3,6 @@
 import functools
 import io
 import itertools
-import os
 import pathlib
 import pickle
 import re
@@ -601,7 +600,7 @@ def test_forbidden_file(tmp_path, monkeypatch):
     def refuses(path, *_, **__):
         raise PermissionError(13, "Permission denied", path)
 
-    monkeypatch.setattr(os, "open", refuses)
+    monkeypatch.setattr("builtins.open", refuses)
     with pytest.raises(PermissionError, match=re.escape(path)) as error:
         decoded(path, Target(20, 30, "rgb"))
     assert (error.value.errno, error.value.filename) == (13, path)
@@ -609,12 +608,11 @@ def test_forbidden_file(tmp_path, monkeypatch):
 
 def test_failing_read_names_the_file(tmp_path, monkeypatch):
     path = str(tmp_path / "photo.jpg")
-    (tmp_path / "photo.jpg").touch()
 
     def fails(*_, **__):
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(os, "read", fails)
+    monkeypatch.setattr("builtins.open", fails)
     with pytest.raises(OSError, match=re.escape(f"[Errno 5] Input/output error: '{path}'")):
         decoded(path, Target(20, 30, "rgb"))
 
