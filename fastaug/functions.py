@@ -29,10 +29,6 @@ def elementwise(function):
     takes all values from 0 to 255 by the same factor and addend, as is found out by asking it for
     many of them, is not called at all for images of 8 bits: the core does the same arithmetic.
 
-        @fastaug.elementwise
-        def scale(x):
-            return x / 127.5 - 1
-
     Args:
         function: Takes a one-dimensional float32 array of any length, which it may change, and
             returns an array of that length. What becomes of a value must always be the same, and
@@ -41,6 +37,11 @@ def elementwise(function):
 
     Returns:
         The function, marked; or, if it cannot be marked, one that calls it.
+
+    Example:
+        >>> @fastaug.elementwise
+        ... def scale(x):
+        ...     return x / 127.5 - 1
     """
     try:
         setattr(function, _MARK, True)

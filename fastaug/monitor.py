@@ -14,10 +14,6 @@ _MEBIBYTE = 1 << 20
 class SysMonitor:
     """Samples the load of all processor cores and of every GPU, in a thread of its own.
 
-        with SysMonitor() as monitor:
-            model.fit(iterator)
-        monitor.plot()
-
     Without psutil there are no processor loads; without NVML (the driver and `nvidia-ml-py`) there
     are no GPUs. Entering it again begins anew. Loads are those of the whole machine, whoever causes
     them.
@@ -30,6 +26,11 @@ class SysMonitor:
 
     Raises:
         ValueError: If `interval` is not above 0.
+
+    Example:
+        >>> with SysMonitor() as monitor:
+        ...     model.fit(iterator)
+        >>> monitor.plot()
     """
 
     def __init__(self, interval=0.5):
@@ -66,8 +67,8 @@ class SysMonitor:
         """Returns what was sampled so far, of types that JSON has.
 
         Returns:
-            A dict: `interval`; `times`, seconds since the block began; `cpu_percent`, 0 to 100 over
-            all cores at each time; `gpus`, a list of dicts with the GPU's `name`,
+            A dict with `interval`; `times`, seconds since the block began; `cpu_percent`, 0 to 100
+            over all cores at each time; `gpus`, a list of dicts with the GPU's `name`,
             `memory_total_bytes`, and at each time `utilization_percent` and `memory_used_bytes`.
             What could not be read is None.
         """

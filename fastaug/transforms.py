@@ -214,7 +214,22 @@ def random_rotation(
 ):
     """Rotates by an angle drawn from `np.random`, uniform in -rg..rg degrees.
 
-    The other arguments, the result and the errors are those of `apply_affine_transform`.
+    Args:
+        x: Image of rank 3, any real type.
+        rg: The largest angle in degrees.
+        row_axis: Axis of the rows.
+        col_axis: Axis of the columns.
+        channel_axis: Axis of the channels, 0 or 2.
+        fill_mode: A border mode of `scipy.ndimage`.
+        cval: Value outside, for the constant modes.
+        interpolation_order: Interpolation order, 0 to 5.
+
+    Returns:
+        An image of the same shape and type.
+
+    Raises:
+        ValueError: If the axes or the rank do not fit, or a parameter is not finite.
+        RuntimeError: If `fill_mode` or `interpolation_order` is not one that SciPy has.
     """
     theta = global_stream().uniform(-rg, rg)
     return apply_affine_transform(
@@ -242,7 +257,23 @@ def random_shift(
 ):
     """Shifts by fractions of height and width drawn from `np.random`, up to `hrg` and `wrg`.
 
-    The other arguments, the result and the errors are those of `apply_affine_transform`.
+    Args:
+        x: Image of rank 3, any real type.
+        wrg: The largest shift along the width, as a fraction of it.
+        hrg: The largest shift along the height, as a fraction of it.
+        row_axis: Axis of the rows.
+        col_axis: Axis of the columns.
+        channel_axis: Axis of the channels, 0 or 2.
+        fill_mode: A border mode of `scipy.ndimage`.
+        cval: Value outside, for the constant modes.
+        interpolation_order: Interpolation order, 0 to 5.
+
+    Returns:
+        An image of the same shape and type.
+
+    Raises:
+        ValueError: If the axes or the rank do not fit, or a parameter is not finite.
+        RuntimeError: If `fill_mode` or `interpolation_order` is not one that SciPy has.
     """
     tx = global_stream().uniform(-hrg, hrg) * x.shape[row_axis]
     ty = global_stream().uniform(-wrg, wrg) * x.shape[col_axis]
@@ -271,7 +302,22 @@ def random_shear(
 ):
     """Shears by an angle drawn from `np.random`, uniform in -intensity..intensity degrees.
 
-    The other arguments, the result and the errors are those of `apply_affine_transform`.
+    Args:
+        x: Image of rank 3, any real type.
+        intensity: The largest angle in degrees.
+        row_axis: Axis of the rows.
+        col_axis: Axis of the columns.
+        channel_axis: Axis of the channels, 0 or 2.
+        fill_mode: A border mode of `scipy.ndimage`.
+        cval: Value outside, for the constant modes.
+        interpolation_order: Interpolation order, 0 to 5.
+
+    Returns:
+        An image of the same shape and type.
+
+    Raises:
+        ValueError: If the axes or the rank do not fit, or a parameter is not finite.
+        RuntimeError: If `fill_mode` or `interpolation_order` is not one that SciPy has.
     """
     shear = global_stream().uniform(-intensity, intensity)
     return apply_affine_transform(
@@ -298,10 +344,23 @@ def random_zoom(
 ):
     """Zooms by two factors drawn from `np.random`, uniform in `zoom_range`, (low, high).
 
-    The other arguments, the result and the errors are those of `apply_affine_transform`.
+    Args:
+        x: Image of rank 3, any real type.
+        zoom_range: The smallest and the largest factor; below 1 magnifies.
+        row_axis: Axis of the rows.
+        col_axis: Axis of the columns.
+        channel_axis: Axis of the channels, 0 or 2.
+        fill_mode: A border mode of `scipy.ndimage`.
+        cval: Value outside, for the constant modes.
+        interpolation_order: Interpolation order, 0 to 5.
+
+    Returns:
+        An image of the same shape and type.
 
     Raises:
-        ValueError: If `zoom_range` is not two numbers.
+        ValueError: If `zoom_range` is not two numbers, the axes or the rank do not fit, or a
+            parameter is not finite.
+        RuntimeError: If `fill_mode` or `interpolation_order` is not one that SciPy has.
     """
     if len(zoom_range) != 2:
         raise ValueError(
@@ -326,7 +385,13 @@ def random_zoom(
 def random_channel_shift(x, intensity_range, channel_axis=0):
     """Shifts the channels by an intensity drawn from `np.random`, up to `intensity_range`.
 
-    The other arguments and the result are those of `apply_channel_shift`.
+    Args:
+        x: Image of rank 3.
+        intensity_range: The largest intensity to add or to subtract.
+        channel_axis: Axis of the channels; it changes nothing, as the intensity is the same.
+
+    Returns:
+        An image of the same shape, clipped to the image's own range.
     """
     intensity = global_stream().uniform(-intensity_range, intensity_range)
     return apply_channel_shift(x, intensity, channel_axis=channel_axis)
@@ -335,10 +400,17 @@ def random_channel_shift(x, intensity_range, channel_axis=0):
 def random_brightness(x, brightness_range, scale=True):
     """Changes the brightness by a factor drawn from `np.random`, uniform in `brightness_range`.
 
-    The other arguments, the result and the errors are those of `apply_brightness_shift`.
+    Args:
+        x: Image of rank 3 with 1, 3 or 4 channels in Keras's default layout.
+        brightness_range: The smallest and the largest factor.
+        scale: As in `apply_brightness_shift`.
+
+    Returns:
+        An image of the same shape, in Keras's floatx.
 
     Raises:
-        ValueError: If `brightness_range` is not two numbers.
+        ValueError: If `brightness_range` is not two numbers, or the number of channels is not 1, 3
+            or 4.
     """
     if len(brightness_range) != 2:
         raise ValueError(
