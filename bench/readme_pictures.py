@@ -64,7 +64,10 @@ def draw_bars(path):
         for spine in axes.spines.values():
             spine.set_visible(False)
         axes.set_title(
-            f"augmented images per second, {COLUMN}, two cores", loc="left", color=FAINT, fontsize=11
+            f"augmented images per second, {COLUMN}, two cores",
+            loc="left",
+            color=FAINT,
+            fontsize=11,
         )
         figure.savefig(path, format="png")
 
