@@ -152,6 +152,17 @@ def test_examples(page, tmp_path, monkeypatch):
     matplotlib.pyplot.close("all")
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_keras_s_threads_turn_the_autotuner_off(workers):
+    pytest.importorskip("tensorflow")
+    from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
+
+    with fastaug.ImageDataGenerator().flow(np.zeros((8, 4, 4, 3)), np.zeros(8)) as flow:
+        flow.workers = workers
+        options = PyDatasetAdapter(flow).get_tf_dataset().options()
+        assert (options.autotune.enabled is False) == (workers > 1)
+
+
 def test_the_readme_s_example_as_a_program(tmp_path):
     """It has no main guard."""
     (code,) = fences(README, "python")
