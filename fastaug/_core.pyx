@@ -22,6 +22,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcmp, memcpy
 
+import copy
 import operator
 import os
 from queue import Empty
@@ -1330,7 +1331,8 @@ cdef class Ring:
 
     def fail_batches(self, error):
         """Ends all batches that wait for files: there will be no reader."""
-        self.failure = error
+        # what closes the ring has it, and would keep whoever the traceback leads to
+        self.failure = error.with_traceback(None)
         queue = self._queue
         if queue is not None and self._generation == _forks:
             fa_fail_ring(&(<TaskQueue>queue).c, &self.c)
@@ -1679,7 +1681,7 @@ cdef class Batch:
             finally:
                 del error  # no cycle between the traceback and this frame
         if self.task.was_failed:
-            raise self._ring.failure
+            raise _again(self._ring.failure)
         if self.task.out_of_memory:
             raise MemoryError("No memory to work on an image in")
         return True
@@ -1692,6 +1694,16 @@ cdef class Batch:
             found.append((failure.place, failure.record[:failure.size]))
             failure = failure.next
         return found
+
+
+cdef _again(error):
+    """A copy of an error that is kept, which would keep the frames that it is raised through."""
+    try:
+        again = copy.copy(error)
+    except Exception:  # made by other arguments than it has
+        again = RuntimeError(f"{type(error).__name__}: {error}")
+    again.__cause__ = error.__cause__
+    return again
 
 
 @cython.final
