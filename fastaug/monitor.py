@@ -95,7 +95,7 @@ class SysMonitor:
             title: Title of the axes, or None.
 
         Returns:
-            The matplotlib figure and the axes.
+            The matplotlib figure, as `plot_images` does; its axes are in `figure.axes`.
 
         Raises:
             ImportError: If matplotlib is not installed.
@@ -103,7 +103,7 @@ class SysMonitor:
         if axes is None:
             axes = pyplot().subplots(figsize=(8, 3.5), layout="constrained")[1]
         draw(axes, self.to_dict(), title)
-        return axes.figure, axes
+        return axes.figure
 
     # ---- in the thread ----
 
