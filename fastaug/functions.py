@@ -8,11 +8,14 @@ image, in the thread that asks for the batch.
 
 import functools
 import sys
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from fastaug.keras_backend import image_data_format
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _MARK = "_fastaug_elementwise"
 
@@ -22,7 +25,7 @@ _PIECE_VALUES = 1 << 16
 _KERAS_APPLICATIONS = "keras.src.applications."
 
 
-def elementwise(function):
+def elementwise(function: _Function) -> _Function:
     """Declares that a `preprocessing_function` works on each value by itself.
 
     Such a function is not called for each image: it gets pieces of a batch, in any thread. One that
@@ -42,12 +45,13 @@ def elementwise(function):
     Returns:
         The function, marked; or, if it cannot be marked, one that calls it.
     """
+    marked: Any = function
     try:
-        setattr(function, _MARK, True)
+        setattr(marked, _MARK, True)
     except (AttributeError, TypeError):  # a ufunc or a builtin
-        function = functools.partial(function)
-        setattr(function, _MARK, True)
-    return function
+        marked = functools.partial(function)
+        setattr(marked, _MARK, True)
+    return marked
 
 
 def is_elementwise(function):

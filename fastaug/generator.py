@@ -7,6 +7,8 @@ import math
 import multiprocessing.pool
 import numbers
 import operator
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, overload
 
 import numpy as np
 
@@ -23,8 +25,38 @@ from fastaug.settings import STATISTICS
 from fastaug.sources import ArraySource
 from fastaug.streams import global_stream
 from fastaug.threads import MOST_THREADS, shared_pool, usable_cores
+from fastaug.typing import (
+    Array,
+    ClassMode,
+    ClassNames,
+    ColorMode,
+    DataFormat,
+    DataFrameClassMode,
+    Decoder,
+    DimOrdering,
+    DTypeLike,
+    FillMode,
+    Interpolation,
+    OnError,
+    Path,
+    Pool,
+    Preprocessing,
+    Seed,
+    SeveralInputs,
+    Size,
+    Subset,
+    SupportsArray,
+    Values,
+    Warp,
+)
 from fastaug.warn import UsageWarning, warn
 from fastaug.warp import border_name, check_engine, check_order
+
+if TYPE_CHECKING:
+    import pandas
+
+    from fastaug.file_iterators import DataFrameIterator, DirectoryIterator
+    from fastaug.iterators import Iterator, NumpyArrayIterator
 
 _DIM_ORDERINGS = {"default": None, "tf": "channels_last", "th": "channels_first"}
 
@@ -107,36 +139,36 @@ class ImageDataGenerator:
 
     def __init__(
         self,
-        featurewise_center=False,
-        samplewise_center=False,
-        featurewise_std_normalization=False,
-        samplewise_std_normalization=False,
-        zca_whitening=False,
-        zca_epsilon=1e-6,
-        rotation_range=0,
-        width_shift_range=0.0,
-        height_shift_range=0.0,
-        brightness_range=None,
-        shear_range=0.0,
-        zoom_range=0.0,
-        channel_shift_range=0.0,
-        fill_mode="nearest",
-        cval=0.0,
-        horizontal_flip=False,
-        vertical_flip=False,
-        rescale=None,
-        preprocessing_function=None,
-        data_format=None,
-        validation_split=0.0,
-        interpolation_order=1,
-        dtype=None,
+        featurewise_center: bool = False,
+        samplewise_center: bool = False,
+        featurewise_std_normalization: bool = False,
+        samplewise_std_normalization: bool = False,
+        zca_whitening: bool = False,
+        zca_epsilon: float = 1e-6,
+        rotation_range: float = 0,
+        width_shift_range: float | Sequence[float] = 0.0,
+        height_shift_range: float | Sequence[float] = 0.0,
+        brightness_range: tuple[float, float] | list[float] | None = None,
+        shear_range: float = 0.0,
+        zoom_range: float | Sequence[float] = 0.0,
+        channel_shift_range: float = 0.0,
+        fill_mode: FillMode = "nearest",
+        cval: float = 0.0,
+        horizontal_flip: bool = False,
+        vertical_flip: bool = False,
+        rescale: float | None = None,
+        preprocessing_function: Preprocessing | None = None,
+        data_format: DataFormat | None = None,
+        validation_split: float | None = 0.0,
+        interpolation_order: int = 1,
+        dtype: DTypeLike | None = None,
         *,
-        workers=None,
-        prefetch=2,
-        pool=None,
-        dim_ordering=None,
-        warp="auto",
-    ):
+        workers: int | None = None,
+        prefetch: int = 2,
+        pool: Pool | None = None,
+        dim_ordering: DimOrdering | None = None,
+        warp: Warp = "auto",
+    ) -> None:
         data_format = _data_format(data_format, dim_ordering)
         if data_format is None:
             data_format = image_data_format()
@@ -181,11 +213,11 @@ class ImageDataGenerator:
                 "`validation_split` must be strictly between 0 and 1. "
                 f" Received: {validation_split}"
             )
-        self._validation_split = validation_split
+        self._validation_split: Any = validation_split
 
-        self.mean = None
-        self.std = None
-        self.zca_whitening_matrix = None
+        self.mean: Array | None = None
+        self.std: Array | None = None
+        self.zca_whitening_matrix: Array | None = None
 
         if isinstance(zoom_range, float | int):
             self.zoom_range = [1 - zoom_range, 1 + zoom_range]
@@ -244,7 +276,7 @@ class ImageDataGenerator:
         self.pool = pool
         self._pool_size = _pool_size(pool)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         """Returns the arguments that are not the default."""
         defaults = {"data_format": image_data_format(), "dtype": floatx(), "zoom_range": [1, 1]}
         parts = []
@@ -266,20 +298,64 @@ class ImageDataGenerator:
             workers = usable_cores() if self._pool_size is None else self._pool_size
         return min(workers, MOST_THREADS)
 
+    # fmt: off
+    @overload
+    def flow(
+        self, x: SupportsArray, y: None = None, batch_size: SupportsIndex = 32, shuffle: bool = True,
+        sample_weight: Values | None = None, seed: Seed | None = None, save_to_dir: Path | None = None,
+        save_prefix: str = "", save_format: str = "png", ignore_class_split: bool = False,
+        subset: Subset | None = None,
+    ) -> "NumpyArrayIterator[Array]": ...
+    @overload
+    def flow(
+        self, x: SupportsArray, y: Values, batch_size: SupportsIndex = 32, shuffle: bool = True,
+        sample_weight: None = None, seed: Seed | None = None, save_to_dir: Path | None = None,
+        save_prefix: str = "", save_format: str = "png", ignore_class_split: bool = False,
+        subset: Subset | None = None,
+    ) -> "NumpyArrayIterator[tuple[Array, Array]]": ...
+    @overload
+    def flow(
+        self, x: SupportsArray, y: Values, batch_size: SupportsIndex = 32, shuffle: bool = True,
+        sample_weight: Values = ..., seed: Seed | None = None, save_to_dir: Path | None = None,
+        save_prefix: str = "", save_format: str = "png", ignore_class_split: bool = False,
+        subset: Subset | None = None,
+    ) -> "NumpyArrayIterator[tuple[Array, Array, Array]]": ...
+    @overload
+    def flow(
+        self, x: SeveralInputs, y: None = None, batch_size: SupportsIndex = 32, shuffle: bool = True,
+        sample_weight: Values | None = None, seed: Seed | None = None, save_to_dir: Path | None = None,
+        save_prefix: str = "", save_format: str = "png", ignore_class_split: bool = False,
+        subset: Subset | None = None,
+    ) -> "NumpyArrayIterator[tuple[Array, ...]]": ...
+    @overload
+    def flow(
+        self, x: SeveralInputs, y: Values, batch_size: SupportsIndex = 32, shuffle: bool = True,
+        sample_weight: None = None, seed: Seed | None = None, save_to_dir: Path | None = None,
+        save_prefix: str = "", save_format: str = "png", ignore_class_split: bool = False,
+        subset: Subset | None = None,
+    ) -> "NumpyArrayIterator[tuple[tuple[Array, ...], Array]]": ...
+    @overload
+    def flow(
+        self, x: SeveralInputs, y: Values, batch_size: SupportsIndex = 32, shuffle: bool = True,
+        sample_weight: Values = ..., seed: Seed | None = None, save_to_dir: Path | None = None,
+        save_prefix: str = "", save_format: str = "png", ignore_class_split: bool = False,
+        subset: Subset | None = None,
+    ) -> "NumpyArrayIterator[tuple[tuple[Array, ...], Array, Array]]": ...
+    # fmt: on
     def flow(
         self,
-        x,
-        y=None,
-        batch_size=32,
-        shuffle=True,
-        sample_weight=None,
-        seed=None,
-        save_to_dir=None,
-        save_prefix="",
-        save_format="png",
-        ignore_class_split=False,
-        subset=None,
-    ):
+        x: SupportsArray | SeveralInputs,
+        y: Values | None = None,
+        batch_size: SupportsIndex = 32,
+        shuffle: bool = True,
+        sample_weight: Values | None = None,
+        seed: Seed | None = None,
+        save_to_dir: Path | None = None,
+        save_prefix: str = "",
+        save_format: str = "png",
+        ignore_class_split: bool = False,
+        subset: Subset | None = None,
+    ) -> "NumpyArrayIterator[Any]":
         """Iterates over augmented batches of images in memory.
 
         Args:
@@ -325,29 +401,53 @@ class ImageDataGenerator:
             dtype=self.dtype,
         )
 
+    # fmt: off
+    @overload
+    def flow_from_directory(
+        self, directory: Path, target_size: Size = (256, 256), color_mode: ColorMode = "rgb",
+        classes: ClassNames | None = None, *, class_mode: None,
+        batch_size: SupportsIndex = 32, shuffle: bool = True, seed: Seed | None = None,
+        save_to_dir: Path | None = None, save_prefix: str = "", save_format: str = "png",
+        follow_links: bool = False, subset: Subset | None = None,
+        interpolation: Interpolation = "nearest", keep_aspect_ratio: bool = False,
+        decoder: Decoder | None = None, on_error: OnError = "raise", timeout: float = 60,
+        formats: str | Iterable[str] | None = None,
+    ) -> "DirectoryIterator[Array]": ...
+    @overload
+    def flow_from_directory(
+        self, directory: Path, target_size: Size = (256, 256), color_mode: ColorMode = "rgb",
+        classes: ClassNames | None = None, class_mode: ClassMode = "categorical",
+        batch_size: SupportsIndex = 32, shuffle: bool = True, seed: Seed | None = None,
+        save_to_dir: Path | None = None, save_prefix: str = "", save_format: str = "png",
+        follow_links: bool = False, subset: Subset | None = None,
+        interpolation: Interpolation = "nearest", keep_aspect_ratio: bool = False, *,
+        decoder: Decoder | None = None, on_error: OnError = "raise", timeout: float = 60,
+        formats: str | Iterable[str] | None = None,
+    ) -> "DirectoryIterator[tuple[Array, Array]]": ...
+    # fmt: on
     def flow_from_directory(
         self,
-        directory,
-        target_size=(256, 256),
-        color_mode="rgb",
-        classes=None,
-        class_mode="categorical",
-        batch_size=32,
-        shuffle=True,
-        seed=None,
-        save_to_dir=None,
-        save_prefix="",
-        save_format="png",
-        follow_links=False,
-        subset=None,
-        interpolation="nearest",
-        keep_aspect_ratio=False,
+        directory: Path,
+        target_size: Size = (256, 256),
+        color_mode: ColorMode = "rgb",
+        classes: ClassNames | None = None,
+        class_mode: ClassMode | None = "categorical",
+        batch_size: SupportsIndex = 32,
+        shuffle: bool = True,
+        seed: Seed | None = None,
+        save_to_dir: Path | None = None,
+        save_prefix: str = "",
+        save_format: str = "png",
+        follow_links: bool = False,
+        subset: Subset | None = None,
+        interpolation: Interpolation = "nearest",
+        keep_aspect_ratio: bool = False,
         *,
-        decoder=None,
-        on_error="raise",
-        timeout=60,
-        formats=None,
-    ):
+        decoder: Decoder | None = None,
+        on_error: OnError = "raise",
+        timeout: float = 60,
+        formats: str | Iterable[str] | None = None,
+    ) -> "DirectoryIterator[Any]":
         """Iterates over augmented batches of image files in a folder with a folder for each class.
 
         The arguments and errors are those of `DirectoryIterator`.
@@ -382,33 +482,100 @@ class ImageDataGenerator:
             formats=formats,
         )
 
+    # fmt: off
+    @overload
+    def flow_from_dataframe(
+        self, dataframe: "pandas.DataFrame", directory: Path | None = None,
+        x_col: str = "filename", y_col: str | Sequence[str] | None = "class",
+        weight_col: str | None = None, target_size: Size = (256, 256), color_mode: ColorMode = "rgb",
+        classes: ClassNames | None = None, *, class_mode: None,
+        batch_size: SupportsIndex = 32, shuffle: bool = True, seed: Seed | None = None,
+        save_to_dir: Path | None = None, save_prefix: str = "", save_format: str = "png",
+        subset: Subset | None = None, interpolation: Interpolation = "nearest",
+        validate_filenames: bool = True, decoder: Decoder | None = None,
+        on_error: OnError = "raise", timeout: float = 60,
+        formats: str | Iterable[str] | None = None,
+    ) -> "DataFrameIterator[Array]": ...
+    @overload
+    def flow_from_dataframe(
+        self, dataframe: "pandas.DataFrame", directory: Path | None = None,
+        x_col: str = "filename", y_col: str | Sequence[str] | None = "class",
+        weight_col: None = None, target_size: Size = (256, 256), color_mode: ColorMode = "rgb",
+        classes: ClassNames | None = None, *, class_mode: Literal["multi_output"],
+        batch_size: SupportsIndex = 32, shuffle: bool = True, seed: Seed | None = None,
+        save_to_dir: Path | None = None, save_prefix: str = "", save_format: str = "png",
+        subset: Subset | None = None, interpolation: Interpolation = "nearest",
+        validate_filenames: bool = True, decoder: Decoder | None = None,
+        on_error: OnError = "raise", timeout: float = 60,
+        formats: str | Iterable[str] | None = None,
+    ) -> "DataFrameIterator[tuple[Array, tuple[Array, ...]]]": ...
+    @overload
+    def flow_from_dataframe(
+        self, dataframe: "pandas.DataFrame", directory: Path | None = None,
+        x_col: str = "filename", y_col: str | Sequence[str] | None = "class",
+        weight_col: str = ..., target_size: Size = (256, 256), color_mode: ColorMode = "rgb",
+        classes: ClassNames | None = None, *, class_mode: Literal["multi_output"],
+        batch_size: SupportsIndex = 32, shuffle: bool = True, seed: Seed | None = None,
+        save_to_dir: Path | None = None, save_prefix: str = "", save_format: str = "png",
+        subset: Subset | None = None, interpolation: Interpolation = "nearest",
+        validate_filenames: bool = True, decoder: Decoder | None = None,
+        on_error: OnError = "raise", timeout: float = 60,
+        formats: str | Iterable[str] | None = None,
+    ) -> "DataFrameIterator[tuple[Array, tuple[Array, ...], Array]]": ...
+    @overload
+    def flow_from_dataframe(
+        self, dataframe: "pandas.DataFrame", directory: Path | None = None,
+        x_col: str = "filename", y_col: str | Sequence[str] | None = "class",
+        weight_col: None = None, target_size: Size = (256, 256), color_mode: ColorMode = "rgb",
+        classes: ClassNames | None = None, class_mode: ClassMode | Literal["raw"] = "categorical",
+        batch_size: SupportsIndex = 32, shuffle: bool = True, seed: Seed | None = None,
+        save_to_dir: Path | None = None, save_prefix: str = "", save_format: str = "png",
+        subset: Subset | None = None, interpolation: Interpolation = "nearest",
+        validate_filenames: bool = True, *, decoder: Decoder | None = None,
+        on_error: OnError = "raise", timeout: float = 60,
+        formats: str | Iterable[str] | None = None,
+    ) -> "DataFrameIterator[tuple[Array, Array]]": ...
+    @overload
+    def flow_from_dataframe(
+        self, dataframe: "pandas.DataFrame", directory: Path | None = None,
+        x_col: str = "filename", y_col: str | Sequence[str] | None = "class",
+        weight_col: str = ..., target_size: Size = (256, 256), color_mode: ColorMode = "rgb",
+        classes: ClassNames | None = None, class_mode: ClassMode | Literal["raw"] = "categorical",
+        batch_size: SupportsIndex = 32, shuffle: bool = True, seed: Seed | None = None,
+        save_to_dir: Path | None = None, save_prefix: str = "", save_format: str = "png",
+        subset: Subset | None = None, interpolation: Interpolation = "nearest",
+        validate_filenames: bool = True, *, decoder: Decoder | None = None,
+        on_error: OnError = "raise", timeout: float = 60,
+        formats: str | Iterable[str] | None = None,
+    ) -> "DataFrameIterator[tuple[Array, Array, Array]]": ...
+    # fmt: on
     def flow_from_dataframe(
         self,
-        dataframe,
-        directory=None,
-        x_col="filename",
-        y_col="class",
-        weight_col=None,
-        target_size=(256, 256),
-        color_mode="rgb",
-        classes=None,
-        class_mode="categorical",
-        batch_size=32,
-        shuffle=True,
-        seed=None,
-        save_to_dir=None,
-        save_prefix="",
-        save_format="png",
-        subset=None,
-        interpolation="nearest",
-        validate_filenames=True,
+        dataframe: "pandas.DataFrame",
+        directory: Path | None = None,
+        x_col: str = "filename",
+        y_col: str | Sequence[str] | None = "class",
+        weight_col: str | None = None,
+        target_size: Size = (256, 256),
+        color_mode: ColorMode = "rgb",
+        classes: ClassNames | None = None,
+        class_mode: DataFrameClassMode | None = "categorical",
+        batch_size: SupportsIndex = 32,
+        shuffle: bool = True,
+        seed: Seed | None = None,
+        save_to_dir: Path | None = None,
+        save_prefix: str = "",
+        save_format: str = "png",
+        subset: Subset | None = None,
+        interpolation: Interpolation = "nearest",
+        validate_filenames: bool = True,
         *,
-        decoder=None,
-        on_error="raise",
-        timeout=60,
-        formats=None,
-        **kwargs,
-    ):
+        decoder: Decoder | None = None,
+        on_error: OnError = "raise",
+        timeout: float = 60,
+        formats: str | Iterable[str] | None = None,
+        **kwargs: Any,
+    ) -> "DataFrameIterator[Any]":
         """Iterates over augmented batches of the image files that a dataframe names.
 
         The arguments and errors are those of `DataFrameIterator`. Keras's old `has_ext`, `sort`
@@ -456,7 +623,7 @@ class ImageDataGenerator:
             formats=formats,
         )
 
-    def standardize(self, x):
+    def standardize(self, x: Array) -> Array:
         """Applies `preprocessing_function` and the standardization, in place where it can.
 
         Args:
@@ -515,7 +682,9 @@ class ImageDataGenerator:
             if getattr(self, setting) and getattr(self, statistic) is None
         ]
 
-    def get_random_transform(self, img_shape, seed=None):
+    def get_random_transform(
+        self, img_shape: Sequence[int], seed: Seed | None = None
+    ) -> dict[str, Any]:
         """Draws the parameters of a transform from the global `np.random`.
 
         Args:
@@ -546,7 +715,7 @@ class ImageDataGenerator:
             kept = self._sampler = KeptSampler()
         return kept.of(self)
 
-    def apply_transform(self, x, transform_parameters):
+    def apply_transform(self, x: Array, transform_parameters: Mapping[str, Any]) -> Array:
         """Transforms an image by given parameters.
 
         Args:
@@ -587,7 +756,7 @@ class ImageDataGenerator:
             x = transforms.apply_brightness_shift(x, transform_parameters["brightness"], False)
         return x
 
-    def random_transform(self, x, seed=None):
+    def random_transform(self, x: Array, seed: Seed | None = None) -> Array:
         """Transforms an image by parameters drawn from the global `np.random`.
 
         Args:
@@ -599,7 +768,13 @@ class ImageDataGenerator:
         """
         return self.apply_transform(x, self.get_random_transform(x.shape, seed))
 
-    def fit(self, x, augment=False, rounds=1, seed=None):
+    def fit(
+        self,
+        x: "SupportsArray | list[Any] | Iterator[Any]",
+        augment: bool = False,
+        rounds: int = 1,
+        seed: Seed | None = None,
+    ) -> None:
         """Computes the statistics that featurewise standardization and ZCA need.
 
         Of an array, they come of the same NumPy expressions as Keras's, in the generator's type, so
@@ -628,38 +803,38 @@ class ImageDataGenerator:
         if hasattr(x, "__next__"):
             self._fit_iterator(x, augment)
             return
-        x = np.array(x, dtype=self.dtype)
-        if x.ndim != 4:
+        images = np.array(x, dtype=self.dtype)
+        if images.ndim != 4:
             raise ValueError(
-                f"Input to `.fit()` should have rank 4. Got array with shape: {x.shape}"
+                f"Input to `.fit()` should have rank 4. Got array with shape: {images.shape}"
             )
-        channels = x.shape[self.channel_axis]
+        channels = images.shape[self.channel_axis]
         if channels not in (1, 3, 4):
             warn(
                 "Expected input to be images (as Numpy array) following the data format "
                 f'convention "{self.data_format}" (channels on axis {self.channel_axis}), i.e. '
                 f"expected either 1, 3 or 4 channels on axis {self.channel_axis}. However, it was "
-                f"passed an array with shape {x.shape} ({channels} channels).",
+                f"passed an array with shape {images.shape} ({channels} channels).",
             )
         if seed is not None:
             np.random.seed(seed)
         if self.rescale:
-            x *= self.rescale
+            images *= self.rescale
         if augment:
-            x = self._augmented(x, rounds)
+            images = self._augmented(images, rounds)
 
         axes = (0, self.row_axis, self.col_axis)
         broadcast_shape = [1, 1, 1]
         broadcast_shape[self.channel_axis - 1] = channels
         if self.featurewise_center:
-            self.mean = np.reshape(np.mean(x, axis=axes), broadcast_shape)
-            x -= self.mean
+            self.mean = np.reshape(np.mean(images, axis=axes), broadcast_shape)
+            images -= self.mean
         if self.featurewise_std_normalization:
-            self.std = np.reshape(np.std(x, axis=axes), broadcast_shape)
-            x /= self.std + 1e-6
+            self.std = np.reshape(np.std(images, axis=axes), broadcast_shape)
+            images /= self.std + 1e-6
         if self.zca_whitening:
-            n = len(x)
-            flat = np.reshape(x, (n, -1))
+            n = len(images)
+            flat = np.reshape(images, (n, -1))
             u, s, _ = np.linalg.svd(flat.T, full_matrices=False)
             self.zca_whitening_matrix = (u * (np.sqrt(n) / (s + self.zca_epsilon))).dot(u.T)
 

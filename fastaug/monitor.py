@@ -7,6 +7,11 @@ its own part: what is not there is left out, and a program is never ended by bei
 import contextlib
 import threading
 import time
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _MEBIBYTE = 1 << 20
 
@@ -32,18 +37,18 @@ class SysMonitor:
         ValueError: If `interval` is not above 0.
     """
 
-    def __init__(self, interval=0.5):
+    def __init__(self, interval: float = 0.5) -> None:
         if not interval > 0:
             raise ValueError(f"`interval` must be seconds above 0. Received: {interval}")
         self.interval = interval
         self._clear()
-        self._thread = None
+        self._thread: threading.Thread | None = None
         self._ended = threading.Event()
 
     def _clear(self):
         self._times, self._cpu, self._gpus = [], [], []
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         if self._thread is not None:
             raise RuntimeError("This SysMonitor is running already; use another one.")
         self._clear()
@@ -57,12 +62,13 @@ class SysMonitor:
             raise
         return self
 
-    def __exit__(self, *exc_info):
+    def __exit__(self, *exc_info: object) -> None:
         self._ended.set()
         thread, self._thread = self._thread, None
-        thread.join()
+        if thread is not None:
+            thread.join()
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Returns what was sampled so far, of types that JSON has.
 
         Returns:
@@ -87,7 +93,7 @@ class SysMonitor:
             ],
         }
 
-    def plot(self, axes=None, title=None):
+    def plot(self, axes: "Axes | None" = None, title: str | None = None) -> "Figure":
         """Draws the loads over time, in percent.
 
         Args:
@@ -103,7 +109,7 @@ class SysMonitor:
         if axes is None:
             axes = pyplot().subplots(figsize=(8, 3.5), layout="constrained")[1]
         draw(axes, self.to_dict(), title)
-        return axes.figure
+        return axes.figure.figure  # not one of its subfigures
 
     # ---- in the thread ----
 

@@ -1,13 +1,27 @@
 """`plot_images`: a look at what an iterator gives."""
 
 import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastaug.monitor import pyplot
+from fastaug.typing import DataFormat
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
-def plot_images(iterator, count=16, columns=None, *, titles=None, data_format=None, cell=1.6):
+def plot_images(
+    iterator: Iterator[Any],
+    count: int | None = 16,
+    columns: int | None = None,
+    *,
+    titles: Sequence[object] | None = None,
+    data_format: DataFormat | None = None,
+    cell: float = 1.6,
+) -> "Figure":
     """Takes the next batch and draws its images in a grid, their labels above them.
 
     The batch is used up. Its range of values is told from its own smallest and largest: 0..1,

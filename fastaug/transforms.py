@@ -7,6 +7,7 @@ result has the image's own type.
 
 import functools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import ImageEnhance
@@ -16,26 +17,27 @@ from fastaug.images import array_to_img, img_to_array, stretched
 from fastaug.keras_backend import floatx, image_data_format
 from fastaug.params import affine_row
 from fastaug.streams import global_stream
+from fastaug.typing import Array, FillMode
 from fastaug.warp import border_name, check_order, like_scipy
 
 _FIRST = np.zeros(1, dtype=np.int64)
 
 
 def apply_affine_transform(
-    x,
-    theta=0,
-    tx=0,
-    ty=0,
-    shear=0,
-    zx=1,
-    zy=1,
-    row_axis=1,
-    col_axis=2,
-    channel_axis=0,
-    fill_mode="nearest",
-    cval=0.0,
-    order=1,
-):
+    x: Array,
+    theta: float = 0,
+    tx: float = 0,
+    ty: float = 0,
+    shear: float = 0,
+    zx: float = 1,
+    zy: float = 1,
+    row_axis: int = 1,
+    col_axis: int = 2,
+    channel_axis: int = 0,
+    fill_mode: FillMode = "nearest",
+    cval: float = 0.0,
+    order: int = 1,
+) -> Array:
     """Applies an affine transform: rotation . shift . shear . zoom about the centre.
 
     Args:
@@ -133,7 +135,7 @@ def _whole(rows):
     return np.array([*rows, [0, 0, 1]], dtype=np.float64)
 
 
-def apply_channel_shift(x, intensity, channel_axis=0):
+def apply_channel_shift(x: Array, intensity: float, channel_axis: int = 0) -> Array:
     """Adds an intensity to all channels, clipped to the image's own range.
 
     Args:
@@ -153,7 +155,7 @@ _BACK = slice(None, None, -1)
 _TURNED = [(*[slice(None)] * axis, _BACK) for axis in range(3)]
 
 
-def flip_axis(x, axis):
+def flip_axis(x: Array, axis: int) -> Array:
     """Turns an image round along an axis, from 0.
 
     Args:
@@ -166,7 +168,7 @@ def flip_axis(x, axis):
     return np.asarray(x)[_TURNED[axis]]
 
 
-def apply_brightness_shift(x, brightness, scale=True):
+def apply_brightness_shift(x: Array, brightness: float, scale: bool = True) -> Array:
     """Changes the brightness as Pillow's `ImageEnhance.Brightness` does.
 
     Args:
@@ -203,15 +205,15 @@ def apply_brightness_shift(x, brightness, scale=True):
 
 
 def random_rotation(
-    x,
-    rg,
-    row_axis=1,
-    col_axis=2,
-    channel_axis=0,
-    fill_mode="nearest",
-    cval=0.0,
-    interpolation_order=1,
-):
+    x: Array,
+    rg: float,
+    row_axis: int = 1,
+    col_axis: int = 2,
+    channel_axis: int = 0,
+    fill_mode: FillMode = "nearest",
+    cval: float = 0.0,
+    interpolation_order: int = 1,
+) -> Array:
     """Rotates by an angle drawn from `np.random`, uniform in -rg..rg degrees.
 
     The other arguments, the result and the errors are those of `apply_affine_transform`.
@@ -230,16 +232,16 @@ def random_rotation(
 
 
 def random_shift(
-    x,
-    wrg,
-    hrg,
-    row_axis=1,
-    col_axis=2,
-    channel_axis=0,
-    fill_mode="nearest",
-    cval=0.0,
-    interpolation_order=1,
-):
+    x: Array,
+    wrg: float,
+    hrg: float,
+    row_axis: int = 1,
+    col_axis: int = 2,
+    channel_axis: int = 0,
+    fill_mode: FillMode = "nearest",
+    cval: float = 0.0,
+    interpolation_order: int = 1,
+) -> Array:
     """Shifts by fractions of height and width drawn from `np.random`, up to `hrg` and `wrg`.
 
     The other arguments, the result and the errors are those of `apply_affine_transform`.
@@ -260,15 +262,15 @@ def random_shift(
 
 
 def random_shear(
-    x,
-    intensity,
-    row_axis=1,
-    col_axis=2,
-    channel_axis=0,
-    fill_mode="nearest",
-    cval=0.0,
-    interpolation_order=1,
-):
+    x: Array,
+    intensity: float,
+    row_axis: int = 1,
+    col_axis: int = 2,
+    channel_axis: int = 0,
+    fill_mode: FillMode = "nearest",
+    cval: float = 0.0,
+    interpolation_order: int = 1,
+) -> Array:
     """Shears by an angle drawn from `np.random`, uniform in -intensity..intensity degrees.
 
     The other arguments, the result and the errors are those of `apply_affine_transform`.
@@ -287,15 +289,15 @@ def random_shear(
 
 
 def random_zoom(
-    x,
-    zoom_range,
-    row_axis=1,
-    col_axis=2,
-    channel_axis=0,
-    fill_mode="nearest",
-    cval=0.0,
-    interpolation_order=1,
-):
+    x: Array,
+    zoom_range: Sequence[float],
+    row_axis: int = 1,
+    col_axis: int = 2,
+    channel_axis: int = 0,
+    fill_mode: FillMode = "nearest",
+    cval: float = 0.0,
+    interpolation_order: int = 1,
+) -> Array:
     """Zooms by two factors drawn from `np.random`, uniform in `zoom_range`, (low, high).
 
     The other arguments, the result and the errors are those of `apply_affine_transform`.
@@ -323,7 +325,7 @@ def random_zoom(
     )
 
 
-def random_channel_shift(x, intensity_range, channel_axis=0):
+def random_channel_shift(x: Array, intensity_range: float, channel_axis: int = 0) -> Array:
     """Shifts the channels by an intensity drawn from `np.random`, up to `intensity_range`.
 
     The other arguments and the result are those of `apply_channel_shift`.
@@ -332,7 +334,7 @@ def random_channel_shift(x, intensity_range, channel_axis=0):
     return apply_channel_shift(x, intensity, channel_axis=channel_axis)
 
 
-def random_brightness(x, brightness_range, scale=True):
+def random_brightness(x: Array, brightness_range: Sequence[float], scale: bool = True) -> Array:
     """Changes the brightness by a factor drawn from `np.random`, uniform in `brightness_range`.
 
     The other arguments, the result and the errors are those of `apply_brightness_shift`.
