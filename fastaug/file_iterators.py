@@ -4,7 +4,7 @@ import copy
 import itertools
 import numbers
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import TYPE_CHECKING, Any
 
 from fastaug.advice import about_folders, about_rows, about_split
 from fastaug.dataframe import DataFrameIndex, as_one_array
@@ -25,10 +25,10 @@ from fastaug.typing import (
     DataFrameClassMode,
     Decoder,
     DTypeLike,
+    Integer,
     Interpolation,
     OnError,
     Path,
-    Seed,
     Size,
     Subset,
 )
@@ -314,6 +314,14 @@ class DirectoryIterator(_FileIterator[Batch]):
         ValueError: If an argument is not one of the above.
         TypeError: If `target_size` is no pair of integers.
         OSError: If the directory cannot be listed.
+
+    Example:
+        >>> generator = fastaug.ImageDataGenerator(rescale=1 / 255)
+        >>> with fastaug.DirectoryIterator("photos", generator, (64, 64), batch_size=4) as iterator:
+        ...     images, labels = next(iterator)
+        Found 13 images belonging to 3 classes.
+        >>> images.shape, labels.shape, iterator.class_indices
+        ((4, 64, 64, 3), (4, 3), {'ants': 0, 'bees': 1, 'cats': 2})
     """
 
     allowed_class_modes = DirectoryIndex.allowed_class_modes
@@ -327,9 +335,9 @@ class DirectoryIterator(_FileIterator[Batch]):
         color_mode: ColorMode = "rgb",
         classes: ClassNames | None = None,
         class_mode: ClassMode | None = "categorical",
-        batch_size: SupportsIndex = 32,
+        batch_size: Integer = 32,
         shuffle: bool = True,
-        seed: Seed | None = None,
+        seed: Integer | None = None,
         data_format: DataFormat | None = None,
         save_to_dir: Path | None = None,
         save_prefix: str = "",
@@ -420,6 +428,16 @@ class DataFrameIterator(_FileIterator[Batch]):
     Raises:
         ValueError: If an argument is not one of the above.
         TypeError: If a column holds values of a wrong type, or `target_size` other than integers.
+
+    Example:
+        >>> names = ["ants/0.jpg", "bees/1.jpg"]
+        >>> frame = pandas.DataFrame({"filename": names, "class": ["a", "b"]})
+        >>> generator = fastaug.ImageDataGenerator()
+        >>> iterator = fastaug.DataFrameIterator(frame, "photos", generator, class_mode="binary")
+        Found 2 validated image filenames belonging to 2 classes.
+        >>> images, labels = next(iterator)
+        >>> images.shape, labels.shape
+        ((2, 256, 256, 3), (2,))
     """
 
     allowed_class_modes = DataFrameIndex.allowed_class_modes
@@ -440,9 +458,9 @@ class DataFrameIterator(_FileIterator[Batch]):
         color_mode: ColorMode = "rgb",
         classes: ClassNames | None = None,
         class_mode: DataFrameClassMode | None = "categorical",
-        batch_size: SupportsIndex = 32,
+        batch_size: Integer = 32,
         shuffle: bool = True,
-        seed: Seed | None = None,
+        seed: Integer | None = None,
         data_format: DataFormat | None = "channels_last",
         save_to_dir: Path | None = None,
         save_prefix: str = "",

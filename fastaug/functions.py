@@ -32,10 +32,6 @@ def elementwise(function: _Function) -> _Function:
     takes all values from 0 to 255 by the same factor and addend, as is found out by asking it for
     many of them, is not called at all for images of 8 bits: the core does the same arithmetic.
 
-        @fastaug.elementwise
-        def scale(x):
-            return x / 127.5 - 1
-
     Args:
         function: Takes a one-dimensional float32 array of any length, which it may change, and
             returns an array of that length. What becomes of a value must always be the same, and
@@ -44,6 +40,14 @@ def elementwise(function: _Function) -> _Function:
 
     Returns:
         The function, marked; or, if it cannot be marked, one that calls it.
+
+    Example:
+        >>> @fastaug.elementwise
+        ... def scale(x):
+        ...     return x / 127.5 - 1
+        >>> generator = fastaug.ImageDataGenerator(preprocessing_function=scale)
+        >>> round(float(generator.flow(x, seed=1)[0].max()), 2)
+        1.0
     """
     marked: Any = function
     try:

@@ -8,7 +8,7 @@ import multiprocessing.pool
 import numbers
 import operator
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
@@ -36,12 +36,11 @@ from fastaug.typing import (
     DimOrdering,
     DTypeLike,
     FillMode,
+    Integer,
     Interpolation,
     OnError,
     Path,
-    Pool,
     Preprocessing,
-    Seed,
     SeveralInputs,
     Size,
     Subset,
@@ -133,6 +132,13 @@ class ImageDataGenerator:
         OverflowError: If a range is NaN or infinite.
         TypeError: If an argument is of a wrong type.
         ImportError: If `warp` is 'opencv', and there is no OpenCV that is new enough.
+
+    Example:
+        >>> generator = fastaug.ImageDataGenerator(rotation_range=20, horizontal_flip=True)
+        >>> for images, labels in generator.flow(x, y, batch_size=32):
+        ...     break
+        >>> images.shape, labels.shape
+        ((10, 32, 32, 3), (10,))
     """
 
     _sampler = None  # a `KeptSampler`, once it was needed
@@ -165,7 +171,7 @@ class ImageDataGenerator:
         *,
         workers: int | None = None,
         prefetch: int = 2,
-        pool: Pool | None = None,
+        pool: multiprocessing.pool.Pool | concurrent.futures.Executor | int | None = None,
         dim_ordering: DimOrdering | None = None,
         warp: Warp = "auto",
     ) -> None:
@@ -301,43 +307,43 @@ class ImageDataGenerator:
     # fmt: off
     @overload
     def flow(
-        self, x: SupportsArray, y: None = None, batch_size: SupportsIndex = 32, shuffle: bool = True,
-        sample_weight: Values | None = None, seed: Seed | None = None, save_to_dir: Path | None = None,
-        save_prefix: str = "", save_format: str = "png", ignore_class_split: bool = False,
-        subset: Subset | None = None,
+        self, x: SupportsArray, y: None = None, batch_size: Integer = 32,
+        shuffle: bool = True, sample_weight: Values | None = None, seed: Integer | None = None,
+        save_to_dir: Path | None = None, save_prefix: str = "", save_format: str = "png",
+        ignore_class_split: bool = False, subset: Subset | None = None,
     ) -> "NumpyArrayIterator[Array]": ...
     @overload
     def flow(
-        self, x: SupportsArray, y: Values, batch_size: SupportsIndex = 32, shuffle: bool = True,
-        sample_weight: None = None, seed: Seed | None = None, save_to_dir: Path | None = None,
+        self, x: SupportsArray, y: Values, batch_size: Integer = 32, shuffle: bool = True,
+        sample_weight: None = None, seed: Integer | None = None, save_to_dir: Path | None = None,
         save_prefix: str = "", save_format: str = "png", ignore_class_split: bool = False,
         subset: Subset | None = None,
     ) -> "NumpyArrayIterator[tuple[Array, Array]]": ...
     @overload
     def flow(
-        self, x: SupportsArray, y: Values, batch_size: SupportsIndex = 32, shuffle: bool = True,
-        sample_weight: Values = ..., seed: Seed | None = None, save_to_dir: Path | None = None,
+        self, x: SupportsArray, y: Values, batch_size: Integer = 32, shuffle: bool = True,
+        sample_weight: Values = ..., seed: Integer | None = None, save_to_dir: Path | None = None,
         save_prefix: str = "", save_format: str = "png", ignore_class_split: bool = False,
         subset: Subset | None = None,
     ) -> "NumpyArrayIterator[tuple[Array, Array, Array]]": ...
     @overload
     def flow(
-        self, x: SeveralInputs, y: None = None, batch_size: SupportsIndex = 32, shuffle: bool = True,
-        sample_weight: Values | None = None, seed: Seed | None = None, save_to_dir: Path | None = None,
-        save_prefix: str = "", save_format: str = "png", ignore_class_split: bool = False,
-        subset: Subset | None = None,
+        self, x: SeveralInputs, y: None = None, batch_size: Integer = 32,
+        shuffle: bool = True, sample_weight: Values | None = None, seed: Integer | None = None,
+        save_to_dir: Path | None = None, save_prefix: str = "", save_format: str = "png",
+        ignore_class_split: bool = False, subset: Subset | None = None,
     ) -> "NumpyArrayIterator[tuple[Array, ...]]": ...
     @overload
     def flow(
-        self, x: SeveralInputs, y: Values, batch_size: SupportsIndex = 32, shuffle: bool = True,
-        sample_weight: None = None, seed: Seed | None = None, save_to_dir: Path | None = None,
+        self, x: SeveralInputs, y: Values, batch_size: Integer = 32, shuffle: bool = True,
+        sample_weight: None = None, seed: Integer | None = None, save_to_dir: Path | None = None,
         save_prefix: str = "", save_format: str = "png", ignore_class_split: bool = False,
         subset: Subset | None = None,
     ) -> "NumpyArrayIterator[tuple[tuple[Array, ...], Array]]": ...
     @overload
     def flow(
-        self, x: SeveralInputs, y: Values, batch_size: SupportsIndex = 32, shuffle: bool = True,
-        sample_weight: Values = ..., seed: Seed | None = None, save_to_dir: Path | None = None,
+        self, x: SeveralInputs, y: Values, batch_size: Integer = 32, shuffle: bool = True,
+        sample_weight: Values = ..., seed: Integer | None = None, save_to_dir: Path | None = None,
         save_prefix: str = "", save_format: str = "png", ignore_class_split: bool = False,
         subset: Subset | None = None,
     ) -> "NumpyArrayIterator[tuple[tuple[Array, ...], Array, Array]]": ...
@@ -346,10 +352,10 @@ class ImageDataGenerator:
         self,
         x: SupportsArray | SeveralInputs,
         y: Values | None = None,
-        batch_size: SupportsIndex = 32,
+        batch_size: Integer = 32,
         shuffle: bool = True,
         sample_weight: Values | None = None,
-        seed: Seed | None = None,
+        seed: Integer | None = None,
         save_to_dir: Path | None = None,
         save_prefix: str = "",
         save_format: str = "png",
@@ -359,19 +365,20 @@ class ImageDataGenerator:
         """Iterates over augmented batches of images in memory.
 
         Args:
-            x: Images of rank 4, any real type, or `(x, extra)`; see `NumpyArrayIterator`. The
-                array is read where it is, never converted as a whole: of one of h5py, zarr or
-                dask, a batch at a time.
+            x: Images, of rank 4 in `data_format`, any real type; kept as it is. An array that is
+                not in memory, such as one of h5py, zarr or dask, is read a batch at a time. Or
+                `(x, extra)`, where extra is an array or a list of arrays of the same length, handed
+                out with the images in a tuple.
             y: Labels, or None.
             batch_size: Samples in a batch.
             shuffle: Whether to take each epoch in a new random order.
             sample_weight: Weights, or None.
-            seed: Seed of order and parameters. None: both come from the global `np.random`.
+            seed: Seed of the order and the parameters. None: both come from the global `np.random`.
             save_to_dir: Folder to write each augmented image to, or None.
             save_prefix: Prefix of the names of these files.
             save_format: Format of these files.
             ignore_class_split: Whether the two subsets may have different labels.
-            subset: 'training' or 'validation', if `validation_split` is set.
+            subset: 'training' or 'validation', if the generator has a `validation_split`.
 
         Returns:
             A `NumpyArrayIterator` over `x`, `(x, y)` or `(x, y, sample_weight)`, where the images
@@ -381,6 +388,13 @@ class ImageDataGenerator:
         Raises:
             ValueError: If lengths or rank do not fit, there are no images, or the subset is
                 unknown.
+
+        Example:
+            >>> generator = fastaug.ImageDataGenerator(horizontal_flip=True)
+            >>> flow = generator.flow(x, y, batch_size=4, seed=1)
+            >>> images, labels = next(flow)
+            >>> images.shape, images.dtype, labels.shape
+            ((4, 32, 32, 3), dtype('float32'), (4,))
         """
         from fastaug.iterators import NumpyArrayIterator  # imports Keras, for its base class
 
@@ -406,7 +420,7 @@ class ImageDataGenerator:
     def flow_from_directory(
         self, directory: Path, target_size: Size = (256, 256), color_mode: ColorMode = "rgb",
         classes: ClassNames | None = None, *, class_mode: None,
-        batch_size: SupportsIndex = 32, shuffle: bool = True, seed: Seed | None = None,
+        batch_size: Integer = 32, shuffle: bool = True, seed: Integer | None = None,
         save_to_dir: Path | None = None, save_prefix: str = "", save_format: str = "png",
         follow_links: bool = False, subset: Subset | None = None,
         interpolation: Interpolation = "nearest", keep_aspect_ratio: bool = False,
@@ -417,7 +431,7 @@ class ImageDataGenerator:
     def flow_from_directory(
         self, directory: Path, target_size: Size = (256, 256), color_mode: ColorMode = "rgb",
         classes: ClassNames | None = None, class_mode: ClassMode = "categorical",
-        batch_size: SupportsIndex = 32, shuffle: bool = True, seed: Seed | None = None,
+        batch_size: Integer = 32, shuffle: bool = True, seed: Integer | None = None,
         save_to_dir: Path | None = None, save_prefix: str = "", save_format: str = "png",
         follow_links: bool = False, subset: Subset | None = None,
         interpolation: Interpolation = "nearest", keep_aspect_ratio: bool = False, *,
@@ -432,9 +446,9 @@ class ImageDataGenerator:
         color_mode: ColorMode = "rgb",
         classes: ClassNames | None = None,
         class_mode: ClassMode | None = "categorical",
-        batch_size: SupportsIndex = 32,
+        batch_size: Integer = 32,
         shuffle: bool = True,
-        seed: Seed | None = None,
+        seed: Integer | None = None,
         save_to_dir: Path | None = None,
         save_prefix: str = "",
         save_format: str = "png",
@@ -450,10 +464,55 @@ class ImageDataGenerator:
     ) -> "DirectoryIterator[Any]":
         """Iterates over augmented batches of image files in a folder with a folder for each class.
 
-        The arguments and errors are those of `DirectoryIterator`.
+        Prints how many images and classes it found. Files are decoded in processes or threads,
+        ahead of time, to the pixels that Keras gets.
+
+        Args:
+            directory: The folder that has the folders.
+            target_size: `(height, width)` of the images.
+            color_mode: 'rgb', 'rgba' or 'grayscale'.
+            classes: Names of the folders to use, in the order of their labels. None: all, sorted.
+            class_mode: 'categorical' (one-hot labels), 'binary' or 'sparse' (numbers), 'input' (the
+                images themselves) or None (no labels).
+            batch_size: Samples in a batch.
+            shuffle: Whether to take each epoch in a new random order.
+            seed: Seed of the order and the parameters. None: both come from the global `np.random`.
+            save_to_dir: Folder to write each augmented image to, or None.
+            save_prefix: Prefix of the names of these files.
+            save_format: Format of these files.
+            follow_links: Whether to enter linked folders.
+            subset: 'training' or 'validation', if the generator has a `validation_split`.
+            interpolation: 'nearest', 'bilinear', 'bicubic', 'lanczos', 'box' or 'hamming'.
+            keep_aspect_ratio: Whether to cut images to the shape of the target before resizing.
+            decoder: 'processes' or 'threads': what decodes the files. None: 'processes', but
+                'threads' on Windows.
+            on_error: 'raise', or what is done about files that cannot be read, which `bad_files`
+                lists: 'skip' leaves them out, 'replace' takes another file of the set for each. A
+                batch of which nothing is left has one other.
+            timeout: Seconds after which a process that is still at the same file is given up.
+            formats: Endings of files to read beside Keras's, such as 'webp', 'gif' (the first
+                picture), 'avif' or 'jp2': one or some. What a file is, its content tells.
 
         Returns:
-            A `DirectoryIterator` over images, or `(images, labels)`.
+            A `DirectoryIterator`, endless, over `(images, labels)`; over images alone for
+            `class_mode=None`. Images are an array of shape `(batch_size, height, width, channels)`,
+            or `(batch_size, channels, height, width)`, of the generator's `dtype`; the last batch
+            of an epoch may be shorter. Labels are of shape `(batch_size, classes)` if categorical,
+            else `(batch_size,)`.
+
+        Raises:
+            ValueError: If an argument is not one of the above.
+            TypeError: If an argument is of a wrong type, or batches of integers are to be rescaled
+                or standardized.
+            OSError: If the directory cannot be listed; with a batch, if a file cannot be read.
+
+        Example:
+            >>> generator = fastaug.ImageDataGenerator(rotation_range=20, rescale=1 / 255)
+            >>> flow = generator.flow_from_directory("photos", target_size=(224, 224), batch_size=8)
+            Found 13 images belonging to 3 classes.
+            >>> images, labels = next(flow)
+            >>> images.shape, labels.shape
+            ((8, 224, 224, 3), (8, 3))
         """
         from fastaug.file_iterators import DirectoryIterator  # imports Keras, for its base class
 
@@ -487,9 +546,9 @@ class ImageDataGenerator:
     def flow_from_dataframe(
         self, dataframe: "pandas.DataFrame", directory: Path | None = None,
         x_col: str = "filename", y_col: str | Sequence[str] | None = "class",
-        weight_col: str | None = None, target_size: Size = (256, 256), color_mode: ColorMode = "rgb",
-        classes: ClassNames | None = None, *, class_mode: None,
-        batch_size: SupportsIndex = 32, shuffle: bool = True, seed: Seed | None = None,
+        weight_col: str | None = None, target_size: Size = (256, 256),
+        color_mode: ColorMode = "rgb", classes: ClassNames | None = None, *, class_mode: None,
+        batch_size: Integer = 32, shuffle: bool = True, seed: Integer | None = None,
         save_to_dir: Path | None = None, save_prefix: str = "", save_format: str = "png",
         subset: Subset | None = None, interpolation: Interpolation = "nearest",
         validate_filenames: bool = True, decoder: Decoder | None = None,
@@ -502,7 +561,7 @@ class ImageDataGenerator:
         x_col: str = "filename", y_col: str | Sequence[str] | None = "class",
         weight_col: None = None, target_size: Size = (256, 256), color_mode: ColorMode = "rgb",
         classes: ClassNames | None = None, *, class_mode: Literal["multi_output"],
-        batch_size: SupportsIndex = 32, shuffle: bool = True, seed: Seed | None = None,
+        batch_size: Integer = 32, shuffle: bool = True, seed: Integer | None = None,
         save_to_dir: Path | None = None, save_prefix: str = "", save_format: str = "png",
         subset: Subset | None = None, interpolation: Interpolation = "nearest",
         validate_filenames: bool = True, decoder: Decoder | None = None,
@@ -515,7 +574,7 @@ class ImageDataGenerator:
         x_col: str = "filename", y_col: str | Sequence[str] | None = "class",
         weight_col: str = ..., target_size: Size = (256, 256), color_mode: ColorMode = "rgb",
         classes: ClassNames | None = None, *, class_mode: Literal["multi_output"],
-        batch_size: SupportsIndex = 32, shuffle: bool = True, seed: Seed | None = None,
+        batch_size: Integer = 32, shuffle: bool = True, seed: Integer | None = None,
         save_to_dir: Path | None = None, save_prefix: str = "", save_format: str = "png",
         subset: Subset | None = None, interpolation: Interpolation = "nearest",
         validate_filenames: bool = True, decoder: Decoder | None = None,
@@ -528,7 +587,7 @@ class ImageDataGenerator:
         x_col: str = "filename", y_col: str | Sequence[str] | None = "class",
         weight_col: None = None, target_size: Size = (256, 256), color_mode: ColorMode = "rgb",
         classes: ClassNames | None = None, class_mode: ClassMode | Literal["raw"] = "categorical",
-        batch_size: SupportsIndex = 32, shuffle: bool = True, seed: Seed | None = None,
+        batch_size: Integer = 32, shuffle: bool = True, seed: Integer | None = None,
         save_to_dir: Path | None = None, save_prefix: str = "", save_format: str = "png",
         subset: Subset | None = None, interpolation: Interpolation = "nearest",
         validate_filenames: bool = True, *, decoder: Decoder | None = None,
@@ -541,7 +600,7 @@ class ImageDataGenerator:
         x_col: str = "filename", y_col: str | Sequence[str] | None = "class",
         weight_col: str = ..., target_size: Size = (256, 256), color_mode: ColorMode = "rgb",
         classes: ClassNames | None = None, class_mode: ClassMode | Literal["raw"] = "categorical",
-        batch_size: SupportsIndex = 32, shuffle: bool = True, seed: Seed | None = None,
+        batch_size: Integer = 32, shuffle: bool = True, seed: Integer | None = None,
         save_to_dir: Path | None = None, save_prefix: str = "", save_format: str = "png",
         subset: Subset | None = None, interpolation: Interpolation = "nearest",
         validate_filenames: bool = True, *, decoder: Decoder | None = None,
@@ -560,9 +619,9 @@ class ImageDataGenerator:
         color_mode: ColorMode = "rgb",
         classes: ClassNames | None = None,
         class_mode: DataFrameClassMode | None = "categorical",
-        batch_size: SupportsIndex = 32,
+        batch_size: Integer = 32,
         shuffle: bool = True,
-        seed: Seed | None = None,
+        seed: Integer | None = None,
         save_to_dir: Path | None = None,
         save_prefix: str = "",
         save_format: str = "png",
@@ -578,11 +637,64 @@ class ImageDataGenerator:
     ) -> "DataFrameIterator[Any]":
         """Iterates over augmented batches of the image files that a dataframe names.
 
-        The arguments and errors are those of `DataFrameIterator`. Keras's old `has_ext`, `sort`
-        and `drop_duplicates` are taken with a warning and have no effect; so are unknown ones.
+        Prints how many images and classes it found. The dataframe stays as it is.
+
+        Args:
+            dataframe: A pandas dataframe with a row for each image.
+            directory: Folder that the paths start from. None: they are whole paths.
+            x_col: Column of the paths.
+            y_col: Column of the labels, or a list of columns.
+            weight_col: Column of the sample weights, or None.
+            target_size: `(height, width)` of the images.
+            color_mode: 'rgb', 'rgba' or 'grayscale'.
+            classes: The classes to use, in the order of their labels. None: all, sorted.
+            class_mode: 'categorical' (one-hot labels; rows with lists have several), 'binary' or
+                'sparse' (numbers), 'raw' (the column's values, or those of several columns: vectors
+                and pandas's own numbers as one array, words in a column of categories as their
+                codes), 'multi_output' (a tuple of such values), 'input' (the images themselves) or
+                None (no labels).
+            batch_size: Samples in a batch.
+            shuffle: Whether to take each epoch in a new random order.
+            seed: Seed of the order and the parameters. None: both come from the global `np.random`.
+            save_to_dir: Folder to write each augmented image to, or None.
+            save_prefix: Prefix of the names of these files.
+            save_format: Format of these files.
+            subset: 'training' or 'validation', if the generator has a `validation_split`.
+            interpolation: 'nearest', 'bilinear', 'bicubic', 'lanczos', 'box' or 'hamming'.
+            validate_filenames: Whether to leave out, with a warning, rows whose path is no image
+                file.
+            decoder: 'processes' or 'threads': what decodes the files. None: 'processes', but
+                'threads' on Windows.
+            on_error: 'raise', or what is done about files that cannot be read, which `bad_files`
+                lists: 'skip' leaves them out, 'replace' takes another file of the set for each. A
+                batch of which nothing is left has one other.
+            timeout: Seconds after which a process that is still at the same file is given up.
+            formats: Endings of files to read beside Keras's, such as 'webp', 'gif' (the first
+                picture), 'avif' or 'jp2': one or some. What a file is, its content tells.
+            **kwargs: Keras's old `has_ext`, `sort` and `drop_duplicates`, which are taken with a
+                warning and have no effect; so are unknown ones.
 
         Returns:
-            A `DataFrameIterator` over images, `(images, labels)` or `(images, labels, weights)`.
+            A `DataFrameIterator`, endless, over `(images, labels)`, or `(images, labels, weights)`
+            with `weight_col`; over images alone for `class_mode=None`. Images are an array of shape
+            `(batch_size, height, width, channels)`, or `(batch_size, channels, height, width)`, of
+            the generator's `dtype`; the last batch of an epoch may be shorter.
+
+        Raises:
+            ValueError: If an argument is not one of the above.
+            TypeError: If an argument, or a value in a column, is of a wrong type.
+            KeyError: If a column is missing.
+            OSError: With a batch, if a file cannot be read.
+
+        Example:
+            >>> frame = pandas.DataFrame({"filename": ["ants/0.jpg", "bees/1.jpg"], "size": [3, 5]})
+            >>> flow = fastaug.ImageDataGenerator().flow_from_dataframe(
+            ...     frame, "photos", y_col="size", class_mode="raw", shuffle=False
+            ... )
+            Found 2 validated image filenames.
+            >>> images, sizes = next(flow)
+            >>> images.shape, sizes
+            ((2, 256, 256, 3), array([3, 5]))
         """
         from fastaug.file_iterators import DataFrameIterator  # imports Keras, for its base class
 
@@ -634,6 +746,11 @@ class ImageDataGenerator:
 
         Raises:
             TypeError: If `preprocessing_function` returns None.
+
+        Example:
+            >>> generator = fastaug.ImageDataGenerator(rescale=1 / 255)
+            >>> generator.standardize(np.full((1, 1, 3), 51.0))
+            array([[[0.2, 0.2, 0.2]]])
         """
         if self.preprocessing_function:
             x = returned(self.preprocessing_function, self.preprocessing_function(x))
@@ -683,7 +800,7 @@ class ImageDataGenerator:
         ]
 
     def get_random_transform(
-        self, img_shape: Sequence[int], seed: Seed | None = None
+        self, img_shape: Sequence[int], seed: Integer | None = None
     ) -> dict[str, Any]:
         """Draws the parameters of a transform from the global `np.random`.
 
@@ -694,6 +811,11 @@ class ImageDataGenerator:
         Returns:
             A dict for `apply_transform`: theta, tx, ty, shear, zx, zy, flip_horizontal,
             flip_vertical, channel_shift_intensity, brightness. tx and ty are in pixels.
+
+        Example:
+            >>> generator = fastaug.ImageDataGenerator(rotation_range=20)
+            >>> round(generator.get_random_transform((32, 32, 3), seed=1)["theta"], 3)
+            -3.319
         """
         if seed is not None:
             np.random.seed(seed)
@@ -725,6 +847,11 @@ class ImageDataGenerator:
 
         Returns:
             An image of the same shape.
+
+        Example:
+            >>> image = x[0].astype("float32")
+            >>> fastaug.ImageDataGenerator().apply_transform(image, {"theta": 40, "zx": 0.5}).shape
+            (32, 32, 3)
         """
         get = transform_parameters.get
         row_axis, col_axis = self.row_axis - 1, self.col_axis - 1
@@ -756,7 +883,7 @@ class ImageDataGenerator:
             x = transforms.apply_brightness_shift(x, transform_parameters["brightness"], False)
         return x
 
-    def random_transform(self, x: Array, seed: Seed | None = None) -> Array:
+    def random_transform(self, x: Array, seed: Integer | None = None) -> Array:
         """Transforms an image by parameters drawn from the global `np.random`.
 
         Args:
@@ -765,6 +892,10 @@ class ImageDataGenerator:
 
         Returns:
             An image of the same shape.
+
+        Example:
+            >>> fastaug.ImageDataGenerator(zoom_range=0.2).random_transform(x[0], seed=1).shape
+            (32, 32, 3)
         """
         return self.apply_transform(x, self.get_random_transform(x.shape, seed))
 
@@ -773,7 +904,7 @@ class ImageDataGenerator:
         x: "SupportsArray | list[Any] | Iterator[Any]",
         augment: bool = False,
         rounds: int = 1,
-        seed: Seed | None = None,
+        seed: Integer | None = None,
     ) -> None:
         """Computes the statistics that featurewise standardization and ZCA need.
 
@@ -796,9 +927,10 @@ class ImageDataGenerator:
             MemoryError: If `zca_whitening` of images of such a size needs more memory than is free.
 
         Example:
-            >>> generator = ImageDataGenerator(featurewise_center=True)
-            >>> flow = generator.flow_from_directory("photos", target_size=(64, 64))
-            >>> generator.fit(flow)
+            >>> generator = fastaug.ImageDataGenerator(featurewise_center=True)
+            >>> generator.fit(x)
+            >>> generator.mean.shape
+            (1, 1, 3)
         """
         if hasattr(x, "__next__"):
             self._fit_iterator(x, augment)

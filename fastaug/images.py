@@ -52,12 +52,17 @@ def array_to_img(
 
     Raises:
         ValueError: If the rank is not 3, or the number of channels not 1, 3 or 4.
+
+    Example:
+        >>> fastaug.array_to_img(x[0], scale=False).size
+        (32, 32)
     """
     layout = standardize_data_format(data_format)
     array = np.asarray(x, dtype=dtype or floatx())
     if array.ndim != 3:
         raise ValueError(
-            f"Expected image array to have rank 3 (single image). Got array with shape: {array.shape}"
+            "Expected image array to have rank 3 (single image). "
+            f"Got array with shape: {array.shape}"
         )
     if layout == "channels_first":
         array = array.transpose(1, 2, 0)
@@ -99,6 +104,10 @@ def img_to_array(
 
     Raises:
         ValueError: If the rank is neither 2 nor 3.
+
+    Example:
+        >>> fastaug.img_to_array(fastaug.load_img("photos/ants/0.jpg")).shape
+        (20, 30, 3)
     """
     layout = standardize_data_format(data_format)
     x = np.asarray(img, dtype=dtype or floatx())
@@ -126,6 +135,9 @@ def save_img(
         file_format: Format of the file. None: by the extension of the path.
         scale: Whether to stretch the values to 0..255.
         **kwargs: For Pillow's `Image.save`.
+
+    Example:
+        >>> fastaug.save_img("first.png", x[0], scale=False)
     """
     if file_format is None and isinstance(path, str | pathlib.Path):
         file_format = pathlib.Path(path).suffix[1:].lower()
@@ -185,6 +197,10 @@ def load_img(
     Raises:
         TypeError: If `path` is neither a path nor a BytesIO.
         ValueError: If `color_mode` or `interpolation` is not one of the above.
+
+    Example:
+        >>> fastaug.load_img("photos/ants/0.jpg", target_size=(64, 48)).size  # width first
+        (48, 64)
     """
     img: Image.Image
     if isinstance(path, io.BytesIO):

@@ -6,7 +6,7 @@ import os
 import pathlib
 import threading
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any, Generic, Self, SupportsIndex
+from typing import TYPE_CHECKING, Any, Generic, Self
 
 import numpy as np
 
@@ -25,8 +25,8 @@ from fastaug.typing import (
     Batch,
     DataFormat,
     DTypeLike,
+    Integer,
     Path,
-    Seed,
     SeveralInputs,
     Subset,
     SupportsArray,
@@ -103,13 +103,20 @@ class Iterator(PyDataset, Generic[Batch]):
     Raises:
         ValueError: If `batch_size` is less than 1.
         TypeError: If it or `seed` is of a wrong type.
+
+    Example:
+        >>> class Squares(fastaug.Iterator):
+        ...     def _get_batches_of_transformed_samples(self, index_array):
+        ...         return index_array**2
+        >>> next(Squares(n=5, batch_size=3, shuffle=False, seed=None))
+        array([0, 1, 4])
     """
 
     white_list_formats = ("png", "jpg", "jpeg", "bmp", "ppm", "tif", "tiff")
 
     n: int = _order_attribute("n", "Number of samples.")
     batch_size: int = _order_attribute("batch_size", "Samples in a batch.", check_batch_size)
-    seed: Seed | None = _order_attribute("seed", "Seed, or None.")
+    seed: Integer | None = _order_attribute("seed", "Seed, or None.")
     shuffle: bool = _order_attribute("shuffle", "Whether each epoch is shuffled.")
     batch_index: int = _order_attribute("batch_index", "Batches of this epoch that `next` gave.")
     total_batches_seen: int = _order_attribute("total_batches_seen", "Batches given in all.")
@@ -121,9 +128,9 @@ class Iterator(PyDataset, Generic[Batch]):
     def __init__(
         self,
         n: int,
-        batch_size: SupportsIndex,
+        batch_size: Integer,
         shuffle: bool,
-        seed: Seed | None,
+        seed: Integer | None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -468,6 +475,13 @@ class NumpyArrayIterator(AugmentingIterator[Batch]):
 
     Raises:
         ValueError: If lengths or rank do not fit, there are no images, or the subset is unknown.
+
+    Example:
+        >>> generator = fastaug.ImageDataGenerator(horizontal_flip=True)
+        >>> with fastaug.NumpyArrayIterator(x, y, generator, batch_size=4) as iterator:
+        ...     images, labels = next(iterator)
+        >>> images.shape, labels
+        ((4, 32, 32, 3), array([0, 1, 2, 3]))
     """
 
     def __init__(
@@ -475,10 +489,10 @@ class NumpyArrayIterator(AugmentingIterator[Batch]):
         x: SupportsArray | SeveralInputs,
         y: Values | None,
         image_data_generator: "ImageDataGenerator",
-        batch_size: SupportsIndex = 32,
+        batch_size: Integer = 32,
         shuffle: bool = False,
         sample_weight: Values | None = None,
-        seed: Seed | None = None,
+        seed: Integer | None = None,
         data_format: DataFormat | None = None,
         save_to_dir: Path | None = None,
         save_prefix: str = "",

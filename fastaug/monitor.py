@@ -19,10 +19,6 @@ _MEBIBYTE = 1 << 20
 class SysMonitor:
     """Samples the load of all processor cores and of every GPU, in a thread of its own.
 
-        with SysMonitor() as monitor:
-            model.fit(iterator)
-        monitor.plot()
-
     Without psutil there are no processor loads; without NVML (the driver and `nvidia-ml-py`) there
     are no GPUs. Entering it again begins anew. Loads are those of the whole machine, whoever causes
     them.
@@ -35,6 +31,13 @@ class SysMonitor:
 
     Raises:
         ValueError: If `interval` is not above 0.
+
+    Example:
+        >>> with fastaug.SysMonitor(interval=0.1) as monitor:
+        ...     for batch in range(10):  # or model.fit(flow)
+        ...         images = generator.flow(x)[0]
+        >>> sorted(monitor.to_dict())
+        ['cpu_percent', 'gpus', 'interval', 'times']
     """
 
     def __init__(self, interval: float = 0.5) -> None:
@@ -105,6 +108,11 @@ class SysMonitor:
 
         Raises:
             ImportError: If matplotlib is not installed.
+
+        Example:
+            >>> with fastaug.SysMonitor(0.1) as monitor:
+            ...     images = next(generator.flow(x))
+            >>> monitor.plot(title="one batch").savefig("load.png")
         """
         if axes is None:
             axes = pyplot().subplots(figsize=(8, 3.5), layout="constrained")[1]

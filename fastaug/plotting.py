@@ -44,6 +44,10 @@ def plot_images(
     Raises:
         ImportError: If matplotlib is not installed.
         ValueError: If the batch has no images, or they have another rank or number of channels.
+
+    Example:
+        >>> figure = fastaug.plot_images(generator.flow(x, y), count=9)
+        >>> figure.savefig("batch.png")
     """
     plt = pyplot()
     images, labels = _split(next(iterator))

@@ -61,6 +61,10 @@ def apply_affine_transform(
     Raises:
         ValueError: If the axes or the rank do not fit, or a parameter is not finite.
         RuntimeError: If `fill_mode` or `order` is not one that SciPy has.
+
+    Example:
+        >>> fastaug.apply_affine_transform(x[0], 40, row_axis=0, col_axis=1, channel_axis=2).shape
+        (32, 32, 3)
     """
     axes = {row_axis, col_axis, channel_axis}
     if len(axes) != 3:
@@ -145,6 +149,10 @@ def apply_channel_shift(x: Array, intensity: float, channel_axis: int = 0) -> Ar
 
     Returns:
         An image of the same shape.
+
+    Example:
+        >>> fastaug.apply_channel_shift(np.array([[[0.0, 10.0]]]), 5)
+        array([[[ 5., 10.]]])
     """
     low, high = x.min(), x.max()
     shifted = x + intensity
@@ -182,6 +190,10 @@ def apply_brightness_shift(x: Array, brightness: float, scale: bool = True) -> A
 
     Raises:
         ValueError: If the number of channels is not 1, 3 or 4.
+
+    Example:
+        >>> fastaug.apply_brightness_shift(np.full((1, 1, 3), 100.0), 0.5, scale=False)
+        array([[[50., 50., 50.]]], dtype=float32)
     """
     low, high = np.min(x), np.max(x)
     stretches = bool(low < 0 or high > 255)
@@ -216,7 +228,26 @@ def random_rotation(
 ) -> Array:
     """Rotates by an angle drawn from `np.random`, uniform in -rg..rg degrees.
 
-    The other arguments, the result and the errors are those of `apply_affine_transform`.
+    Args:
+        x: Image of rank 3, any real type.
+        rg: Degrees, at most, to either side.
+        row_axis: Axis of the rows.
+        col_axis: Axis of the columns.
+        channel_axis: Axis of the channels, 0 or 2.
+        fill_mode: A border mode of `scipy.ndimage`: 'nearest', 'reflect', 'constant', 'wrap', ...
+        cval: Value outside, for the constant modes.
+        interpolation_order: Interpolation order, 0 to 5.
+
+    Returns:
+        An image of the same shape and type.
+
+    Raises:
+        ValueError: If the axes or the rank do not fit.
+        RuntimeError: If `fill_mode` or `interpolation_order` is not one that SciPy has.
+
+    Example:
+        >>> fastaug.random_rotation(x[0], 20, row_axis=0, col_axis=1, channel_axis=2).shape
+        (32, 32, 3)
     """
     theta = global_stream().uniform(-rg, rg)
     return apply_affine_transform(
@@ -244,7 +275,27 @@ def random_shift(
 ) -> Array:
     """Shifts by fractions of height and width drawn from `np.random`, up to `hrg` and `wrg`.
 
-    The other arguments, the result and the errors are those of `apply_affine_transform`.
+    Args:
+        x: Image of rank 3, any real type.
+        wrg: Fraction of the width, at most, to either side.
+        hrg: Fraction of the height, at most, to either side.
+        row_axis: Axis of the rows.
+        col_axis: Axis of the columns.
+        channel_axis: Axis of the channels, 0 or 2.
+        fill_mode: A border mode of `scipy.ndimage`: 'nearest', 'reflect', 'constant', 'wrap', ...
+        cval: Value outside, for the constant modes.
+        interpolation_order: Interpolation order, 0 to 5.
+
+    Returns:
+        An image of the same shape and type.
+
+    Raises:
+        ValueError: If the axes or the rank do not fit.
+        RuntimeError: If `fill_mode` or `interpolation_order` is not one that SciPy has.
+
+    Example:
+        >>> fastaug.random_shift(x[0], 0.1, 0.2, row_axis=0, col_axis=1, channel_axis=2).shape
+        (32, 32, 3)
     """
     tx = global_stream().uniform(-hrg, hrg) * x.shape[row_axis]
     ty = global_stream().uniform(-wrg, wrg) * x.shape[col_axis]
@@ -273,7 +324,26 @@ def random_shear(
 ) -> Array:
     """Shears by an angle drawn from `np.random`, uniform in -intensity..intensity degrees.
 
-    The other arguments, the result and the errors are those of `apply_affine_transform`.
+    Args:
+        x: Image of rank 3, any real type.
+        intensity: Degrees, at most, to either side.
+        row_axis: Axis of the rows.
+        col_axis: Axis of the columns.
+        channel_axis: Axis of the channels, 0 or 2.
+        fill_mode: A border mode of `scipy.ndimage`: 'nearest', 'reflect', 'constant', 'wrap', ...
+        cval: Value outside, for the constant modes.
+        interpolation_order: Interpolation order, 0 to 5.
+
+    Returns:
+        An image of the same shape and type.
+
+    Raises:
+        ValueError: If the axes or the rank do not fit.
+        RuntimeError: If `fill_mode` or `interpolation_order` is not one that SciPy has.
+
+    Example:
+        >>> fastaug.random_shear(x[0], 5, row_axis=0, col_axis=1, channel_axis=2).shape
+        (32, 32, 3)
     """
     shear = global_stream().uniform(-intensity, intensity)
     return apply_affine_transform(
@@ -300,10 +370,26 @@ def random_zoom(
 ) -> Array:
     """Zooms by two factors drawn from `np.random`, uniform in `zoom_range`, (low, high).
 
-    The other arguments, the result and the errors are those of `apply_affine_transform`.
+    Args:
+        x: Image of rank 3, any real type.
+        zoom_range: `(low, high)`; below 1 magnifies.
+        row_axis: Axis of the rows.
+        col_axis: Axis of the columns.
+        channel_axis: Axis of the channels, 0 or 2.
+        fill_mode: A border mode of `scipy.ndimage`: 'nearest', 'reflect', 'constant', 'wrap', ...
+        cval: Value outside, for the constant modes.
+        interpolation_order: Interpolation order, 0 to 5.
+
+    Returns:
+        An image of the same shape and type.
 
     Raises:
-        ValueError: If `zoom_range` is not two numbers.
+        ValueError: If the axes or the rank do not fit, or `zoom_range` is not two numbers.
+        RuntimeError: If `fill_mode` or `interpolation_order` is not one that SciPy has.
+
+    Example:
+        >>> fastaug.random_zoom(x[0], (0.8, 1.2), row_axis=0, col_axis=1, channel_axis=2).shape
+        (32, 32, 3)
     """
     if len(zoom_range) != 2:
         raise ValueError(
@@ -328,7 +414,20 @@ def random_zoom(
 def random_channel_shift(x: Array, intensity_range: float, channel_axis: int = 0) -> Array:
     """Shifts the channels by an intensity drawn from `np.random`, up to `intensity_range`.
 
-    The other arguments and the result are those of `apply_channel_shift`.
+    Args:
+        x: Image of rank 3.
+        intensity_range: The largest intensity, to either side.
+        channel_axis: Axis of the channels; it changes nothing, as the intensity is the same.
+
+    Returns:
+        An image of the same shape, of floats.
+
+    Raises:
+        OverflowError: If the range is not finite.
+
+    Example:
+        >>> fastaug.random_channel_shift(x[0], 20).shape
+        (32, 32, 3)
     """
     intensity = global_stream().uniform(-intensity_range, intensity_range)
     return apply_channel_shift(x, intensity, channel_axis=channel_axis)
@@ -337,10 +436,21 @@ def random_channel_shift(x: Array, intensity_range: float, channel_axis: int = 0
 def random_brightness(x: Array, brightness_range: Sequence[float], scale: bool = True) -> Array:
     """Changes the brightness by a factor drawn from `np.random`, uniform in `brightness_range`.
 
-    The other arguments, the result and the errors are those of `apply_brightness_shift`.
+    Args:
+        x: Image of rank 3 with 1, 3 or 4 channels in Keras's default layout.
+        brightness_range: `(low, high)`; 0 is black, 1 the image itself.
+        scale: Whether to stretch the values to 0..255. If not, an image outside 0..255 is stretched
+            for the change and brought back afterwards.
+
+    Returns:
+        An image of the same shape, in Keras's floatx.
 
     Raises:
-        ValueError: If `brightness_range` is not two numbers.
+        ValueError: If `brightness_range` is not two numbers, or there are not 1, 3 or 4 channels.
+
+    Example:
+        >>> fastaug.random_brightness(x[0], (0.5, 1.5)).shape
+        (32, 32, 3)
     """
     if len(brightness_range) != 2:
         raise ValueError(

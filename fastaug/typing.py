@@ -5,8 +5,6 @@ Example:
     >>> def gray(image: Array) -> Array: ...
 """
 
-import concurrent.futures
-import multiprocessing.pool
 import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
@@ -56,12 +54,10 @@ Interpolation: TypeAlias = Literal["nearest", "bilinear", "bicubic", "hamming", 
 
 OnError: TypeAlias = Literal["raise", "skip", "replace"]
 
-Pool: TypeAlias = multiprocessing.pool.Pool | concurrent.futures.Executor | int
-
 Preprocessing: TypeAlias = Callable[[Array], "SupportsArray"]
 """A `preprocessing_function`."""
 
-Seed: TypeAlias = int | np.integer[Any]
+Integer: TypeAlias = int | np.integer[Any]
 
 Size: TypeAlias = tuple[int, int] | list[int]
 """`(height, width)`."""

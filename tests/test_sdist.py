@@ -39,4 +39,6 @@ def test_sdist_holds_the_sources_and_the_tests(tmp_path):
     assert expected <= names
     assert "fastaug/_core.c" not in names
     assert "fastaug/py.typed" in names
-    assert max(member.size for member in members.values()) < 200_000, "pictures stay in the checkout"
+    assert max(member.size for member in members.values()) < 200_000, (
+        "pictures stay in the checkout"
+    )

@@ -39,8 +39,7 @@ ImageDataGenerator(brightness_range=0.5)  # wrong
 ImageDataGenerator(brightness_range=(0.5, 1, 2))  # wrong
 ImageDataGenerator(warp="cv2")  # wrong
 ImageDataGenerator(pool="threads")  # wrong
-fastaug.ImageDataGenratr  # wrong
-fastaug.typing_extensions  # wrong
+fastaug.ImageDataGenratr()  # wrong
 
 
 def with_pools(
