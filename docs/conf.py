@@ -15,7 +15,12 @@ extensions = [
 myst_heading_anchors = 3  # links to headings, which the build checks
 default_role = "code"  # `x` in a docstring is code
 autodoc_default_options = {"member-order": "bysource"}
-autodoc_typehints = "none"  # the docstrings say types in words
+autodoc_typehints = "description"  # beside each argument
+nitpick_ignore_regex = [  # types of others, whose pages are not here, and names of fastaug.typing
+    ("py:class", r"(collections|concurrent|io|multiprocessing|numpy|os|pandas|pathlib|PIL)\..*"),
+    ("py:class", r"(fastaug\.typing\.)?(Array|SupportsArray)|fastaug\.functions\._Function"),
+    ("py:class", "Axes|Figure"),
+]
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True

@@ -407,8 +407,8 @@ def list_pictures(
         TypeError: If `directory` is no path, or an ending no string.
 
     Example:
-        >>> fastaug.list_pictures("photos", ext="png")
-        ['photos/cat.png', 'photos/more/dog.PNG']
+        >>> sorted(fastaug.list_pictures("photos", ext="jpg"))[:2]
+        ['photos/ants/0.jpg', 'photos/ants/1.jpg']
     """
     endings = tuple([f".{ending}" for ending in ((ext,) if isinstance(ext, str) else ext)])
     return [

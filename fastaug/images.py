@@ -2,11 +2,23 @@
 
 import io
 import pathlib
+from typing import IO, Any
 
 import numpy as np
 from PIL import Image, features
 
 from fastaug.keras_backend import floatx, standardize_data_format
+from fastaug.typing import (
+    Array,
+    ColorMode,
+    DataFormat,
+    DTypeLike,
+    Interpolation,
+    Path,
+    Size,
+    SupportsArray,
+    Values,
+)
 from fastaug.warn import warn
 
 INTERPOLATIONS = {
@@ -19,7 +31,12 @@ INTERPOLATIONS = {
 }
 
 
-def array_to_img(x, data_format=None, scale=True, dtype=None):
+def array_to_img(
+    x: Values,
+    data_format: DataFormat | None = None,
+    scale: bool = True,
+    dtype: DTypeLike | None = None,
+) -> Image.Image:
     """Makes a Pillow image from an array.
 
     Args:
@@ -35,22 +52,27 @@ def array_to_img(x, data_format=None, scale=True, dtype=None):
 
     Raises:
         ValueError: If the rank is not 3, or the number of channels not 1, 3 or 4.
+
+    Example:
+        >>> fastaug.array_to_img(x[0], scale=False).size
+        (32, 32)
     """
-    data_format = standardize_data_format(data_format)
-    x = np.asarray(x, dtype=dtype or floatx())
-    if x.ndim != 3:
+    layout = standardize_data_format(data_format)
+    array = np.asarray(x, dtype=dtype or floatx())
+    if array.ndim != 3:
         raise ValueError(
-            f"Expected image array to have rank 3 (single image). Got array with shape: {x.shape}"
+            "Expected image array to have rank 3 (single image). "
+            f"Got array with shape: {array.shape}"
         )
-    if data_format == "channels_first":
-        x = x.transpose(1, 2, 0)
+    if layout == "channels_first":
+        array = array.transpose(1, 2, 0)
     if scale:
-        x = stretched(x)
-    channels = x.shape[2]
+        array = stretched(array)
+    channels = array.shape[2]
     if channels in (3, 4):
-        return Image.fromarray(x.astype("uint8"))
+        return Image.fromarray(array.astype("uint8"))
     if channels == 1:
-        return Image.fromarray(x[:, :, 0].astype("int32" if np.max(x) > 255 else "uint8"))
+        return Image.fromarray(array[:, :, 0].astype("int32" if np.max(array) > 255 else "uint8"))
     raise ValueError(f"Unsupported channel number: {channels}")
 
 
@@ -64,7 +86,11 @@ def stretched(x):
     return x
 
 
-def img_to_array(img, data_format=None, dtype=None):
+def img_to_array(
+    img: Image.Image | SupportsArray,
+    data_format: DataFormat | None = None,
+    dtype: DTypeLike | None = None,
+) -> Array:
     """Makes an array from a Pillow image.
 
     Args:
@@ -78,17 +104,28 @@ def img_to_array(img, data_format=None, dtype=None):
 
     Raises:
         ValueError: If the rank is neither 2 nor 3.
+
+    Example:
+        >>> fastaug.img_to_array(fastaug.load_img("photos/ants/0.jpg")).shape
+        (20, 30, 3)
     """
-    data_format = standardize_data_format(data_format)
+    layout = standardize_data_format(data_format)
     x = np.asarray(img, dtype=dtype or floatx())
     if x.ndim not in (2, 3):
         raise ValueError(f"Unsupported image shape: {x.shape}")
     if x.ndim == 2:
         x = x[:, :, np.newaxis]
-    return x.transpose(2, 0, 1) if data_format == "channels_first" else x
+    return x.transpose(2, 0, 1) if layout == "channels_first" else x
 
 
-def save_img(path, x, data_format=None, file_format=None, scale=True, **kwargs):
+def save_img(
+    path: Path | IO[bytes],
+    x: Values,
+    data_format: DataFormat | None = None,
+    file_format: str | None = None,
+    scale: bool = True,
+    **kwargs: Any,
+) -> None:
     """Writes an array as an image file.
 
     Args:
@@ -98,8 +135,10 @@ def save_img(path, x, data_format=None, file_format=None, scale=True, **kwargs):
         file_format: Format of the file. None: by the extension of the path.
         scale: Whether to stretch the values to 0..255.
         **kwargs: For Pillow's `Image.save`.
+
+    Example:
+        >>> fastaug.save_img("first.png", x[0], scale=False)
     """
-    data_format = standardize_data_format(data_format)
     if file_format is None and isinstance(path, str | pathlib.Path):
         file_format = pathlib.Path(path).suffix[1:].lower()
     if file_format and file_format.lower() == "jpg":
@@ -136,8 +175,12 @@ def can_read(ending):
 
 
 def load_img(
-    path, color_mode="rgb", target_size=None, interpolation="nearest", keep_aspect_ratio=False
-):
+    path: str | bytes | pathlib.Path | io.BytesIO,
+    color_mode: ColorMode = "rgb",
+    target_size: Size | None = None,
+    interpolation: Interpolation = "nearest",
+    keep_aspect_ratio: bool = False,
+) -> Image.Image:
     """Reads an image file with Pillow.
 
     Args:
@@ -154,7 +197,12 @@ def load_img(
     Raises:
         TypeError: If `path` is neither a path nor a BytesIO.
         ValueError: If `color_mode` or `interpolation` is not one of the above.
+
+    Example:
+        >>> fastaug.load_img("photos/ants/0.jpg", target_size=(64, 48)).size  # width first
+        (48, 64)
     """
+    img: Image.Image
     if isinstance(path, io.BytesIO):
         img = Image.open(path)
     elif isinstance(path, pathlib.Path | bytes | str):

@@ -6,6 +6,10 @@ Keras is imported on the first call, never with fastaug itself.
 import errno
 import functools
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fastaug.typing import DataFormat
 
 
 @functools.cache
@@ -28,13 +32,13 @@ def floatx() -> str:
     return "float32" if keras is None else keras.config.floatx()
 
 
-def image_data_format() -> str:
+def image_data_format() -> "DataFormat":
     """Returns Keras's default layout of images; 'channels_last' without Keras."""
     keras = _keras()
     return "channels_last" if keras is None else keras.config.image_data_format()
 
 
-def standardize_data_format(data_format: str | None) -> str:
+def standardize_data_format(data_format: str | None) -> "DataFormat":
     """Returns a layout with Keras's default in place of None.
 
     Raises:
@@ -48,7 +52,7 @@ def standardize_data_format(data_format: str | None) -> str:
             "The `data_format` argument must be one of {'channels_first', 'channels_last'}. "
             f"Received: data_format={name}"
         )
-    return name
+    return name  # type: ignore[return-value]
 
 
 def print_message(message):

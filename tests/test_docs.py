@@ -1,7 +1,6 @@
 """The documentation: it builds without a warning, its examples run, its commands and links are."""
 
 import importlib.util
-import inspect
 import os
 import pathlib
 import re
@@ -91,43 +90,6 @@ def test_the_reference_has_every_public_name(site):
     reference = (site / "api.html").read_text()
     for name in fastaug.__all__:
         assert f'id="fastaug.{name}"' in reference, name
-
-
-def callables():
-    """Yields what has arguments for the reference to explain."""
-    for name in fastaug.__all__:
-        value = getattr(fastaug, name)
-        if not inspect.isclass(value):
-            yield name, value, value.__doc__
-            continue
-        if value.__init__ is Exception.__init__ or issubclass(value, Warning):
-            continue
-        yield name, value, value.__doc__
-        for method, member in vars(value).items():
-            if inspect.isfunction(member) and not method.startswith("_"):
-                yield f"{name}.{method}", member, member.__doc__
-
-
-# Their arguments stand with the iterators that they return.
-ELSEWHERE = {
-    "ImageDataGenerator.flow_from_directory": "DirectoryIterator",
-    "ImageDataGenerator.flow_from_dataframe": "DataFrameIterator",
-}
-
-
-@pytest.mark.parametrize(
-    ("name", "function", "text"), list(callables()), ids=[name for name, *_ in callables()]
-)
-def test_every_argument_is_explained(name, function, text):
-    if name in ELSEWHERE:
-        text += getattr(fastaug, ELSEWHERE[name]).__doc__
-    arguments = [
-        parameter.name
-        for parameter in inspect.signature(function).parameters.values()
-        if parameter.name != "self" and parameter.kind is not parameter.VAR_KEYWORD
-    ]
-    missing = [each for each in arguments if not re.search(rf"^\s+{each}: \S", text, re.MULTILINE)]
-    assert not missing
 
 
 # ---------------------------------------------------------------- examples
