@@ -256,7 +256,7 @@ class Comparison:
             self._start_pool()
         print("importing Keras and the other contestants", file=sys.stderr, flush=True)
         import_needed(bool(args.studies))
-        from report import describe_machine, notes
+        from report import describe_machine, notes, summary
 
         self.options = {
             "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -275,6 +275,8 @@ class Comparison:
             if any(result.timed for result in self.results):
                 print(f"\n{notes(self.results)}")
             self._say_who_is_missing()
+            if text := summary(self.results):
+                print(f"\n{text}")
             print(f"\nmeasured on {describe_machine(self.machine)}")
             self._write(complete)
         passed = [result.check.passed for result in self.results]

@@ -131,6 +131,9 @@ def test_a_contestant_that_needs_tensorflow_is_left_out_where_there_is_none(
     assert done.returncode == 0, done.stdout + done.stderr
     assert "left out  Keras layers in tf.data: not installed (" in done.stdout
     assert "not compared, as not installed: Keras layers in tf.data; pip install" in done.stdout
+    assert re.search(
+        r"times Keras ImageDataGenerator:\n  32x32, common settings +[\d.]+x\n", done.stdout
+    )
     assert re.search(r"case 32: images \(about \d+ s left\)", done.stderr)
     report = read(out / "compare-quick.json")
     assert report["complete"] and report["machine"]["keras_backend"] == "jax"
