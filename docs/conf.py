@@ -1,6 +1,13 @@
-"""Sphinx's settings. Build the pages with: python -m sphinx -W -n docs docs/_build."""
+"""Sphinx's settings. Build the pages with: sphinx-build -W -n docs docs/_build."""
+
+import importlib.util
+import os
 
 import fastaug
+
+if "KERAS_BACKEND" not in os.environ:  # Keras itself only looks for TensorFlow
+    found = filter(importlib.util.find_spec, ("tensorflow", "jax", "torch"))
+    os.environ["KERAS_BACKEND"] = next(found, "tensorflow")
 
 project = "fastaug"
 author = "the fastaug developers"
