@@ -16,6 +16,7 @@ from fastaug.images import array_to_img
 from fastaug.keras_backend import dataset_class, floatx, image_data_format
 from fastaug.lazy import LazyArray, lazily
 from fastaug.locks import renew_in_child
+from fastaug.log import tell
 from fastaug.order import NEXT, Order
 from fastaug.settings import check_dtype
 from fastaug.sources import source_of
@@ -395,6 +396,7 @@ class AugmentingIterator(Iterator[Batch]):
                 self._own_stream = batch.stream
                 with self._order_lock:
                     self._order = batch.order
+            tell()
             return self._finished(*self._maker.finish(batch, self._bad_image, self._replaces))
         # also an interrupt: nothing runs on behind an exception, but for a job of small batches
         except BaseException:

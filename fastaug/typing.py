@@ -47,7 +47,7 @@ DimOrdering: TypeAlias = Literal["tf", "th", "default"]
 FillMode: TypeAlias = Literal[
     "nearest", "reflect", "constant", "wrap", "mirror", "grid-constant", "grid-mirror", "grid-wrap"
 ]
-"""What lies outside an image: the border modes of `scipy.ndimage`."""
+"""What lies outside an image, in the words of `scipy.ndimage`."""
 
 Interpolation: TypeAlias = Literal["nearest", "bilinear", "bicubic", "hamming", "box", "lanczos"]
 """The filters of Pillow that resize files."""

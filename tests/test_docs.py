@@ -170,6 +170,15 @@ def test_commands_of_the_benchmark_are_known(monkeypatch):
         parser.parse_args(words[2:])
 
 
+def test_commands_of_the_package_are_known():
+    from fastaug.command import _parser
+
+    found = [words for _, words in commands() if words[:3] == ["python", "-m", "fastaug"]]
+    assert {words[3] for words in found} == {"preview", "check"}
+    for words in found:
+        _parser().parse_args(words[3:])
+
+
 def test_commands_name_what_there_is():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     for page, words in commands():

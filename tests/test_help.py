@@ -4,7 +4,6 @@ import doctest
 import inspect
 import os
 import pathlib
-import re
 
 import numpy as np
 import pandas as pd
@@ -12,6 +11,7 @@ import pytest
 from trees import plain_tree
 
 import fastaug
+from fastaug.command import described
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
@@ -31,15 +31,6 @@ PUBLIC |= {
     f"ImageDataGenerator.{name}": getattr(fastaug.ImageDataGenerator, name) for name in METHODS
 }
 PUBLIC |= {"SysMonitor.plot": fastaug.SysMonitor.plot}
-
-
-def described(thing):
-    """The entries of a docstring's section of arguments, by their names."""
-    text = inspect.getdoc(thing)
-    found = re.search(r"(?m)^Args:\n((?:    .*\n|\n(?=    ))*)", text + "\n")
-    entries = re.split(r"(?m)^    (?=\S)", found[1]) if found else []
-    pairs = (entry.split(":", 1) for entry in entries if entry.strip())
-    return {name: " ".join(words.split()) for name, words in pairs}
 
 
 def parameters(thing):
