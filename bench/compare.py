@@ -4,8 +4,8 @@ Run it from the repository's root: python bench/compare.py
 
 For every case it first checks that fastaug's batches are Keras's, and only then times the
 contestants, one at a time and in turns, on the same images and settings. Named studies measure
-more: python bench/compare.py generate train directory engines scaling fit. Exit status: 0 when
-everything was checked and timed, 1 when a check failed or a needed package is missing, 2 for a
+more: python bench/compare.py generate train directory engines scaling fit sweep. Exit status: 0
+when everything was checked and timed, 1 when a check failed or a needed package is missing, 2 for a
 wrong argument, 130 after Ctrl-C, which keeps and prints what was measured.
 """
 

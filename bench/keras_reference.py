@@ -38,7 +38,8 @@ warnings.filterwarnings("ignore", message=r".*scipy\.ndimage", category=Deprecat
 
 with _silent_stderr():
     import keras
+    from keras.src.legacy.preprocessing import image as legacy
     from keras.src.legacy.preprocessing.image import ImageDataGenerator
     from keras.utils import PyDataset, img_to_array, load_img
 
-__all__ = ["ImageDataGenerator", "PyDataset", "img_to_array", "keras", "load_img"]
+__all__ = ["ImageDataGenerator", "PyDataset", "img_to_array", "keras", "legacy", "load_img"]

@@ -41,6 +41,11 @@ STUDIES = {
         "Fit",
         "training from JPEG files with long steps: the batches in the order of fit, and in others",
     ),
+    "sweep": (
+        "sweep",
+        "Sweep",
+        "types, subclasses, functions and single images, 64x64: the ratio to Keras of each",
+    ),
 }
 SCHEMA = 1
 

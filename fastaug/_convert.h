@@ -96,7 +96,8 @@ FA_CLONES static int fa_doubles_to_halves(const double *FA_RESTRICT x, ptrdiff_t
 }
 
 /* Values of a type as float32. */
-static void fa_to_floats(int type, const void *values, ptrdiff_t size, float *FA_RESTRICT out)
+FA_CLONES static void fa_to_floats(int type, const void *FA_RESTRICT values, ptrdiff_t size,
+                                   float *FA_RESTRICT out)
 {
     ptrdiff_t i;
 #define FA_CASE(name, kind) \

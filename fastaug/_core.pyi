@@ -272,6 +272,26 @@ def is_abandoned(word: int) -> bool:
     """Whether nobody wants what a slot with this word is for; see `Ring.held_by`."""
 
 @final
+class MemoryFile:
+    """A file in memory, on Linux, which is open as long as this object lives, in this process.
+
+    Args:
+        name: What the system's lists of open files show.
+
+    Attributes:
+        fd: Its descriptor.
+        path: Where other processes find it.
+
+    Raises:
+        OSError: If there can be no more open files, or the system has none in memory.
+    """
+
+    fd: int
+    path: str
+
+    def __new__(cls, name: bytes) -> MemoryFile: ...
+
+@final
 class Control:
     """What the readers of some rings and their program tell each other, in shared memory.
 

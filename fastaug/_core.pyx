@@ -9,7 +9,7 @@ threads, from a seed; starts no thread. Two slices of a batch share only what bo
 does not depend on how its batch was cut.
 """
 
-from cpython.exc cimport PyErr_CheckSignals
+from cpython.exc cimport PyErr_CheckSignals, PyErr_SetFromErrno
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from cpython.pythread cimport (
@@ -22,6 +22,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcmp, memcpy
 
+import copy
 import operator
 import os
 from queue import Empty
@@ -117,6 +118,8 @@ cdef extern from "_pixels.h" nogil:
     double fa_sum_square_doubles(const double *x, ptrdiff_t size, double mean)
     void fa_flip(char *image, ptrdiff_t height, ptrdiff_t width, ptrdiff_t bytes, bint horizontal,
                  bint vertical)
+    void fa_gather(const char *source, const ptrdiff_t *shape, const ptrdiff_t *strides,
+                   ptrdiff_t bytes, char *out)
     void fa_brightness(float *x, ptrdiff_t size, ptrdiff_t channels, double factor, float low,
                        float high)
     ptrdiff_t fa_work_values(const fa_plan *plan, bint to_bytes)
@@ -174,6 +177,12 @@ cdef extern from "_memory.h":
     object fa_kept_capsule()
     void fa_kept_release()
     object PyDataMem_SetHandler(object handler)
+
+cdef extern from "_file.h":
+    int fa_memory_file(const char *name)
+    void fa_close(int fd)
+    long fa_current_process()
+
 
 cdef extern from "_ring.h" nogil:
     enum:
@@ -698,12 +707,26 @@ cdef int _process_with(Plan plan, const void *image, bint is_float, const double
 def convert(cnp.ndarray source not None, cnp.ndarray out not None):
     """Does ``out[...] = source``; see ``_core.pyi``."""
     cdef int kind = cnp.PyArray_TYPE(source), out_kind = cnp.PyArray_TYPE(out)
-    cdef Py_ssize_t size = source.size
+    cdef Py_ssize_t size = cnp.PyArray_SIZE(source)
     cdef bint overflows
     cdef cnp.ndarray values
-    if (kind == out_kind or (kind != cnp.NPY_FLOAT16 and out_kind != cnp.NPY_FLOAT16)
-            or source.dtype.kind not in "biuf" or not cnp.PyArray_ISCARRAY_RO(source)
-            or (<object>source).shape != (<object>out).shape):
+    if not _is_alike(source, out) or _may_overlap(source, out):
+        out[...] = source
+    elif kind == out_kind:
+        if not cnp.PyArray_ISCARRAY(out):
+            out[...] = source
+        elif cnp.PyArray_ISCARRAY_RO(source):
+            with nogil:
+                memcpy(cnp.PyArray_DATA(out), cnp.PyArray_DATA(source),
+                       size * cnp.PyArray_ITEMSIZE(source))
+        elif source.ndim == 3:  # NumPy takes long where pixels are in another order
+            with nogil:
+                fa_gather(<char *>cnp.PyArray_DATA(source), <ptrdiff_t *>source.shape,
+                          <ptrdiff_t *>source.strides, cnp.PyArray_ITEMSIZE(source),
+                          <char *>cnp.PyArray_DATA(out))
+        else:
+            out[...] = source
+    elif not (_is_of_halves(kind, out_kind) and cnp.PyArray_ISCARRAY_RO(source)):
         out[...] = source
     elif not cnp.PyArray_ISCARRAY(out):
         values = np.empty((<object>out).shape, dtype=out.dtype)
@@ -730,6 +753,47 @@ def convert(cnp.ndarray source not None, cnp.ndarray out not None):
                                                 <uint16_t *>cnp.PyArray_DATA(out))
         if overflows:
             out[...] = source  # and says so
+
+
+cdef bint _is_of_halves(int kind, int out_kind):
+    """Whether float16 is made, of what float32 or float64 holds; or is made float32 or float64."""
+    if out_kind == cnp.NPY_FLOAT16:
+        return kind != cnp.NPY_LONGDOUBLE
+    return kind == cnp.NPY_FLOAT16 and (out_kind == cnp.NPY_FLOAT or out_kind == cnp.NPY_DOUBLE)
+
+
+cdef bint _is_alike(cnp.ndarray source, cnp.ndarray out) except -1:
+    """Whether both hold as many numbers, in the processor's byte order."""
+    cdef int k
+    if source.ndim != out.ndim or source.dtype.kind not in "biuf" or out.dtype.kind not in "biuf":
+        return False
+    for k in range(source.ndim):
+        if source.shape[k] != out.shape[k]:
+            return False
+    return cnp.PyArray_ISNOTSWAPPED(source) and cnp.PyArray_ISNOTSWAPPED(out)
+
+
+cdef bint _may_overlap(cnp.ndarray source, cnp.ndarray out) noexcept:
+    """Whether two arrays may have memory in common."""
+    cdef const char *low = <const char *>cnp.PyArray_DATA(source)
+    cdef const char *other_low = <const char *>cnp.PyArray_DATA(out)
+    cdef const char *high = low + cnp.PyArray_ITEMSIZE(source)
+    cdef const char *other_high = other_low + cnp.PyArray_ITEMSIZE(out)
+    _reach(source, &low, &high)
+    _reach(out, &other_low, &other_high)
+    return low < other_high and other_low < high
+
+
+cdef void _reach(cnp.ndarray array, const char **low, const char **high) noexcept:
+    """Moves the ends of an array's first element to those of all of them."""
+    cdef int k
+    cdef Py_ssize_t way
+    for k in range(array.ndim):
+        way = (array.shape[k] - 1) * array.strides[k]
+        if way < 0:
+            low[0] += way
+        else:
+            high[0] += way
 
 
 def place(cnp.ndarray images not None, const int64_t[::1] index not None,
@@ -798,6 +862,8 @@ cdef bint _combine(x, values, int operation) except -1:
         return False
     array = x
     kind = cnp.PyArray_TYPE(array)
+    if cnp.PyArray_SIZE(array) == 0:
+        return False
     if kind != cnp.NPY_FLOAT and kind != cnp.NPY_DOUBLE and kind != cnp.NPY_FLOAT16:
         return False
     if type(values) is float or type(values) is int:
@@ -915,6 +981,8 @@ def exact_warp(cnp.ndarray image not None, const double[:, :] matrix not None, i
         raise ValueError("Expected an image of rank 3 and a 2x3 matrix")
     if type_ == FA_NO_TYPE or type_ == FA_FLOAT16 or order not in (0, 1) or size == 0:
         return None
+    if type_ != FA_FLOAT64 and cval != cval:
+        return None
     pixels = np.ascontiguousarray(image, dtype=np.float64)
     if channels_first:
         at.channels, at.height, at.width = pixels.shape[0], pixels.shape[1], pixels.shape[2]
@@ -933,6 +1001,11 @@ def exact_warp(cnp.ndarray image not None, const double[:, :] matrix not None, i
                       <double *>cnp.PyArray_DATA(warped))
     if type_ == FA_FLOAT64:
         return warped
+    if type_ == FA_INT64 or type_ == FA_UINT64:
+        # what is beyond becomes whatever SciPy's compiler made of it
+        if not warped.max() < (9223372036854775808.0 if type_ == FA_INT64
+                               else 18446744073709551616.0):
+            return None
     out = np.empty((<object>pixels).shape, dtype=image.dtype)
     with nogil:
         fa_from_doubles(type_, <double *>cnp.PyArray_DATA(warped), size, cnp.PyArray_DATA(out))
@@ -990,6 +1063,30 @@ MOST_READERS = FA_READERS
 def is_abandoned(uint32_t word):
     """Whether nobody wants what a slot with this word is for."""
     return word & FA_ABANDONED != 0
+
+
+@cython.final
+cdef class MemoryFile:
+    """A file in memory; see ``_core.pyi``."""
+
+    cdef readonly int fd
+    cdef long process
+
+    def __cinit__(self, const char *name):
+        self.process = fa_current_process()
+        # owned as soon as it is there: Ctrl-C may come between any two steps of Python
+        self.fd = fa_memory_file(name)
+        if self.fd < 0:
+            PyErr_SetFromErrno(OSError)
+
+    def __dealloc__(self):
+        if self.fd >= 0 and self.process == fa_current_process():
+            fa_close(self.fd)
+
+    @property
+    def path(self):
+        """Where other processes find it."""
+        return f"/proc/{self.process}/fd/{self.fd}"
 
 
 @cython.final
@@ -1330,7 +1427,8 @@ cdef class Ring:
 
     def fail_batches(self, error):
         """Ends all batches that wait for files: there will be no reader."""
-        self.failure = error
+        # what closes the ring has it, and would keep whoever the traceback leads to
+        self.failure = error.with_traceback(None)
         queue = self._queue
         if queue is not None and self._generation == _forks:
             fa_fail_ring(&(<TaskQueue>queue).c, &self.c)
@@ -1679,7 +1777,7 @@ cdef class Batch:
             finally:
                 del error  # no cycle between the traceback and this frame
         if self.task.was_failed:
-            raise self._ring.failure
+            raise _again(self._ring.failure)
         if self.task.out_of_memory:
             raise MemoryError("No memory to work on an image in")
         return True
@@ -1692,6 +1790,16 @@ cdef class Batch:
             found.append((failure.place, failure.record[:failure.size]))
             failure = failure.next
         return found
+
+
+cdef _again(error):
+    """A copy of an error that is kept, which would keep the frames that it is raised through."""
+    try:
+        again = copy.copy(error)
+    except Exception:  # made by other arguments than it has
+        again = RuntimeError(f"{type(error).__name__}: {error}")
+    again.__cause__ = error.__cause__
+    return again
 
 
 @cython.final

@@ -149,7 +149,7 @@ FA_CLONES static void fa_exact_warp(const double *FA_RESTRICT image, const fa_la
 FA_INLINE double fa_rounded(double v, double low, double high)
 {
     const double next = v > 0 ? v + 0.5 : low < 0 ? v - 0.5 : 0;
-    return next > high ? high : next > low ? next : low; /* NaN comes here too */
+    return next > high ? high : next > low ? next : low;
 }
 
 /* Doubles as values of a type, as SciPy makes them. */

@@ -372,6 +372,13 @@ typedef struct {
     ptrdiff_t out_places;
 } fa_batch;
 
+/* Whether an image is standardized at most, by what fa_standardize knows. */
+FA_INLINE int fa_stays(const fa_plan *plan, const double *row)
+{
+    return !fa_has_geometry(row) && row[FA_FLIP_HORIZONTAL] == 0 && row[FA_FLIP_VERTICAL] == 0
+        && isnan(row[FA_CHANNEL_SHIFT]) && isnan(row[FA_BRIGHTNESS]) && !plan->function_scale;
+}
+
 /* Some places of a batch. threads: how many may work on it, each on as many places; 0: images beyond
  * these places may not be there yet. work: fa_work_values. */
 static void fa_run(const fa_batch *batch, ptrdiff_t start, ptrdiff_t stop, ptrdiff_t threads,
@@ -400,7 +407,13 @@ static void fa_run(const fa_batch *batch, ptrdiff_t start, ptrdiff_t stop, ptrdi
         image = batch->images + place * batch->stride;
         if (batch->converts) {
             float *pixels = work + fa_own_values(plan, 0);
+            const int stays = fa_stays(plan, row);
+            if (stays) pixels = (float *)out + offset;
             fa_to_floats(plan->source, image, size, pixels);
+            if (stays) {
+                if (batch->standardize) fa_standardize(plan, pixels);
+                continue;
+            }
             fa_process(plan, pixels, 1, FA_BLOCK, 0, row, m, batch->standardize, work,
                        (float *)out + offset);
             continue;

@@ -266,7 +266,10 @@ enum fa_operation { FA_MULTIPLY, FA_SUBTRACT, FA_DIVIDE };
  * is for `inner` values next to each other, `outer` times over. Rounded once, as in NumPy. */
 #define FA_COMBINE_BY(load, store, sign) \
     if (count == 1) { \
-        for (i = 0; i < outer * inner; i++) x[i] = store(load(x[i]) sign values[0]); \
+        const ptrdiff_t size = outer * inner; \
+        /* vectors that lie across two lines of the cache take twice as long */ \
+        for (; i < size && (uintptr_t)(x + i) % FA_LINE; i++) x[i] = store(load(x[i]) sign values[0]); \
+        for (; i < size; i++) x[i] = store(load(x[i]) sign values[0]); \
     } else if (inner == 1) { \
         if (FA_PATTERN % count == 0) { \
             for (k = 0; k < FA_PATTERN; k++) pattern[k] = values[k % count]; \
@@ -374,4 +377,46 @@ static void fa_flip(char *image, ptrdiff_t height, ptrdiff_t width, ptrdiff_t by
         for (part = 0; part < row; part += 64)
             fa_swap(image + i * row + part, image + k * row + part,
                     (size_t)(row - part < 64 ? row - part : 64));
+}
+
+/* Copies an array of any strides, of elements of some bytes; see fa_gather. */
+FA_INLINE void fa_gather_by(const char *source, const ptrdiff_t *shape, const ptrdiff_t *strides,
+                            const ptrdiff_t bytes, char *FA_RESTRICT out)
+{
+    ptrdiff_t i, j, k;
+    for (i = 0; i < shape[0]; i++)
+        for (j = 0; j < shape[1]; j++) {
+            const char *p = source + i * strides[0] + j * strides[1];
+            for (k = 0; k < shape[2]; k++, p += strides[2], out += bytes)
+                memcpy(out, p, (size_t)bytes);
+        }
+}
+
+/* An array of rank 3, of any strides, into one that lies in one piece elsewhere. */
+static void fa_gather(const char *source, const ptrdiff_t *shape, const ptrdiff_t *strides,
+                      ptrdiff_t bytes, char *FA_RESTRICT out)
+{
+    /* what lies in one piece anyway is one element, a pixel or a row */
+    ptrdiff_t whole[3] = {shape[0], shape[1], shape[2]}, steps[3] = {strides[0], strides[1], strides[2]};
+    int k;
+    for (k = 0; k < 2 && steps[2] == bytes; k++) {
+        bytes *= whole[2];
+        whole[2] = whole[1];
+        steps[2] = steps[1];
+        whole[1] = k == 0 ? whole[0] : 1;
+        steps[1] = k == 0 ? steps[0] : 0;
+        whole[0] = 1;
+        steps[0] = 0;
+    }
+    switch (bytes) {
+    case 1: fa_gather_by(source, whole, steps, 1, out); break;
+    case 2: fa_gather_by(source, whole, steps, 2, out); break;
+    case 3: fa_gather_by(source, whole, steps, 3, out); break;
+    case 4: fa_gather_by(source, whole, steps, 4, out); break;
+    case 6: fa_gather_by(source, whole, steps, 6, out); break;
+    case 8: fa_gather_by(source, whole, steps, 8, out); break;
+    case 12: fa_gather_by(source, whole, steps, 12, out); break;
+    case 24: fa_gather_by(source, whole, steps, 24, out); break;
+    default: fa_gather_by(source, whole, steps, bytes, out);
+    }
 }

@@ -30,6 +30,9 @@ def call_for_each(generator, source, batch, images, start, bad_image, params=Non
         params: Parameters of the first image, if they have been drawn.
     """
     function = getattr(generator, "preprocessing_function", None)
+    transform = getattr(generator, "_transform_own", None) or getattr(
+        generator, "apply_transform", None
+    )
     image_of = source.images_of(batch.index[start:], images.dtype)
     with _core.KeptMemory():
         for i in range(start, len(batch.index)):
@@ -48,7 +51,7 @@ def call_for_each(generator, source, batch, images, start, bad_image, params=Non
                 continue
             if params is None:
                 params = generator.get_random_transform(image.shape)
-            result = generator.standardize(generator.apply_transform(image, params))
+            result = generator.standardize(transform(image, params))
             _put(result, images, i, None, function)
             params = None
 
@@ -92,7 +95,7 @@ def make_in_place(generator, source, batch, images):
                 _put(generator._normalize(image), images, i, image, None)
                 continue
             params = generator._draw_parameters(stream, source.shape)
-            image = generator.apply_transform(source.image(position, images.dtype), params)
+            image = generator._transform_own(source.image(position, images.dtype), params)
             _put(generator._normalize(image) if standardizes else image, images, i, None, None)
 
 

@@ -18,7 +18,6 @@ What was measured (OpenCV 4.11 to 5.0, Pillow 13), and so decides here:
 import dataclasses
 import functools
 import io
-import os
 
 import numpy as np
 from PIL import Image
@@ -28,9 +27,6 @@ from fastaug import _core, images, opencv
 CHANNELS = {"rgb": 3, "rgba": 4, "grayscale": 1}
 
 cv2 = opencv.find()
-
-# Bytes to read at a time from what does not say how many it has.
-_PIECE_BYTES = 1 << 20
 
 # Pillow's weights of "L" over 2**16, and its half for rounding. float32 holds every one of these
 # products and sums exactly, so the floor of this product is Pillow's integer arithmetic.
@@ -109,20 +105,11 @@ def decode(path, target: Target, out: np.ndarray) -> None:
 def read_file(path) -> bytes:
     """Returns the bytes of a file; raises what `decode` raises."""
     try:
-        file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-        try:
-            data = os.read(file, size := os.fstat(file).st_size)
-            if not data or len(data) != size:  # no regular file, or one that is being written
-                pieces = [data]
-                while piece := os.read(file, _PIECE_BYTES):
-                    pieces.append(piece)
-                data = b"".join(pieces)
-        finally:
-            os.close(file)
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 (bytes are paths too)
+            return file.read()
     except Exception as error:
         _put_path(error, path)
         raise
-    return data
 
 
 def decode_bytes(data: bytes, path, target: Target, out: np.ndarray) -> None:

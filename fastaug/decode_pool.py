@@ -6,7 +6,6 @@
 What the readers do is in `readers`, and which files there are in `file_reader`.
 """
 
-import concurrent.futures
 import functools
 import logging
 import multiprocessing.pool
@@ -19,6 +18,7 @@ import sys
 import threading
 import time
 import weakref
+from concurrent.futures import BrokenExecutor, CancelledError, Future
 
 from PIL import Image
 
@@ -69,7 +69,8 @@ class UserPool:
 
     def begin(self, reader, count):
         """Has the pool read some files that a batch waits for."""
-        self._settle(reader)
+        if (error := self._settle(reader)) is not None:
+            raise error
         arguments = (
             self._decode_pool.address,
             reader.address,
@@ -82,7 +83,7 @@ class UserPool:
     def _submit(self, function, *arguments):
         if not isinstance(self._pool, multiprocessing.pool.Pool):
             return self._pool.submit(function, *arguments)
-        future = concurrent.futures.Future()
+        future = Future()
         future.set_running_or_notify_cancel()  # what is in a Pool cannot be taken back
         self._pool.apply_async(
             function, arguments, callback=future.set_result, error_callback=future.set_exception
@@ -90,31 +91,33 @@ class UserPool:
         return future
 
     def _settle(self, reader):
-        """Forgets the calls that have returned, and raises what one of them has raised."""
+        """Forgets the calls that have returned; returns what one of them has raised, or None."""
         while reader.calls:
             try:
                 future = reader.calls.popleft()
             except IndexError:  # another thread was faster
-                return
+                return None
             if not future.done():
                 reader.calls.appendleft(future)
-                return
-            try:
-                future.result()
-            except concurrent.futures.BrokenExecutor as death:
-                raise self._error() from death
+                return None
+            # not raised here: the pool may keep it, and with its traceback this frame
+            error = CancelledError() if future.cancelled() else future.exception()
+            if isinstance(error, BrokenExecutor):
+                broken = self._error()
+                broken.__cause__ = error
+                return broken
+            if error is not None:
+                return error
+        return None
 
-    def _check(self, reader):
-        """Looks whether the pool still reads; asked while a batch waits.
-
-        Raises:
-            RuntimeError: If a worker of the pool is dead or hangs.
-            Exception: What a call in the pool has raised.
-        """
-        self._settle(reader)
+    def _failure(self, reader):
+        """Returns why nothing more will be read, or None; asked while a batch waits."""
+        if (error := self._settle(reader)) is not None:
+            return error
         # a Pool that is terminated drops what it was given
         if getattr(self._pool, "_state", None) == "TERMINATE" or reader.is_stuck():
-            raise self._error()
+            return self._error()
+        return None
 
     def _error(self):
         return RuntimeError(f"A worker of the given pool died or hangs: {self._pool!r}")
@@ -124,11 +127,8 @@ class UserPool:
         reader.begin_watch()
         while not batch.wait(_POLL_SECONDS):
             self.control.wake()  # another queue's threads may have been woken for this one
-            try:
-                self._check(reader)
-            except Exception as error:
+            if (error := self._failure(reader)) is not None:
                 reader.ring.fail_batches(error)
-                reader.is_broken = True
 
 
 class DecodePool:
@@ -215,17 +215,21 @@ class DecodePool:
         )
 
     def is_stuck(self, number):
-        """Whether a process has been at one file for too long."""
-        busy, now = self.control.busy(number), time.monotonic()
+        """Whether a process has been at one file for too long, or leaves what there is to read."""
+        patiences = [reader.patience_with(number) for reader in self._live_readers()]
+        held = [patience for patience in patiences if patience is not None]
+        mark = self.control.busy(number)
+        if mark:
+            patience = max(held, default=GRACE_SECONDS)  # nobody wants it any more
+        elif held or self.wants(number):
+            # it may have been stopped before it said what it does; while others go on, it can wait
+            mark = -1 - self.control.claims()
+            patience = max((reader.timeout for reader in self._live_readers()), default=0)
+        now = time.monotonic()
         seen, since = self._seen.get(number, (0, now))
-        if not busy or busy != seen:
-            self._seen[number] = busy, now
+        if not mark or mark != seen:
+            self._seen[number] = mark, now
             return False
-        patience = GRACE_SECONDS  # nobody wants it any more
-        for reader in self._live_readers():
-            wanted = reader.patience_with(number)
-            if wanted is not None:
-                patience = wanted
         return now - since > patience
 
     def died(self, number, death):
@@ -383,7 +387,7 @@ def decode_pool(decoder, workers, user_pool):
         # under the iterator's lock
         jpegs = "OpenCV" if opencv.find() is not None else "Pillow"
         if decoder == "threads" or has_foreign_plugins() or not (has_pool or can_start_processes()):
-            why = " (processes cannot know, or cannot be started)" if decoder != "threads" else ""
+            why = ", in the place of processes," if decoder != "threads" else ""
             note(logging.INFO, "%d threads%s read the files, JPEGs with %s", workers, why, jpegs)
             return _OwnPool(workers, THREADS)
         if has_pool:

@@ -41,11 +41,36 @@ _KILLS = 6
 _was_changed = False
 
 
+class Paths:
+    """The paths of some files, and the bytes that a ring has of them.
+
+    Args:
+        filepaths: The files.
+
+    Attributes:
+        items: A tuple of the paths.
+        names: Their bytes, one after the other.
+        offsets: Where each begins in these, and the end.
+    """
+
+    def __init__(self, filepaths):
+        self.items = tuple(filepaths)
+        names = [_encoded(path) for path in self.items]
+        self.offsets = np.zeros(len(names) + 1, np.uint64)
+        np.cumsum([len(name) for name in names], out=self.offsets[1:])
+        self.names = b"".join(names)
+        self._are_absolute = all(map(os.path.isabs, self.items))
+
+    def folder(self):
+        """Returns the folder that they are relative to, the current one, or None."""
+        return None if self._are_absolute else current_folder()
+
+
 class FileReader:
     """Reads the files of one iterator into slots, as batches ask for them.
 
     Args:
-        filepaths: The files.
+        paths: The `Paths` of the files.
         target: What to decode them into.
         shape: Shape of an image in a slot, in either layout.
         pool: What reads them.
@@ -56,32 +81,29 @@ class FileReader:
         OSError: If there is no memory for the slots.
     """
 
-    def __init__(self, filepaths, target, shape, pool, slots, timeout):
+    def __init__(self, paths, target, shape, pool, slots, timeout):
         self.pool = pool
         self.timeout = timeout
-        self.is_broken = False
         self.calls = collections.deque()  # in the user's pool
         self._process = os.getpid()
         self._deaths = collections.Counter()  # of processes that read what a slot was for
         self._crashes = collections.Counter()  # those that were not killed from outside
         self._progress = None
-        self._paths = tuple(filepaths)
-        names = [_encoded(path) for path in filepaths]
-        offsets = np.zeros(len(names) + 1, np.uint64)
-        np.cumsum([len(name) for name in names], out=offsets[1:])
-        self.folder = folder_of(filepaths)
+        self._paths = paths.items
+        self.folder = paths.folder()
         about = json.dumps(
             {"target": dataclasses.astuple(target), "shape": list(shape), "folder": self.folder},
             default=int,  # sides may be of any integer type
         ).encode()
         image_bytes = int(np.prod(shape)) * target.dtype.itemsize
         slot_bytes = -(-max(image_bytes, _SLOT_BYTES) // 64) * 64
-        joined = b"".join(names)
         memory = SharedMemory(
-            _core.Ring.bytes_for(slots, slot_bytes, len(names), len(joined), len(about))
+            _core.Ring.bytes_for(slots, slot_bytes, len(paths.items), len(paths.names), len(about))
         )
         self.address = memory.address
-        self.ring = _core.Ring.create(memory.buffer, slots, slot_bytes, offsets, joined, about)
+        self.ring = _core.Ring.create(
+            memory.buffer, slots, slot_bytes, paths.offsets, paths.names, about
+        )
         self.ring.view = View(self.ring, memory.buffer, is_ours=True)
         self._memory = memory
         own_rings[self.address] = self.ring
@@ -93,8 +115,8 @@ class FileReader:
             pool.decode_pool.add(self)
 
     def is_usable(self):
-        """Whether it is neither a copy in a forked process nor broken, nor lacks a file format."""
-        return self._process == os.getpid() and not self.is_broken and self.pool.is_right()
+        """Whether it is no copy in a forked process, nor lacks a file format."""
+        return self._process == os.getpid() and self.pool.is_right()
 
     def has_paths_of(self, filepaths, index):
         """Whether the files of an index are still the same: a user may change the list in place."""
@@ -239,11 +261,6 @@ def _encoded(path):
         return os.fsencode(path)
     except UnicodeEncodeError:
         return path.encode("utf-8", "surrogatepass")
-
-
-def folder_of(filepaths):
-    """Returns the folder that paths are relative to: the current one; None if none of them is."""
-    return None if all(map(os.path.isabs, filepaths)) else current_folder()
 
 
 def current_folder():

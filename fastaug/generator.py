@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from fastaug import transforms
-from fastaug._core import divide, mean_of, multiply, std_of, subtract
+from fastaug._core import divide, flip, mean_of, multiply, std_of, subtract
 from fastaug.advice import about_keywords
 from fastaug.augment import Augmentation
 from fastaug.checks import check_number, check_settings
@@ -64,6 +64,9 @@ _ON_SINGLE_IMAGES = frozenset(
     ("get_random_transform", "apply_transform", "random_transform", "standardize")
 )
 _methods_of = operator.attrgetter(*_ON_SINGLE_IMAGES)
+
+# Of rows, columns and channels, in a batch.
+_AXES = ((1, 2, 3), (2, 3, 1))
 
 # Keras's warnings about old arguments of `flow_from_dataframe`, in its order.
 _DEPRECATED = {
@@ -853,6 +856,17 @@ class ImageDataGenerator:
             >>> fastaug.ImageDataGenerator().apply_transform(image, {"theta": 40, "zx": 0.5}).shape
             (32, 32, 3)
         """
+        return self._transform(x, transform_parameters, False)
+
+    def _transform_own(self, x, transform_parameters):
+        """Calls `apply_transform` for an image that nobody else has, which may be changed."""
+        if getattr(self.apply_transform, "__func__", None) is not _APPLY_TRANSFORM:
+            return self.apply_transform(x, transform_parameters)
+        # by anything else but the layouts that there are, views know what is meant
+        in_place = (self.row_axis, self.col_axis, self.channel_axis) in _AXES
+        return self._transform(x, transform_parameters, in_place)
+
+    def _transform(self, x, transform_parameters, in_place):
         get = transform_parameters.get
         row_axis, col_axis = self.row_axis - 1, self.col_axis - 1
         channel_axis = self.channel_axis - 1
@@ -875,10 +889,14 @@ class ImageDataGenerator:
             x = transforms.apply_channel_shift(
                 x, transform_parameters["channel_shift_intensity"], channel_axis
             )
-        if get("flip_horizontal", False):
-            x = transforms.flip_axis(x, col_axis)
-        if get("flip_vertical", False):
-            x = transforms.flip_axis(x, row_axis)
+        horizontal, vertical = get("flip_horizontal", False), get("flip_vertical", False)
+        if in_place and (horizontal or vertical) and x.flags.c_contiguous:
+            flip(x, channel_axis == 0, bool(horizontal), bool(vertical))
+        else:
+            if horizontal:
+                x = transforms.flip_axis(x, col_axis)
+            if vertical:
+                x = transforms.flip_axis(x, row_axis)
         if get("brightness") is not None:
             x = transforms.apply_brightness_shift(x, transform_parameters["brightness"], False)
         return x
@@ -1043,6 +1061,7 @@ class ImageDataGenerator:
 
 
 _OUR_METHODS = _methods_of(ImageDataGenerator)
+_APPLY_TRANSFORM = ImageDataGenerator.apply_transform
 _PARAMETERS = inspect.signature(ImageDataGenerator).parameters
 
 

@@ -7,7 +7,7 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image, features
 
-from fastaug.keras_backend import floatx, standardize_data_format
+from fastaug.keras_backend import defaults, floatx, standardize_data_format
 from fastaug.typing import (
     Array,
     ColorMode,
@@ -29,6 +29,12 @@ INTERPOLATIONS = {
     "box": Image.Resampling.BOX,
     "lanczos": Image.Resampling.LANCZOS,
 }
+
+
+# NumPy takes longer to look up a name.
+_FLOATS = {name: np.dtype(name) for name in ("float16", "float32", "float64")}
+
+_MODES = {"rgb": "RGB", "rgba": "RGBA"}
 
 
 def array_to_img(
@@ -69,17 +75,20 @@ def array_to_img(
     if scale:
         array = stretched(array)
     channels = array.shape[2]
-    if channels in (3, 4):
-        return Image.fromarray(array.astype("uint8"))
+    if channels == 3:  # `fromarray` comes to the same
+        pixels = array.astype(np.uint8, order="C")
+        return Image.frombytes("RGB", (array.shape[1], array.shape[0]), pixels)
+    if channels == 4:
+        return Image.fromarray(array.astype(np.uint8))
     if channels == 1:
-        return Image.fromarray(array[:, :, 0].astype("int32" if np.max(array) > 255 else "uint8"))
+        return Image.fromarray(array[:, :, 0].astype(np.int32 if array.max() > 255 else np.uint8))
     raise ValueError(f"Unsupported channel number: {channels}")
 
 
 def stretched(x):
     """Returns an array of floats with its values stretched to 0..255."""
-    x = x - np.min(x)
-    highest = np.max(x)
+    x = x - x.min()
+    highest = x.max()
     if highest != 0:
         x /= highest
     x *= 255
@@ -109,13 +118,22 @@ def img_to_array(
         >>> fastaug.img_to_array(fastaug.load_img("photos/ants/0.jpg")).shape
         (20, 30, 3)
     """
-    layout = standardize_data_format(data_format)
-    x = np.asarray(img, dtype=dtype or floatx())
-    if x.ndim not in (2, 3):
-        raise ValueError(f"Unsupported image shape: {x.shape}")
-    if x.ndim == 2:
+    config = defaults()
+    if data_format is None:
+        layout = config.image_data_format()
+    else:
+        layout = standardize_data_format(data_format)
+    kind = dtype or _FLOATS.get(name := config.floatx(), name)
+    if type(img) is not np.ndarray and isinstance(img, Image.Image) and img.mode == "RGB":
+        pixels = np.frombuffer(img.tobytes(), np.uint8)  # NumPy would ask for more first
+        x = pixels.reshape(img.height, img.width, 3).astype(kind)
+    else:
+        x = np.asarray(img, dtype=kind)
+    if x.ndim != 3:
+        if x.ndim != 2:
+            raise ValueError(f"Unsupported image shape: {x.shape}")
         x = x[:, :, np.newaxis]
-    return x.transpose(2, 0, 1) if layout == "channels_first" else x
+    return x if layout == "channels_last" else x.transpose(2, 0, 1)
 
 
 def save_img(
@@ -217,8 +235,8 @@ def load_img(
         if img.mode not in ("L", "I;16", "I"):
             img = img.convert("L")
     elif color_mode in ("rgb", "rgba"):
-        if img.mode != color_mode.upper():
-            img = img.convert(color_mode.upper())
+        if img.mode != _MODES[color_mode]:
+            img = img.convert(_MODES[color_mode])
     else:
         raise ValueError('color_mode must be "grayscale", "rgb", or "rgba"')
     if target_size is None or img.size == (target_size[1], target_size[0]):

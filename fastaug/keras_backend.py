@@ -12,6 +12,29 @@ if TYPE_CHECKING:
     from fastaug.typing import DataFormat
 
 
+class _Default:
+    """Keras's defaults where there is no Keras."""
+
+    @staticmethod
+    def floatx():
+        return "float32"
+
+    @staticmethod
+    def image_data_format():
+        return "channels_last"
+
+
+# What has the two defaults, once they were asked for.
+_config = None
+
+
+def _find_config():
+    global _config
+    keras = _keras()
+    _config = _Default if keras is None else keras.config
+    return _config
+
+
 @functools.cache
 def _keras():
     import numpy as np
@@ -26,16 +49,19 @@ def _keras():
     return keras
 
 
+def defaults():
+    """Returns what has the two defaults, `floatx` and `image_data_format`: less than two calls."""
+    return _config or _find_config()
+
+
 def floatx() -> str:
     """Returns Keras's default float dtype; 'float32' without Keras."""
-    keras = _keras()
-    return "float32" if keras is None else keras.config.floatx()
+    return (_config or _find_config()).floatx()
 
 
 def image_data_format() -> "DataFormat":
     """Returns Keras's default layout of images; 'channels_last' without Keras."""
-    keras = _keras()
-    return "channels_last" if keras is None else keras.config.image_data_format()
+    return (_config or _find_config()).image_data_format()
 
 
 def standardize_data_format(data_format: str | None) -> "DataFormat":
@@ -45,7 +71,7 @@ def standardize_data_format(data_format: str | None) -> "DataFormat":
         ValueError: If it is neither 'channels_first' nor 'channels_last'.
     """
     if data_format is None:
-        return image_data_format()
+        return (_config or _find_config()).image_data_format()
     name = str(data_format).lower()
     if name not in ("channels_first", "channels_last"):
         raise ValueError(

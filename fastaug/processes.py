@@ -56,11 +56,17 @@ _SHORT_POLL_SECONDS = 0.02
 # which will not run another instruction of ours, for as long as it likes.
 _KILL_SECONDS = 2
 
-_BOOT = (
-    "import sys; from multiprocessing.connection import Connection; "
-    "connection = Connection(int(sys.argv[1])); sys.path[:] = connection.recv(); "
-    "from fastaug.processes import serve; serve(connection)"
-)
+_BOOT = """
+import os, sys
+from multiprocessing.connection import Connection
+connection = Connection(int(sys.argv[1]))
+try:
+    sys.path[:] = connection.recv()
+except (EOFError, OSError):  # whoever has started this is gone
+    os._exit(0)
+from fastaug.processes import serve
+serve(connection)
+"""
 
 
 class Death:

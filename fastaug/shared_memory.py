@@ -17,6 +17,8 @@ import tempfile
 import weakref
 from typing import NamedTuple
 
+from fastaug import _core
+
 
 class Address(NamedTuple):
     """What another process needs to see the memory."""
@@ -47,11 +49,11 @@ class SharedMemory:
             self.address = Address(f"memory {next(_numbers)}", 0, 0, size)
             self.buffer = mmap.mmap(-1, size)
             return
-        fd, path, remove = _create(size, name)
-        self._finalizer = weakref.finalize(self, _close, fd, remove, os.getpid())
-        status = os.fstat(fd)
-        self.address = Address(path, status.st_dev, status.st_ino, size)
-        self.buffer = mmap.mmap(fd, size)
+        self._file = file = _create(name)
+        _allocate(file.fd, size)
+        status = os.fstat(file.fd)
+        self.address = Address(file.path, status.st_dev, status.st_ino, size)
+        self.buffer = mmap.mmap(file.fd, size)
 
 
 def attach(address: Address) -> mmap.mmap:
@@ -97,33 +99,35 @@ def fill_standard_files() -> None:
                 os.close(fd)
 
 
-def _create(size, name):
-    """Returns `(fd, path, path to remove or None)` of a file with memory behind every byte."""
+def _create(name):
+    """Returns an open file with `fd` and `path`, which goes with its object."""
     if hasattr(os, "memfd_create") and os.path.isdir("/proc/self/fd"):  # noqa: PTH112
         fill_standard_files()
-        fd = os.memfd_create(name)
-        path, remove = f"/proc/{os.getpid()}/fd/{fd}", None
-    else:
-        fd, path = tempfile.mkstemp(prefix=f"{name}-")
-        remove = path
+        return _core.MemoryFile(os.fsencode(name))
+    return _TemporaryFile(name)
+
+
+class _TemporaryFile:
+    def __init__(self, name):
+        self.fd, self.path = tempfile.mkstemp(prefix=f"{name}-")
+        self._finalizer = weakref.finalize(self, _remove, self.fd, self.path, os.getpid())
+
+
+def _remove(fd, path, process):
+    if process != os.getpid():
+        return  # a copy in a forked child, which is none of its business
+    os.close(fd)
+    os.unlink(path)  # noqa: PTH108
+
+
+def _allocate(fd, size):
+    """Gives a file memory behind every byte."""
     try:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(fd, 0, size)  # an error now, not a SIGBUS later
         else:
             os.ftruncate(fd, size)
-    except BaseException as error:
-        _close(fd, remove, os.getpid())
-        if isinstance(error, OSError):
-            raise OSError(
-                error.errno, f"No memory for {size} bytes of decoded images: {error.strerror}"
-            ) from error
-        raise
-    return fd, path, remove
-
-
-def _close(fd, remove, process):
-    if process != os.getpid():
-        return  # a copy in a forked child, which is none of its business
-    os.close(fd)
-    if remove is not None:
-        os.unlink(remove)  # noqa: PTH108
+    except OSError as error:
+        raise OSError(
+            error.errno, f"No memory for {size} bytes of decoded images: {error.strerror}"
+        ) from error

@@ -17,7 +17,7 @@ returns has
 import numpy as np
 
 from fastaug import _core
-from fastaug.file_reader import FileReader, current_folder
+from fastaug.file_reader import FileReader, Paths, current_folder
 from fastaug.keras_backend import floatx
 from fastaug.lazy import LazyArray, lazily
 from fastaug.readers import PillowSettings, decode_into
@@ -195,6 +195,7 @@ class FileSource:
         self._pool = pool
         self._timeout = timeout
         self._reader = None
+        self._paths = None  # kept: those of a million files take seconds to make
         image_bytes = height * width * channels * target.dtype.itemsize
         slots = max(2 * batch_size, 4 * workers, _SMALL_RING_BYTES // image_bytes)
         slots = min(slots, 2 * len(filepaths), _RING_BYTES // image_bytes, _MOST_SLOTS)
@@ -234,8 +235,10 @@ class FileSource:
             or not self._reader.has_paths_of(self.filepaths, index)
             or (self._reader.folder is not None and self._reader.folder != current_folder())
         ):
+            if self._paths is None or self._paths.items != tuple(self.filepaths):
+                self._paths = Paths(self.filepaths)
             self._reader = FileReader(
-                self.filepaths, self.target, self.shape, self._pool(), self._slots, self._timeout
+                self._paths, self.target, self.shape, self._pool(), self._slots, self._timeout
             )
         return self._reader.job(plan, index, *arguments)
 

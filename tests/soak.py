@@ -186,6 +186,8 @@ def draw_reading(chance, walk, first, kinds):
     elif first == "no memory":
         walk["decoder"] = "processes"
         walk["on_error"] = "raise"
+    elif "no memory" in kinds:
+        pass  # a pool's own thread cannot do without files either, and ends
     elif not set(kinds) & LAST and chance.random() < 0.2:
         walk["pool"] = chance.choice(POOLS)
     if first in ("kill one", "kill all") and len(kinds) == 1 and chance.random() < 0.2:

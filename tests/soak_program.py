@@ -350,6 +350,10 @@ class Walk:
         given = set(map(int, y))
         kept = [k for k, number in enumerate(map(int, right_y)) if number in given]
         left_out = sorted(set(map(int, right_y)) - given)
+        if not kept and len(given) == len(x) == 1 and given <= set(range(self.count)):
+            kept, right_x, right_y = [0], x, y  # another, so that there is one
+            if not x.any():
+                raise Failure(f"{self._where(place)}: the other sample is zero")
         if x.shape != (len(kept), *right_x.shape[1:]) or x.dtype != right_x.dtype:
             raise Failure(f"{self._where(place)}: {x.dtype} {x.shape}, labels {y}")
         if not np.array_equal(y, right_y[kept]):

@@ -242,6 +242,132 @@ def test_which_engine_auto_should_take(bench):
     assert not slower("fused", 1.04, 1.0) and not slower("opencv", 1.0, 1.04)
 
 
+# ----------------------------------------------------------------------- sweep
+
+
+def test_sweep(tmp_path):
+    out = tmp_path / "out"
+    done = compare("sweep", "--out", out, "--json", tmp_path / "all.json", *SMALL)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "the lowest ratio is " in done.stdout
+    sweep = read(out / "sweep.json")
+    assert sweep["complete"] and sweep["check"]["passed"]
+    check_machine(sweep["machine"])
+    assert (sweep["size"], sweep["batch_size"]) == (64, 32)
+    for row in sweep["rows"]:
+        us = row["us_per_image"]
+        assert us == {key: min(rounds) for key, rounds in row["rounds_us_per_image"].items()}
+        assert row["ratio"] == pytest.approx(us["keras"] / us["fastaug"])
+    lowest = min(sweep["rows"], key=lambda row: row["ratio"])
+    assert sweep["lowest"] == {
+        "row": f"{lowest['group']}: {lowest['name']}", "ratio": lowest["ratio"],
+    }  # fmt: skip
+    assert len(sweep["rows"]) > 20
+
+
+@pytest.fixture
+def small_sweep(bench, tmp_path):
+    """The study, with the rows that a test gives it."""
+    import sweep
+    from machine import describe
+    from studies import Options, make_study
+
+    options = Options(
+        quick=True, rounds=3, cores=1, cifar10=None, dogs_vs_cats=None, scratch=tmp_path,
+        out=tmp_path, machine=describe, date="today",
+    )  # fmt: skip
+    study = make_study("sweep", options)
+    prepare = study.prepare
+
+    def with_rows(*rows):
+        def prepare_them():
+            prepare()
+            study.rows = list(rows)
+
+        study.prepare = prepare_them
+        return study
+
+    return with_rows, sweep
+
+
+def returns(sweep, name, **results):
+    """A row whose sides return these results, after so many seconds."""
+
+    def make(side, stack):
+        result, seconds = results[side.key]
+
+        def call():
+            time.sleep(seconds)
+            return result
+
+        return call
+
+    return sweep.Row("group", name, make)
+
+
+X = np.arange(12.0, dtype=np.float32).reshape(2, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("ours", "problem"),
+    [
+        (X + np.float32(0.02), "a difference of 0.02"),
+        (np.full_like(X, np.nan), "a difference of nan"),
+        (X.astype(np.float64), "dtype float64, and Keras's"),
+        (X[:1], "shape (1, 2, 3)"),
+    ],
+)
+def test_sweep_is_not_measured_where_results_differ(ours, problem, small_sweep, capsys):
+    with_rows, sweep = small_sweep
+    study = with_rows(returns(sweep, "wrong", keras=(X, 0), fastaug=(ours, 0)))
+    study.run()
+    assert not study.passed and not study.complete
+    output = " ".join(capsys.readouterr().out.split())
+    assert "FAILED: group: wrong: ValueError" in output and problem in output
+    assert study.full_record()["rows"] == []
+
+
+def test_sweep_names_the_lowest_ratio(small_sweep, capsys):
+    with_rows, sweep = small_sweep
+    rows = [
+        returns(sweep, "faster", keras=(X, 0.004), fastaug=(X, 0.001)),
+        returns(sweep, "slower", keras=({"a": 1}, 0.001), fastaug=({"a": 1}, 0.004)),
+    ]
+    study = with_rows(*rows)
+    study.run()
+    assert study.passed and study.complete
+    assert [row.ratio > 1 for row in rows] == [True, False]
+    text = f"the lowest ratio is {rows[1].ratio:.2f}: group: slower; 1 of 2 below 1"
+    assert text in capsys.readouterr().out
+    assert study.full_record()["lowest"]["row"] == "group: slower"
+
+
+@pytest.mark.parametrize("ours", [{"a": 2}, {"a": 1.0}, {}])
+def test_sweep_compares_parameters(ours, small_sweep):
+    _, sweep = small_sweep
+    with pytest.raises(ValueError, match="and Keras's"):
+        sweep._difference({"a": 1}, ours)
+
+
+def test_both_sides_of_a_row_draw_the_same(small_sweep):
+    """The same number of calls of both in each round."""
+    _, sweep = small_sweep
+    counts = {"keras": 0, "fastaug": 0}
+
+    def make(side, stack):
+        def call():
+            counts[side.key] += 1
+            time.sleep(0.0002 if side.key == "keras" else 0.0001)
+
+        return call
+
+    for images in (1, sweep.BATCH):
+        row = sweep.Row("group", "counted", make, images)
+        with contextlib.ExitStack() as stack:
+            sweep._measure(row, stack, sweep.QUICK)
+        assert counts["keras"] == counts["fastaug"] > 0
+
+
 # --------------------------------------------------------------------- scaling
 
 
@@ -554,7 +680,9 @@ def test_a_ctrl_c_that_something_swallows_is_not_lost(bench):
         raise_if_seen()
 
 
-@pytest.mark.parametrize("name", ["generate", "train", "directory", "engines", "scaling", "fit"])
+@pytest.mark.parametrize(
+    "name", ["generate", "train", "directory", "engines", "scaling", "fit", "sweep"]
+)
 def test_ctrl_c_while_a_study_is_prepared(name, bench, tmp_path, monkeypatch):
     from studies import Options, make_study
 
@@ -596,7 +724,7 @@ def test_the_list_has_cases_and_studies(bench, capsys):
 
     assert main(["--list"]) == 0
     output = capsys.readouterr().out
-    studies = ("generate", "train", "directory", "engines", "scaling", "fit")
+    studies = ("generate", "train", "directory", "engines", "scaling", "fit", "sweep")
     for name in (*studies, "224", "299-uint8", "directory-rescale"):
         assert f"\n  {name} " in output
 

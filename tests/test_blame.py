@@ -14,7 +14,7 @@ from PIL import Image, ImageFile
 from fastaug import _core, decode_pool, file_reader
 from fastaug.decode import Target
 from fastaug.decode_pool import GRACE_SECONDS, DecodePool
-from fastaug.file_reader import FileReader
+from fastaug.file_reader import FileReader, Paths
 from fastaug.processes import Death
 from fastaug.readers import CALL_FILES, PROCESSES, _attach_to, read_some
 from fastaug.records import record_of
@@ -89,7 +89,7 @@ class Files:
         self.paths = [f"/nowhere/{name}{k}.jpg" for k in range(count)]
         self.readers = readers
         self.reader = FileReader(
-            self.paths, Target(*SIZE[:2], "rgb"), SIZE, readers, slots, timeout
+            Paths(self.paths), Target(*SIZE[:2], "rgb"), SIZE, readers, slots, timeout
         )
 
     def ask(self, files):
@@ -295,8 +295,8 @@ def stuck_after(readers, clock, number=0, most=60):
 
 def test_a_reader_at_one_file_for_too_long(readers, clock):
     files = Files(readers, timeout=10)
-    files.ask(MANY)
-    assert stuck_after(readers, clock) is None  # it has none
+    assert stuck_after(readers, clock) is None  # there is none
+    files.ask([0, 1])
     readers.take()
     assert stuck_after(readers, clock, most=9) is None
     readers.finish()
@@ -325,6 +325,50 @@ def test_the_same_file_for_the_next_reader_is_another_time(readers, clock):
     readers.die()
     readers.take()
     assert stuck_after(readers, clock) == 10.5
+
+
+def test_a_reader_that_takes_nothing(readers, clock):
+    """It was stopped while it slept: it is replaced, and the next one reads all."""
+    files = Files(readers, timeout=10)
+    job, out = files.ask(MANY)
+    assert stuck_after(readers, clock) == 10.5
+    readers.die(0, STUCK)
+    assert readers.read_all() == MANY
+    files.check(job, out, MANY)
+    assert stuck_after(readers, clock) is None
+
+
+def test_a_reader_that_takes_nothing_while_others_do(readers, clock):
+    files = Files(readers, timeout=10)
+    files.ask(MANY)
+    for _ in range(5):
+        assert stuck_after(readers, clock, 1, most=9) is None
+        readers.take()
+        readers.finish()
+    assert stuck_after(readers, clock, 1) == 10.5
+
+
+def test_a_reader_that_was_stopped_before_it_said_what_it_is_at(readers, clock):
+    files = Files(readers, timeout=10)
+    job, out = files.ask([0])
+    readers.take()
+    readers.control.forget(0)
+    assert stuck_after(readers, clock) == 10.5
+    readers.die(0, STUCK)
+    assert readers.read_all() == [0]
+    files.check(job, out, [0])
+
+
+def test_a_reader_that_does_not_take_what_it_has_to_read_again(readers, clock):
+    files = Files(readers, timeout=10)
+    job, out = files.ask([0])
+    readers.take()
+    readers.die()
+    assert stuck_after(readers, clock, 1) is None  # it is not for that one
+    assert stuck_after(readers, clock) == 10.5
+    readers.die(0, STUCK)
+    assert readers.read_all() == [0]
+    files.check(job, out, [0])
 
 
 @pytest.mark.parametrize("timeout", [0.5, 10])

@@ -20,7 +20,7 @@ import fastaug
 from fastaug import _core, decode_pool, readers
 from fastaug.decode import Target
 from fastaug.decode_pool import DecodePool, UserPool
-from fastaug.file_reader import FileReader
+from fastaug.file_reader import FileReader, Paths
 from fastaug.readers import PROCESSES, THREADS, USERS
 
 PATIENCE = 60
@@ -160,10 +160,59 @@ def test_a_user_s_pool_reads_all_of_it(tree, tmp_path, batch_size, prefetch):
 class BrokenPool(Executor):
     """An executor whose workers die over each call."""
 
+    error = BrokenExecutor("dead")
+
     def submit(self, *_):
         future = Future()
-        future.set_exception(BrokenExecutor("dead"))
+        future.set_exception(self.error)
         return future
+
+
+def rings_after(use):
+    """The slots of iterators that are there after a call, and were not before."""
+    before = set(readers.own_rings)
+    use()
+    gc.collect()
+    return set(readers.own_rings) - before
+
+
+def test_a_user_s_pool_that_breaks_keeps_no_slots(tree):
+    """Though it keeps its error, as `concurrent.futures` does for all calls."""
+    pool = BrokenPool()
+
+    def use():
+        with pytest.raises(RuntimeError):
+            next(flow(tree, pool=pool, timeout=3600))
+
+    assert rings_after(use) == set()
+
+
+class StrangeError(Exception):
+    """Cannot be made from its arguments."""
+
+    def __init__(self, one, two):
+        super().__init__(one)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"), [(KeyError("one"), KeyError), (StrangeError(1, 2), RuntimeError)]
+)
+def test_what_a_call_in_a_user_s_pool_raises(tree, error, kind):
+    """It comes to whoever waits, and keeps no slots."""
+
+    class Pool(BrokenPool):
+        pass
+
+    Pool.error = error
+    pool, found = Pool(), []
+
+    def use():
+        with pytest.raises(kind) as caught:
+            next(flow(tree, pool=pool, timeout=3600))
+        found.append(str(caught.value))
+
+    assert rings_after(use) == set()
+    assert str(error) in found[0]
 
 
 def test_a_user_s_pool_that_breaks(tree):
@@ -305,8 +354,8 @@ class Threads:
             raise FileNotFoundError(path)
 
         monkeypatch.setattr(readers, "read_file", read_file)
-        self.files = FileReader([f"/nowhere/{k}" for k in range(100)], Target(2, 2, "rgb"),
-                                (2, 2, 3), self, 50, 10)  # fmt: skip
+        paths = Paths([f"/nowhere/{k}" for k in range(100)])
+        self.files = FileReader(paths, Target(2, 2, "rgb"), (2, 2, 3), self, 50, 10)
 
     def begin(self, reader, count):
         self.decode_pool.start_threads()
