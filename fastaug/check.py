@@ -121,10 +121,8 @@ def check(
             interrupted = True
         finally:
             readers.close()
-    first: dict[bytes, str] = {}
-    for path, digest in zip(paths, digests, strict=True):
-        if digest and (other := first.setdefault(digest, path)) is not path:
-            found["duplicate"].append((path, f"the same as {shown(other)}"))
+    if "duplicate" not in ignore:
+        found["duplicate"] = list(_duplicates(paths, digests))
     listed = {kind: texts for kind, texts in found.items() if texts and kind not in ignore}
     for kind, texts in listed.items():
         print(f"{KINDS[kind]} ({kind}):")
@@ -167,6 +165,14 @@ def _files_below(directory, endings, follow_links):
         left_out += others
     paths = sorted(os.path.join(directory, name) for name in names)  # noqa: PTH118
     return paths, left_out, sorted(unreadable, key=lambda error: error.filename)
+
+
+def _duplicates(paths, digests):
+    """Yields files that have the content of one before them, and a text for each."""
+    first: dict[bytes, str] = {}
+    for path, digest in zip(paths, digests, strict=True):
+        if digest and (other := first.setdefault(digest, path)) is not path:
+            yield path, f"the same as {shown(other)}"
 
 
 def _is_folder(entry):

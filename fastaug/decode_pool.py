@@ -387,7 +387,7 @@ def decode_pool(decoder, workers, user_pool):
         # under the iterator's lock
         jpegs = "OpenCV" if opencv.find() is not None else "Pillow"
         if decoder == "threads" or has_foreign_plugins() or not (has_pool or can_start_processes()):
-            why = " (processes cannot know, or cannot be started)" if decoder != "threads" else ""
+            why = ", in the place of processes," if decoder != "threads" else ""
             note(logging.INFO, "%d threads%s read the files, JPEGs with %s", workers, why, jpegs)
             return _OwnPool(workers, THREADS)
         if has_pool:

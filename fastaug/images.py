@@ -81,8 +81,7 @@ def array_to_img(
     if channels == 4:
         return Image.fromarray(array.astype(np.uint8))
     if channels == 1:
-        gray = array[:, :, 0].astype(np.int32 if array.max() > 255 else np.uint8)
-        return Image.fromarray(gray)
+        return Image.fromarray(array[:, :, 0].astype(np.int32 if array.max() > 255 else np.uint8))
     raise ValueError(f"Unsupported channel number: {channels}")
 
 
@@ -121,20 +120,20 @@ def img_to_array(
     """
     config = defaults()
     if data_format is None:
-        data_format = config.image_data_format()
+        layout = config.image_data_format()
     else:
-        data_format = standardize_data_format(data_format)
-    dtype = dtype or _FLOATS.get(name := config.floatx(), name)
+        layout = standardize_data_format(data_format)
+    kind = dtype or _FLOATS.get(name := config.floatx(), name)
     if type(img) is not np.ndarray and isinstance(img, Image.Image) and img.mode == "RGB":
         pixels = np.frombuffer(img.tobytes(), np.uint8)  # NumPy would ask for more first
-        x = pixels.reshape(img.height, img.width, 3).astype(dtype)
+        x = pixels.reshape(img.height, img.width, 3).astype(kind)
     else:
-        x = np.asarray(img, dtype=dtype)
+        x = np.asarray(img, dtype=kind)
     if x.ndim != 3:
         if x.ndim != 2:
             raise ValueError(f"Unsupported image shape: {x.shape}")
         x = x[:, :, np.newaxis]
-    return x if data_format == "channels_last" else x.transpose(2, 0, 1)
+    return x if layout == "channels_last" else x.transpose(2, 0, 1)
 
 
 def save_img(

@@ -14,7 +14,7 @@ from trees import plain_tree
 from waiting import wait_until
 
 import fastaug
-from fastaug import decode_pool
+from fastaug import decode_pool, threads
 
 
 @pytest.fixture
@@ -27,6 +27,8 @@ def log(caplog):
 def own_processes(monkeypatch):
     """Processes that no other test has started; they end with the test."""
     monkeypatch.setattr(decode_pool, "_pools", {})
+    # The threads of the shared pools sleep where the readers of one set of processes wake them.
+    monkeypatch.setattr(threads, "_pools", type(threads._pools)())
     yield
     for pool in decode_pool._pools.values():
         pool.close()
