@@ -21,8 +21,10 @@ from pathlib import Path
 
 # Nothing heavy is imported here: every worker process imports this file too.
 
-NEEDED = ("cv2", "keras_reference", "matplotlib", "psutil", "skimage.data", "tqdm")
+NEEDED = ("cv2", "keras_reference", "skimage.data", "tqdm")
+NEEDED_BY_STUDIES = ("matplotlib", "psutil")
 INTERRUPTED = 130
+OVERHEAD = 0.5  # seconds of a step beside its round, for the first estimate of the time left
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -195,20 +197,24 @@ class MissingPackageError(Exception):
     """A package without which nothing can be compared."""
 
 
-def import_needed():
+def import_needed(studies):
     """Imports what the comparison cannot do without.
+
+    Args:
+        studies: Whether there are studies to run, which need more.
 
     Raises:
         MissingPackageError: With what to do about it.
     """
-    for name in NEEDED:
+    extra = "study" if studies else "bench"
+    for name in (*NEEDED, *(NEEDED_BY_STUDIES if studies else ())):
         try:
             __import__(name)
         except ImportError as error:
             raise MissingPackageError(
                 f"cannot compare: {error}\n"
-                "Keras and the other packages of this comparison are installed by: "
-                'pip install ".[bench]"'
+                "Keras, a backend and the other packages of this comparison are installed by: "
+                f'pip install ".[{extra}]" jax'
             ) from error
     try:
         import fastaug  # noqa: F401
@@ -249,8 +255,8 @@ class Comparison:
         if cases:
             self._start_pool()
         print("importing Keras and the other contestants", file=sys.stderr, flush=True)
-        import_needed()
-        from report import describe_machine, notes
+        import_needed(bool(args.studies))
+        from report import describe_machine, notes, summary
 
         self.options = {
             "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -268,6 +274,9 @@ class Comparison:
             self.machine = describe()
             if any(result.timed for result in self.results):
                 print(f"\n{notes(self.results)}")
+            self._say_who_is_missing()
+            if text := summary(self.results):
+                print(f"\n{text}")
             print(f"\nmeasured on {describe_machine(self.machine)}")
             self._write(complete)
         passed = [result.check.passed for result in self.results]
@@ -280,9 +289,11 @@ class Comparison:
         self.stack.callback(self.pool.close)
 
     def _run_cases(self, cases):
-        from timing import Progress
+        from timing import WARM_UP_SHARE, Progress
 
-        self.progress = Progress(sum(2 + steps_of_timing(case) for case in cases))
+        steps = sum(2 + steps_of_timing(case) for case in cases)
+        seconds = max(case.seconds for case in cases)
+        self.progress = Progress(steps, seconds * (1 + WARM_UP_SHARE) + OVERHEAD)
         try:
             for case in cases:
                 self._run_case(case)
@@ -448,14 +459,30 @@ class Comparison:
                 row.timing.rounds.append(time_round(contestant, case.seconds))
                 self.progress.done()
 
+    def _say_who_is_missing(self):
+        missing = {
+            label
+            for result in self.results
+            for label, reason in result.left_out.items()
+            if reason.startswith(NOT_INSTALLED)
+        }
+        if missing:
+            names = ", ".join(sorted(missing))
+            print(f'\nnot compared, as not installed: {names}; pip install ".[peers]" brings them')
+
     def _write(self, complete):
         from report import write_json, write_png
 
         studies = [study.full_record() for study in self.studies]
         write_json(self.args.json, self.results, self.machine, self.options, complete, studies)
         print(f"figures: {self.args.json}")
-        if complete and any(result.timed for result in self.results):
+        if not (complete and any(result.timed for result in self.results)):
+            return
+        try:
             write_png(self.args.png, self.results, make_pictures(), self.machine)
+        except ImportError as error:
+            print(f"no picture: {error}")
+        else:
             print(f"picture: {self.args.png}")
 
 
@@ -466,9 +493,12 @@ def steps_of_timing(case):
     return len(contestants_of(case)) * (1 + case.rounds)
 
 
+NOT_INSTALLED = "not installed"
+
+
 def _reason(error):
     if isinstance(error, ImportError):
-        return f"not installed ({error})"
+        return f"{NOT_INSTALLED} ({error})"
     return f"{type(error).__name__}: {error}".splitlines()[0]
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from interrupts import raise_if_seen
 
 WARM_UP_SHARE = 0.25  # of a round's seconds, before the clock starts
+EXPECTED_COUNTS = 20  # steps that an expected length weighs as much as
 
 
 @dataclass
@@ -116,43 +117,64 @@ def _consume(iterator, seconds, least_batches, clock=time.perf_counter):
 
 
 class Progress:
-    """A bar on a terminal, else a line for each step; both on stderr.
+    """A bar on a terminal, else a line for each step; both on stderr, with the time left.
 
     A Ctrl-C that something has swallowed is raised at the next step.
 
     Args:
         total: Number of steps.
+        seconds: What a step is expected to take, for the first estimates; None: not known.
+        clock: Function that returns the time in seconds.
     """
 
-    def __init__(self, total):
+    def __init__(self, total, seconds=None, clock=time.perf_counter):
         from tqdm import tqdm
 
         self._lines = not sys.stderr.isatty()
         self._said = None
+        self._clock, self._start = clock, clock()
+        self._total, self._done, self._expected = total, 0, seconds
         self._bar = tqdm(
             total=total,
             file=sys.stderr,
             disable=self._lines,
             leave=False,
             dynamic_ncols=True,
-            bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}]",
+            bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]",
         )
 
     def begin(self, total):
         """Sets the number of steps, where it was not known from the start."""
+        self._total, self._start = total, self._clock()
         self._bar.reset(total)
+
+    @property
+    def time_left(self):
+        """The time left in words, or nothing where nobody can know yet.
+
+        Steps last so long as those before did on average; what was expected counts as some of them.
+        """
+        known = 0 if self._expected is None else EXPECTED_COUNTS
+        if not (self._done or known):
+            return ""
+        spent = self._clock() - self._start + known * (self._expected or 0)
+        left = (self._total - self._done) * spent / (self._done + known)
+        return f"about {left:.0f} s left" if left < 90 else f"about {left / 60:.0f} min left"
 
     def doing(self, step, detail=""):
         """Says what is being done: a step of the comparison, and which part of it."""
         raise_if_seen()
+        left = self.time_left
+        self._bar.set_postfix_str(left, refresh=False)
         self._bar.set_description(f"{step} {detail}".rstrip())
         if self._lines and step != self._said:
-            print(step, file=sys.stderr, flush=True)
+            print(f"{step} ({left})" if left else step, file=sys.stderr, flush=True)
         self._said = step
 
     def done(self, steps=1):
         """Counts steps as done."""
         raise_if_seen()
+        self._done += steps
         self._bar.update(steps)
 
     def say(self, text):

@@ -87,7 +87,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name):
+def _load(name):
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
@@ -100,5 +100,9 @@ def __getattr__(name):
     return value
 
 
-def __dir__():
+if not TYPE_CHECKING:  # a checker would take every name for one of ours
+    __getattr__ = _load
+
+
+def __dir__() -> list[str]:
     return sorted([*globals(), *_HOMES])

@@ -129,6 +129,13 @@ class Augmentation:
         # for images of 8 bits
         self._affine_plan = affine and _core.Plan(*size, **settings, **_map_settings(affine))
 
+    def __str__(self):
+        """Returns what makes the batches, in words."""
+        warp = "fused" if self.plan.warp is None else "OpenCV's"
+        function = getattr(self.function, "__name__", type(self.function).__name__)
+        calls = f"; {function} is called for each image" if self.function is not None else ""
+        return f"in the core, with the {warp} warp{calls}"
+
     def draw(self, rng, count):
         """Returns a parameter table for `count` images, drawn from a stream."""
         return self.sampler.draw(rng, count, self.height, self.width)

@@ -17,6 +17,7 @@ advanced only by the batches that are handed out.
 import collections
 import dataclasses
 import itertools
+import logging
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -36,6 +37,7 @@ from fastaug.calls import (
 )
 from fastaug.epoch_order import EpochOrder
 from fastaug.locks import renew_in_child
+from fastaug.log import note
 from fastaug.order import NEXT, Order
 from fastaug.streams import (
     LateStream,
@@ -56,6 +58,8 @@ _PAUSE = 32
 # Small batches that follow each other are one job, of so many bytes, and of so many at most.
 _RUN_BYTES = 1 << 22
 _LONGEST_RUN = 8
+
+_NOTHING = object()
 
 
 @dataclasses.dataclass(eq=False, slots=True)
@@ -132,6 +136,7 @@ class BatchMaker:
         self._buffers = Buffers(self._prefetch + 4)
         self._pool = None
         self._augmentation = None
+        self._told = _NOTHING  # the last settings that the log knows of
         self._ahead = collections.deque()
         self._enough = self._prefetch and 1  # batches ahead, above which no more are begun
         self._spare_streams = []
@@ -200,6 +205,10 @@ class BatchMaker:
             A batch for `finish`, with the iterator's state after it and its stream.
         """
         augmentation = self._current_augmentation()
+        if augmentation is not self._told:
+            self._told = augmentation
+            how = "image by image, as Keras does" if augmentation is None else str(augmentation)
+            note(logging.INFO, "Batches of %s are made %s", self._dtype, how)
         batch = None
         if augmentation is not None and self._ahead:
             batch = self._matching(order, item, augmentation)
@@ -527,12 +536,33 @@ class BatchMaker:
                 batch.stream = global_stream()
             self._wrong = 0
             return self._ahead.popleft()
+        note(
+            logging.INFO,
+            "%d batches were prepared that nobody asked for: %s",
+            len(self._ahead),
+            self._what_changed(batch, order, item, augmentation),
+        )
         self._drop_guesses()
         self._wrong += 1
         if self._wrong >= _WRONG_GUESSES:
             self._wrong = 0
             self._pause = _PAUSE
+            note(logging.INFO, "No batches are prepared ahead for the next %d", _PAUSE)
         return None
+
+    def _what_changed(self, batch, order, item, augmentation):
+        """Returns in words why a guess was wrong."""
+        if batch.augmentation is not augmentation:
+            return "the generator's settings have changed"
+        if batch.item != item or not batch.before.same(order):
+            return "another batch is the next one"
+        if batch.read_with != self._source.read_with() or batch.paths != self._paths_of(
+            batch.index
+        ):
+            return "the files, or how they are read, have changed"
+        if batch.job.is_lost():
+            return "their threads are gone"
+        return "the random numbers, or the order, have changed"
 
     def _step_global_stream(self, batch):
         """Steps the global stream over a guessed batch, if it stands where the guess began."""

@@ -7,6 +7,7 @@ What the readers do is in `readers`, and which files there are in `file_reader`.
 """
 
 import functools
+import logging
 import multiprocessing.pool
 import multiprocessing.spawn
 import numbers
@@ -21,7 +22,8 @@ from concurrent.futures import BrokenExecutor, CancelledError, Future
 
 from PIL import Image
 
-from fastaug import _core
+from fastaug import _core, opencv
+from fastaug.log import note
 from fastaug.processes import ProcessPool
 from fastaug.readers import CALL_FILES, PROCESSES, THREADS, USERS, prepare_process, read_some, serve
 from fastaug.shared_memory import SharedMemory
@@ -382,10 +384,17 @@ def decode_pool(decoder, workers, user_pool):
     has_pool = user_pool is not None and not isinstance(user_pool, numbers.Integral)
 
     def make():
-        if decoder == "threads" or has_foreign_plugins():
+        # under the iterator's lock
+        jpegs = "OpenCV" if opencv.find() is not None else "Pillow"
+        if decoder == "threads" or has_foreign_plugins() or not (has_pool or can_start_processes()):
+            why = ", in the place of processes," if decoder != "threads" else ""
+            note(logging.INFO, "%d threads%s read the files, JPEGs with %s", workers, why, jpegs)
             return _OwnPool(workers, THREADS)
         if has_pool:
+            kind = type(user_pool).__name__
+            note(logging.INFO, "A given %s reads the files, JPEGs with %s", kind, jpegs)
             return UserPool(user_pool, workers)
-        return _OwnPool(workers, PROCESSES if can_start_processes() else THREADS)
+        note(logging.INFO, "Up to %d processes read the files, JPEGs with %s", workers, jpegs)
+        return _OwnPool(workers, PROCESSES)
 
     return make

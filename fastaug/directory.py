@@ -101,7 +101,7 @@ class DirectoryIndex:
         warned = False
         with Progress() as progress:
             scans = map_waiting(
-                lambda top: _images_below(top, formats, follow_links, progress), tops, progress
+                lambda top: images_below(top, formats, follow_links, progress), tops, progress
             )
         self.counts = {name: len(found) for name, (found, *_) in zip(classes, scans, strict=True)}
         self.left_out: collections.Counter = collections.Counter()
@@ -139,7 +139,7 @@ def folders_in(directory):
     return [name for name in names if os.path.isdir(os.path.join(directory, name))]  # noqa: PTH112, PTH118
 
 
-def _images_below(top, formats, follow_links, progress):
+def images_below(top, formats, follow_links, progress, unreadable=None):
     """Lists the image files of a class.
 
     Args:
@@ -147,6 +147,7 @@ def _images_below(top, formats, follow_links, progress):
         formats: Endings of the files.
         follow_links: Whether to enter linked folders.
         progress: A `Progress`.
+        unreadable: List that takes the error of each folder that cannot be read, or None.
 
     Returns:
         The paths, relative to the folder above `top`, in order of their folders' paths and then
@@ -165,7 +166,9 @@ def _images_below(top, formats, follow_links, progress):
         folder, prefix, links = stack.pop()
         try:
             entries = _entries(folder, progress)
-        except OSError:
+        except OSError as error:
+            if unreadable is not None:
+                unreadable.append(error)
             continue  # as os.walk does: all of the folder or nothing
         names = []
         for entry in entries:
@@ -407,8 +410,8 @@ def list_pictures(
         TypeError: If `directory` is no path, or an ending no string.
 
     Example:
-        >>> fastaug.list_pictures("photos", ext="png")
-        ['photos/cat.png', 'photos/more/dog.PNG']
+        >>> sorted(fastaug.list_pictures("photos", ext="jpg"))[:2]
+        ['photos/ants/0.jpg', 'photos/ants/1.jpg']
     """
     endings = tuple([f".{ending}" for ending in ((ext,) if isinstance(ext, str) else ext)])
     return [

@@ -3,7 +3,8 @@
 import copy
 import itertools
 import numbers
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from fastaug.advice import about_folders, about_rows, about_split
 from fastaug.dataframe import DataFrameIndex, as_one_array
@@ -14,10 +15,32 @@ from fastaug.images import can_read
 from fastaug.iterators import AugmentingIterator, check_batch_size
 from fastaug.keras_backend import floatx, image_data_format
 from fastaug.sources import FileSource
+from fastaug.typing import (
+    Array,
+    Batch,
+    ClassMode,
+    ClassNames,
+    ColorMode,
+    DataFormat,
+    DataFrameClassMode,
+    Decoder,
+    DTypeLike,
+    Integer,
+    Interpolation,
+    OnError,
+    Path,
+    Size,
+    Subset,
+)
 from fastaug.warn import UsageWarning, warn
 
+if TYPE_CHECKING:
+    import pandas
 
-def _index_attribute(name):
+    from fastaug.generator import ImageDataGenerator
+
+
+def _index_attribute(name) -> Any:
     def get(self):
         return getattr(self._index, name)
 
@@ -50,8 +73,22 @@ def _checked_size(target_size):
     )
 
 
-class _FileIterator(AugmentingIterator):
+class _FileIterator(AugmentingIterator[Batch]):
     """What the iterators over files share: the arguments about files, and labels from an index."""
+
+    bad_files: list[str]
+    class_indices: dict[str, int]
+    class_mode: DataFrameClassMode | None
+    color_mode: ColorMode
+    directory: Path
+    filenames: list[str]
+    image_shape: tuple[int, int, int]
+    interpolation: Interpolation
+    keep_aspect_ratio: bool
+    on_error: OnError
+    samples: int
+    subset: Subset | None
+    target_size: tuple[int, int]
 
     def __init__(
         self,
@@ -142,7 +179,7 @@ class _FileIterator(AugmentingIterator):
             self._maker.source = self._new_source(paths)
 
     @property
-    def filepaths(self):
+    def filepaths(self) -> list[str]:
         """Paths of the images, in the order of `filenames`."""
         return self._index.filepaths
 
@@ -150,22 +187,22 @@ class _FileIterator(AugmentingIterator):
     _filepaths = _index_attribute("filepaths")
 
     @property
-    def labels(self):
+    def labels(self) -> Any:
         """Labels of all images."""
         return self._index.labels
 
     @property
-    def sample_weight(self):
+    def sample_weight(self) -> Array | None:
         """Weights of all images, or None."""
         return self._index.sample_weight
 
     @property
-    def classes(self):
+    def classes(self) -> Any:
         """Labels as numbers; may be replaced."""
         return self._index.classes
 
     @classes.setter
-    def classes(self, classes):
+    def classes(self, classes: Any) -> None:
         self._index.classes = classes
 
     def _set_file_arguments(
@@ -243,7 +280,7 @@ class _FileIterator(AugmentingIterator):
             warn(f"{how} a file that cannot be read: {error}")
 
 
-class DirectoryIterator(_FileIterator):
+class DirectoryIterator(_FileIterator[Batch]):
     """Iterates over images in folders, one for each class, decoded and augmented on all cores.
 
     Args:
@@ -279,36 +316,45 @@ class DirectoryIterator(_FileIterator):
         ValueError: If an argument is not one of the above.
         TypeError: If `target_size` is no pair of integers.
         OSError: If the directory cannot be listed.
+
+    Example:
+        >>> generator = fastaug.ImageDataGenerator(rescale=1 / 255)
+        >>> with fastaug.DirectoryIterator("photos", generator, (64, 64), batch_size=4) as iterator:
+        ...     images, labels = next(iterator)
+        Found 13 images belonging to 3 classes.
+        >>> images.shape, labels.shape, iterator.class_indices
+        ((4, 64, 64, 3), (4, 3), {'ants': 0, 'bees': 1, 'cats': 2})
     """
 
     allowed_class_modes = DirectoryIndex.allowed_class_modes
+    num_classes: int
 
     def __init__(
         self,
-        directory,
-        image_data_generator,
-        target_size=(256, 256),
-        color_mode="rgb",
-        classes=None,
-        class_mode="categorical",
-        batch_size=32,
-        shuffle=True,
-        seed=None,
-        data_format=None,
-        save_to_dir=None,
-        save_prefix="",
-        save_format="png",
-        follow_links=False,
-        subset=None,
-        interpolation="nearest",
-        keep_aspect_ratio=False,
-        dtype=None,
+        directory: Path,
+        image_data_generator: "ImageDataGenerator",
+        target_size: Size = (256, 256),
+        color_mode: ColorMode = "rgb",
+        classes: ClassNames | None = None,
+        class_mode: ClassMode | None = "categorical",
+        batch_size: Integer = 32,
+        shuffle: bool = True,
+        seed: Integer | None = None,
+        data_format: DataFormat | None = None,
+        save_to_dir: Path | None = None,
+        save_prefix: str = "",
+        save_format: str = "png",
+        follow_links: bool = False,
+        subset: Subset | None = None,
+        interpolation: Interpolation = "nearest",
+        keep_aspect_ratio: bool = False,
+        dtype: DTypeLike | None = None,
         *,
-        decoder=None,
-        on_error="raise",
-        timeout=60,
-        formats=None,
-    ):
+        decoder: Decoder | None = None,
+        on_error: OnError = "raise",
+        timeout: float = 60,
+        formats: str | Iterable[str] | None = None,
+    ) -> None:
         self._set_file_arguments(
             image_data_generator,
             target_size,
@@ -342,7 +388,7 @@ class DirectoryIterator(_FileIterator):
         )
 
 
-class DataFrameIterator(_FileIterator):
+class DataFrameIterator(_FileIterator[Batch]):
     """Iterates over images that a dataframe names, decoded and augmented on all cores.
 
     Args:
@@ -384,6 +430,16 @@ class DataFrameIterator(_FileIterator):
     Raises:
         ValueError: If an argument is not one of the above.
         TypeError: If a column holds values of a wrong type, or `target_size` other than integers.
+
+    Example:
+        >>> names = ["ants/0.jpg", "bees/1.jpg"]
+        >>> frame = pandas.DataFrame({"filename": names, "class": ["a", "b"]})
+        >>> generator = fastaug.ImageDataGenerator()
+        >>> iterator = fastaug.DataFrameIterator(frame, "photos", generator, class_mode="binary")
+        Found 2 validated image filenames belonging to 2 classes.
+        >>> images, labels = next(iterator)
+        >>> images.shape, labels.shape
+        ((2, 256, 256, 3), (2,))
     """
 
     allowed_class_modes = DataFrameIndex.allowed_class_modes
@@ -394,34 +450,34 @@ class DataFrameIterator(_FileIterator):
 
     def __init__(
         self,
-        dataframe,
-        directory=None,
-        image_data_generator=None,
-        x_col="filename",
-        y_col="class",
-        weight_col=None,
-        target_size=(256, 256),
-        color_mode="rgb",
-        classes=None,
-        class_mode="categorical",
-        batch_size=32,
-        shuffle=True,
-        seed=None,
-        data_format="channels_last",
-        save_to_dir=None,
-        save_prefix="",
-        save_format="png",
-        subset=None,
-        interpolation="nearest",
-        keep_aspect_ratio=False,
-        dtype="float32",
-        validate_filenames=True,
+        dataframe: "pandas.DataFrame",
+        directory: Path | None = None,
+        image_data_generator: "ImageDataGenerator | None" = None,
+        x_col: str = "filename",
+        y_col: str | Sequence[str] | None = "class",
+        weight_col: str | None = None,
+        target_size: Size = (256, 256),
+        color_mode: ColorMode = "rgb",
+        classes: ClassNames | None = None,
+        class_mode: DataFrameClassMode | None = "categorical",
+        batch_size: Integer = 32,
+        shuffle: bool = True,
+        seed: Integer | None = None,
+        data_format: DataFormat | None = "channels_last",
+        save_to_dir: Path | None = None,
+        save_prefix: str = "",
+        save_format: str = "png",
+        subset: Subset | None = None,
+        interpolation: Interpolation = "nearest",
+        keep_aspect_ratio: bool = False,
+        dtype: DTypeLike | None = "float32",
+        validate_filenames: bool = True,
         *,
-        decoder=None,
-        on_error="raise",
-        timeout=60,
-        formats=None,
-    ):
+        decoder: Decoder | None = None,
+        on_error: OnError = "raise",
+        timeout: float = 60,
+        formats: str | Iterable[str] | None = None,
+    ) -> None:
         self._set_file_arguments(
             image_data_generator,
             target_size,

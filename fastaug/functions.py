@@ -8,11 +8,14 @@ image, in the thread that asks for the batch.
 
 import functools
 import sys
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from fastaug.keras_backend import image_data_format
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _MARK = "_fastaug_elementwise"
 
@@ -22,16 +25,12 @@ _PIECE_VALUES = 1 << 16
 _KERAS_APPLICATIONS = "keras.src.applications."
 
 
-def elementwise(function):
+def elementwise(function: _Function) -> _Function:
     """Declares that a `preprocessing_function` works on each value by itself.
 
     Such a function is not called for each image: it gets pieces of a batch, in any thread. One that
     takes all values from 0 to 255 by the same factor and addend, as is found out by asking it for
     many of them, is not called at all for images of 8 bits: the core does the same arithmetic.
-
-        @fastaug.elementwise
-        def scale(x):
-            return x / 127.5 - 1
 
     Args:
         function: Takes a one-dimensional float32 array of any length, which it may change, and
@@ -41,13 +40,22 @@ def elementwise(function):
 
     Returns:
         The function, marked; or, if it cannot be marked, one that calls it.
+
+    Example:
+        >>> @fastaug.elementwise
+        ... def scale(x):
+        ...     return x / 127.5 - 1
+        >>> generator = fastaug.ImageDataGenerator(preprocessing_function=scale)
+        >>> round(float(generator.flow(x, seed=1)[0].max()), 2)
+        1.0
     """
+    marked: Any = function
     try:
-        setattr(function, _MARK, True)
+        setattr(marked, _MARK, True)
     except (AttributeError, TypeError):  # a ufunc or a builtin
-        function = functools.partial(function)
-        setattr(function, _MARK, True)
-    return function
+        marked = functools.partial(function)
+        setattr(marked, _MARK, True)
+    return marked
 
 
 def is_elementwise(function):

@@ -7,6 +7,8 @@ import math
 import multiprocessing.pool
 import numbers
 import operator
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
@@ -23,8 +25,37 @@ from fastaug.settings import STATISTICS
 from fastaug.sources import ArraySource
 from fastaug.streams import global_stream
 from fastaug.threads import MOST_THREADS, shared_pool, usable_cores
+from fastaug.typing import (
+    Array,
+    ClassMode,
+    ClassNames,
+    ColorMode,
+    DataFormat,
+    DataFrameClassMode,
+    Decoder,
+    DimOrdering,
+    DTypeLike,
+    FillMode,
+    Integer,
+    Interpolation,
+    OnError,
+    Path,
+    Preprocessing,
+    SeveralInputs,
+    Size,
+    Subset,
+    SupportsArray,
+    Values,
+    Warp,
+)
 from fastaug.warn import UsageWarning, warn
 from fastaug.warp import border_name, check_engine, check_order
+
+if TYPE_CHECKING:
+    import pandas
+
+    from fastaug.file_iterators import DataFrameIterator, DirectoryIterator
+    from fastaug.iterators import Iterator, NumpyArrayIterator
 
 _DIM_ORDERINGS = {"default": None, "tf": "channels_last", "th": "channels_first"}
 
@@ -104,42 +135,49 @@ class ImageDataGenerator:
         OverflowError: If a range is NaN or infinite.
         TypeError: If an argument is of a wrong type.
         ImportError: If `warp` is 'opencv', and there is no OpenCV that is new enough.
+
+    Example:
+        >>> generator = fastaug.ImageDataGenerator(rotation_range=20, horizontal_flip=True)
+        >>> for images, labels in generator.flow(x, y, batch_size=32):
+        ...     break
+        >>> images.shape, labels.shape
+        ((10, 32, 32, 3), (10,))
     """
 
     _sampler = None  # a `KeptSampler`, once it was needed
 
     def __init__(
         self,
-        featurewise_center=False,
-        samplewise_center=False,
-        featurewise_std_normalization=False,
-        samplewise_std_normalization=False,
-        zca_whitening=False,
-        zca_epsilon=1e-6,
-        rotation_range=0,
-        width_shift_range=0.0,
-        height_shift_range=0.0,
-        brightness_range=None,
-        shear_range=0.0,
-        zoom_range=0.0,
-        channel_shift_range=0.0,
-        fill_mode="nearest",
-        cval=0.0,
-        horizontal_flip=False,
-        vertical_flip=False,
-        rescale=None,
-        preprocessing_function=None,
-        data_format=None,
-        validation_split=0.0,
-        interpolation_order=1,
-        dtype=None,
+        featurewise_center: bool = False,
+        samplewise_center: bool = False,
+        featurewise_std_normalization: bool = False,
+        samplewise_std_normalization: bool = False,
+        zca_whitening: bool = False,
+        zca_epsilon: float = 1e-6,
+        rotation_range: float = 0,
+        width_shift_range: float | Sequence[float] = 0.0,
+        height_shift_range: float | Sequence[float] = 0.0,
+        brightness_range: tuple[float, float] | list[float] | None = None,
+        shear_range: float = 0.0,
+        zoom_range: float | Sequence[float] = 0.0,
+        channel_shift_range: float = 0.0,
+        fill_mode: FillMode = "nearest",
+        cval: float = 0.0,
+        horizontal_flip: bool = False,
+        vertical_flip: bool = False,
+        rescale: float | None = None,
+        preprocessing_function: Preprocessing | None = None,
+        data_format: DataFormat | None = None,
+        validation_split: float | None = 0.0,
+        interpolation_order: int = 1,
+        dtype: DTypeLike | None = None,
         *,
-        workers=None,
-        prefetch=2,
-        pool=None,
-        dim_ordering=None,
-        warp="auto",
-    ):
+        workers: int | None = None,
+        prefetch: int = 2,
+        pool: multiprocessing.pool.Pool | concurrent.futures.Executor | int | None = None,
+        dim_ordering: DimOrdering | None = None,
+        warp: Warp = "auto",
+    ) -> None:
         data_format = _data_format(data_format, dim_ordering)
         if data_format is None:
             data_format = image_data_format()
@@ -184,11 +222,11 @@ class ImageDataGenerator:
                 "`validation_split` must be strictly between 0 and 1. "
                 f" Received: {validation_split}"
             )
-        self._validation_split = validation_split
+        self._validation_split: Any = validation_split
 
-        self.mean = None
-        self.std = None
-        self.zca_whitening_matrix = None
+        self.mean: Array | None = None
+        self.std: Array | None = None
+        self.zca_whitening_matrix: Array | None = None
 
         if isinstance(zoom_range, float | int):
             zoom_range = [1 - zoom_range, 1 + zoom_range]
@@ -252,7 +290,7 @@ class ImageDataGenerator:
         self.pool = pool
         self._pool_size = _pool_size(pool)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         """Returns the arguments that are not the default."""
         defaults = {"data_format": image_data_format(), "dtype": floatx(), "zoom_range": [1, 1]}
         parts = []
@@ -274,36 +312,81 @@ class ImageDataGenerator:
             workers = usable_cores() if self._pool_size is None else self._pool_size
         return min(workers, MOST_THREADS)
 
+    # fmt: off
+    @overload
+    def flow(
+        self, x: SupportsArray, y: None = None, batch_size: Integer = 32,
+        shuffle: bool = True, sample_weight: Values | None = None, seed: Integer | None = None,
+        save_to_dir: Path | None = None, save_prefix: str = "", save_format: str = "png",
+        ignore_class_split: bool = False, subset: Subset | None = None,
+    ) -> "NumpyArrayIterator[Array]": ...
+    @overload
+    def flow(
+        self, x: SupportsArray, y: Values, batch_size: Integer = 32, shuffle: bool = True,
+        sample_weight: None = None, seed: Integer | None = None, save_to_dir: Path | None = None,
+        save_prefix: str = "", save_format: str = "png", ignore_class_split: bool = False,
+        subset: Subset | None = None,
+    ) -> "NumpyArrayIterator[tuple[Array, Array]]": ...
+    @overload
+    def flow(
+        self, x: SupportsArray, y: Values, batch_size: Integer = 32, shuffle: bool = True,
+        sample_weight: Values = ..., seed: Integer | None = None, save_to_dir: Path | None = None,
+        save_prefix: str = "", save_format: str = "png", ignore_class_split: bool = False,
+        subset: Subset | None = None,
+    ) -> "NumpyArrayIterator[tuple[Array, Array, Array]]": ...
+    @overload
+    def flow(
+        self, x: SeveralInputs, y: None = None, batch_size: Integer = 32,
+        shuffle: bool = True, sample_weight: Values | None = None, seed: Integer | None = None,
+        save_to_dir: Path | None = None, save_prefix: str = "", save_format: str = "png",
+        ignore_class_split: bool = False, subset: Subset | None = None,
+    ) -> "NumpyArrayIterator[tuple[Array, ...]]": ...
+    @overload
+    def flow(
+        self, x: SeveralInputs, y: Values, batch_size: Integer = 32, shuffle: bool = True,
+        sample_weight: None = None, seed: Integer | None = None, save_to_dir: Path | None = None,
+        save_prefix: str = "", save_format: str = "png", ignore_class_split: bool = False,
+        subset: Subset | None = None,
+    ) -> "NumpyArrayIterator[tuple[tuple[Array, ...], Array]]": ...
+    @overload
+    def flow(
+        self, x: SeveralInputs, y: Values, batch_size: Integer = 32, shuffle: bool = True,
+        sample_weight: Values = ..., seed: Integer | None = None, save_to_dir: Path | None = None,
+        save_prefix: str = "", save_format: str = "png", ignore_class_split: bool = False,
+        subset: Subset | None = None,
+    ) -> "NumpyArrayIterator[tuple[tuple[Array, ...], Array, Array]]": ...
+    # fmt: on
     def flow(
         self,
-        x,
-        y=None,
-        batch_size=32,
-        shuffle=True,
-        sample_weight=None,
-        seed=None,
-        save_to_dir=None,
-        save_prefix="",
-        save_format="png",
-        ignore_class_split=False,
-        subset=None,
-    ):
+        x: SupportsArray | SeveralInputs,
+        y: Values | None = None,
+        batch_size: Integer = 32,
+        shuffle: bool = True,
+        sample_weight: Values | None = None,
+        seed: Integer | None = None,
+        save_to_dir: Path | None = None,
+        save_prefix: str = "",
+        save_format: str = "png",
+        ignore_class_split: bool = False,
+        subset: Subset | None = None,
+    ) -> "NumpyArrayIterator[Any]":
         """Iterates over augmented batches of images in memory.
 
         Args:
-            x: Images of rank 4, any real type, or `(x, extra)`; see `NumpyArrayIterator`. The
-                array is read where it is, never converted as a whole: of one of h5py, zarr or
-                dask, a batch at a time.
+            x: Images, of rank 4 in `data_format`, any real type; kept as it is. An array that is
+                not in memory, such as one of h5py, zarr or dask, is read a batch at a time. Or
+                `(x, extra)`, where extra is an array or a list of arrays of the same length, handed
+                out with the images in a tuple.
             y: Labels, or None.
             batch_size: Samples in a batch.
             shuffle: Whether to take each epoch in a new random order.
             sample_weight: Weights, or None.
-            seed: Seed of order and parameters. None: both come from the global `np.random`.
+            seed: Seed of the order and the parameters. None: both come from the global `np.random`.
             save_to_dir: Folder to write each augmented image to, or None.
             save_prefix: Prefix of the names of these files.
             save_format: Format of these files.
             ignore_class_split: Whether the two subsets may have different labels.
-            subset: 'training' or 'validation', if `validation_split` is set.
+            subset: 'training' or 'validation', if the generator has a `validation_split`.
 
         Returns:
             A `NumpyArrayIterator` over `x`, `(x, y)` or `(x, y, sample_weight)`, where the images
@@ -313,6 +396,13 @@ class ImageDataGenerator:
         Raises:
             ValueError: If lengths or rank do not fit, there are no images, or the subset is
                 unknown.
+
+        Example:
+            >>> generator = fastaug.ImageDataGenerator(horizontal_flip=True)
+            >>> flow = generator.flow(x, y, batch_size=4, seed=1)
+            >>> images, labels = next(flow)
+            >>> images.shape, images.dtype, labels.shape
+            ((4, 32, 32, 3), dtype('float32'), (4,))
         """
         from fastaug.iterators import NumpyArrayIterator  # imports Keras, for its base class
 
@@ -333,35 +423,104 @@ class ImageDataGenerator:
             dtype=self.dtype,
         )
 
+    # fmt: off
+    @overload
+    def flow_from_directory(
+        self, directory: Path, target_size: Size = (256, 256), color_mode: ColorMode = "rgb",
+        classes: ClassNames | None = None, *, class_mode: None,
+        batch_size: Integer = 32, shuffle: bool = True, seed: Integer | None = None,
+        save_to_dir: Path | None = None, save_prefix: str = "", save_format: str = "png",
+        follow_links: bool = False, subset: Subset | None = None,
+        interpolation: Interpolation = "nearest", keep_aspect_ratio: bool = False,
+        decoder: Decoder | None = None, on_error: OnError = "raise", timeout: float = 60,
+        formats: str | Iterable[str] | None = None,
+    ) -> "DirectoryIterator[Array]": ...
+    @overload
+    def flow_from_directory(
+        self, directory: Path, target_size: Size = (256, 256), color_mode: ColorMode = "rgb",
+        classes: ClassNames | None = None, class_mode: ClassMode = "categorical",
+        batch_size: Integer = 32, shuffle: bool = True, seed: Integer | None = None,
+        save_to_dir: Path | None = None, save_prefix: str = "", save_format: str = "png",
+        follow_links: bool = False, subset: Subset | None = None,
+        interpolation: Interpolation = "nearest", keep_aspect_ratio: bool = False, *,
+        decoder: Decoder | None = None, on_error: OnError = "raise", timeout: float = 60,
+        formats: str | Iterable[str] | None = None,
+    ) -> "DirectoryIterator[tuple[Array, Array]]": ...
+    # fmt: on
     def flow_from_directory(
         self,
-        directory,
-        target_size=(256, 256),
-        color_mode="rgb",
-        classes=None,
-        class_mode="categorical",
-        batch_size=32,
-        shuffle=True,
-        seed=None,
-        save_to_dir=None,
-        save_prefix="",
-        save_format="png",
-        follow_links=False,
-        subset=None,
-        interpolation="nearest",
-        keep_aspect_ratio=False,
+        directory: Path,
+        target_size: Size = (256, 256),
+        color_mode: ColorMode = "rgb",
+        classes: ClassNames | None = None,
+        class_mode: ClassMode | None = "categorical",
+        batch_size: Integer = 32,
+        shuffle: bool = True,
+        seed: Integer | None = None,
+        save_to_dir: Path | None = None,
+        save_prefix: str = "",
+        save_format: str = "png",
+        follow_links: bool = False,
+        subset: Subset | None = None,
+        interpolation: Interpolation = "nearest",
+        keep_aspect_ratio: bool = False,
         *,
-        decoder=None,
-        on_error="raise",
-        timeout=60,
-        formats=None,
-    ):
+        decoder: Decoder | None = None,
+        on_error: OnError = "raise",
+        timeout: float = 60,
+        formats: str | Iterable[str] | None = None,
+    ) -> "DirectoryIterator[Any]":
         """Iterates over augmented batches of image files in a folder with a folder for each class.
 
-        The arguments and errors are those of `DirectoryIterator`.
+        Prints how many images and classes it found. Files are decoded in processes or threads,
+        ahead of time, to the pixels that Keras gets.
+
+        Args:
+            directory: The folder that has the folders.
+            target_size: `(height, width)` of the images.
+            color_mode: 'rgb', 'rgba' or 'grayscale'.
+            classes: Names of the folders to use, in the order of their labels. None: all, sorted.
+            class_mode: 'categorical' (one-hot labels), 'binary' or 'sparse' (numbers), 'input' (the
+                images themselves) or None (no labels).
+            batch_size: Samples in a batch.
+            shuffle: Whether to take each epoch in a new random order.
+            seed: Seed of the order and the parameters. None: both come from the global `np.random`.
+            save_to_dir: Folder to write each augmented image to, or None.
+            save_prefix: Prefix of the names of these files.
+            save_format: Format of these files.
+            follow_links: Whether to enter linked folders.
+            subset: 'training' or 'validation', if the generator has a `validation_split`.
+            interpolation: 'nearest', 'bilinear', 'bicubic', 'lanczos', 'box' or 'hamming'.
+            keep_aspect_ratio: Whether to cut images to the shape of the target before resizing.
+            decoder: 'processes' or 'threads': what decodes the files. None: 'processes', but
+                'threads' on Windows.
+            on_error: 'raise', or what is done about files that cannot be read, which `bad_files`
+                lists: 'skip' leaves them out, 'replace' takes another file of the set for each. A
+                batch of which nothing is left has one other.
+            timeout: Seconds after which a process that is still at the same file is given up.
+            formats: Endings of files to read beside Keras's, such as 'webp', 'gif' (the first
+                picture), 'avif' or 'jp2': one or some. What a file is, its content tells.
 
         Returns:
-            A `DirectoryIterator` over images, or `(images, labels)`.
+            A `DirectoryIterator`, endless, over `(images, labels)`; over images alone for
+            `class_mode=None`. Images are an array of shape `(batch_size, height, width, channels)`,
+            or `(batch_size, channels, height, width)`, of the generator's `dtype`; the last batch
+            of an epoch may be shorter. Labels are of shape `(batch_size, classes)` if categorical,
+            else `(batch_size,)`.
+
+        Raises:
+            ValueError: If an argument is not one of the above.
+            TypeError: If an argument is of a wrong type, or batches of integers are to be rescaled
+                or standardized.
+            OSError: If the directory cannot be listed; with a batch, if a file cannot be read.
+
+        Example:
+            >>> generator = fastaug.ImageDataGenerator(rotation_range=20, rescale=1 / 255)
+            >>> flow = generator.flow_from_directory("photos", target_size=(224, 224), batch_size=8)
+            Found 13 images belonging to 3 classes.
+            >>> images, labels = next(flow)
+            >>> images.shape, labels.shape
+            ((8, 224, 224, 3), (8, 3))
         """
         from fastaug.file_iterators import DirectoryIterator  # imports Keras, for its base class
 
@@ -390,40 +549,160 @@ class ImageDataGenerator:
             formats=formats,
         )
 
+    # fmt: off
+    @overload
+    def flow_from_dataframe(
+        self, dataframe: "pandas.DataFrame", directory: Path | None = None,
+        x_col: str = "filename", y_col: str | Sequence[str] | None = "class",
+        weight_col: str | None = None, target_size: Size = (256, 256),
+        color_mode: ColorMode = "rgb", classes: ClassNames | None = None, *, class_mode: None,
+        batch_size: Integer = 32, shuffle: bool = True, seed: Integer | None = None,
+        save_to_dir: Path | None = None, save_prefix: str = "", save_format: str = "png",
+        subset: Subset | None = None, interpolation: Interpolation = "nearest",
+        validate_filenames: bool = True, decoder: Decoder | None = None,
+        on_error: OnError = "raise", timeout: float = 60,
+        formats: str | Iterable[str] | None = None,
+    ) -> "DataFrameIterator[Array]": ...
+    @overload
+    def flow_from_dataframe(
+        self, dataframe: "pandas.DataFrame", directory: Path | None = None,
+        x_col: str = "filename", y_col: str | Sequence[str] | None = "class",
+        weight_col: None = None, target_size: Size = (256, 256), color_mode: ColorMode = "rgb",
+        classes: ClassNames | None = None, *, class_mode: Literal["multi_output"],
+        batch_size: Integer = 32, shuffle: bool = True, seed: Integer | None = None,
+        save_to_dir: Path | None = None, save_prefix: str = "", save_format: str = "png",
+        subset: Subset | None = None, interpolation: Interpolation = "nearest",
+        validate_filenames: bool = True, decoder: Decoder | None = None,
+        on_error: OnError = "raise", timeout: float = 60,
+        formats: str | Iterable[str] | None = None,
+    ) -> "DataFrameIterator[tuple[Array, tuple[Array, ...]]]": ...
+    @overload
+    def flow_from_dataframe(
+        self, dataframe: "pandas.DataFrame", directory: Path | None = None,
+        x_col: str = "filename", y_col: str | Sequence[str] | None = "class",
+        weight_col: str = ..., target_size: Size = (256, 256), color_mode: ColorMode = "rgb",
+        classes: ClassNames | None = None, *, class_mode: Literal["multi_output"],
+        batch_size: Integer = 32, shuffle: bool = True, seed: Integer | None = None,
+        save_to_dir: Path | None = None, save_prefix: str = "", save_format: str = "png",
+        subset: Subset | None = None, interpolation: Interpolation = "nearest",
+        validate_filenames: bool = True, decoder: Decoder | None = None,
+        on_error: OnError = "raise", timeout: float = 60,
+        formats: str | Iterable[str] | None = None,
+    ) -> "DataFrameIterator[tuple[Array, tuple[Array, ...], Array]]": ...
+    @overload
+    def flow_from_dataframe(
+        self, dataframe: "pandas.DataFrame", directory: Path | None = None,
+        x_col: str = "filename", y_col: str | Sequence[str] | None = "class",
+        weight_col: None = None, target_size: Size = (256, 256), color_mode: ColorMode = "rgb",
+        classes: ClassNames | None = None, class_mode: ClassMode | Literal["raw"] = "categorical",
+        batch_size: Integer = 32, shuffle: bool = True, seed: Integer | None = None,
+        save_to_dir: Path | None = None, save_prefix: str = "", save_format: str = "png",
+        subset: Subset | None = None, interpolation: Interpolation = "nearest",
+        validate_filenames: bool = True, *, decoder: Decoder | None = None,
+        on_error: OnError = "raise", timeout: float = 60,
+        formats: str | Iterable[str] | None = None,
+    ) -> "DataFrameIterator[tuple[Array, Array]]": ...
+    @overload
+    def flow_from_dataframe(
+        self, dataframe: "pandas.DataFrame", directory: Path | None = None,
+        x_col: str = "filename", y_col: str | Sequence[str] | None = "class",
+        weight_col: str = ..., target_size: Size = (256, 256), color_mode: ColorMode = "rgb",
+        classes: ClassNames | None = None, class_mode: ClassMode | Literal["raw"] = "categorical",
+        batch_size: Integer = 32, shuffle: bool = True, seed: Integer | None = None,
+        save_to_dir: Path | None = None, save_prefix: str = "", save_format: str = "png",
+        subset: Subset | None = None, interpolation: Interpolation = "nearest",
+        validate_filenames: bool = True, *, decoder: Decoder | None = None,
+        on_error: OnError = "raise", timeout: float = 60,
+        formats: str | Iterable[str] | None = None,
+    ) -> "DataFrameIterator[tuple[Array, Array, Array]]": ...
+    # fmt: on
     def flow_from_dataframe(
         self,
-        dataframe,
-        directory=None,
-        x_col="filename",
-        y_col="class",
-        weight_col=None,
-        target_size=(256, 256),
-        color_mode="rgb",
-        classes=None,
-        class_mode="categorical",
-        batch_size=32,
-        shuffle=True,
-        seed=None,
-        save_to_dir=None,
-        save_prefix="",
-        save_format="png",
-        subset=None,
-        interpolation="nearest",
-        validate_filenames=True,
+        dataframe: "pandas.DataFrame",
+        directory: Path | None = None,
+        x_col: str = "filename",
+        y_col: str | Sequence[str] | None = "class",
+        weight_col: str | None = None,
+        target_size: Size = (256, 256),
+        color_mode: ColorMode = "rgb",
+        classes: ClassNames | None = None,
+        class_mode: DataFrameClassMode | None = "categorical",
+        batch_size: Integer = 32,
+        shuffle: bool = True,
+        seed: Integer | None = None,
+        save_to_dir: Path | None = None,
+        save_prefix: str = "",
+        save_format: str = "png",
+        subset: Subset | None = None,
+        interpolation: Interpolation = "nearest",
+        validate_filenames: bool = True,
         *,
-        decoder=None,
-        on_error="raise",
-        timeout=60,
-        formats=None,
-        **kwargs,
-    ):
+        decoder: Decoder | None = None,
+        on_error: OnError = "raise",
+        timeout: float = 60,
+        formats: str | Iterable[str] | None = None,
+        **kwargs: Any,
+    ) -> "DataFrameIterator[Any]":
         """Iterates over augmented batches of the image files that a dataframe names.
 
-        The arguments and errors are those of `DataFrameIterator`. Keras's old `has_ext`, `sort`
-        and `drop_duplicates` are taken with a warning and have no effect; so are unknown ones.
+        Prints how many images and classes it found. The dataframe stays as it is.
+
+        Args:
+            dataframe: A pandas dataframe with a row for each image.
+            directory: Folder that the paths start from. None: they are whole paths.
+            x_col: Column of the paths.
+            y_col: Column of the labels, or a list of columns.
+            weight_col: Column of the sample weights, or None.
+            target_size: `(height, width)` of the images.
+            color_mode: 'rgb', 'rgba' or 'grayscale'.
+            classes: The classes to use, in the order of their labels. None: all, sorted.
+            class_mode: 'categorical' (one-hot labels; rows with lists have several), 'binary' or
+                'sparse' (numbers), 'raw' (the column's values, or those of several columns: vectors
+                and pandas's own numbers as one array, words in a column of categories as their
+                codes), 'multi_output' (a tuple of such values), 'input' (the images themselves) or
+                None (no labels).
+            batch_size: Samples in a batch.
+            shuffle: Whether to take each epoch in a new random order.
+            seed: Seed of the order and the parameters. None: both come from the global `np.random`.
+            save_to_dir: Folder to write each augmented image to, or None.
+            save_prefix: Prefix of the names of these files.
+            save_format: Format of these files.
+            subset: 'training' or 'validation', if the generator has a `validation_split`.
+            interpolation: 'nearest', 'bilinear', 'bicubic', 'lanczos', 'box' or 'hamming'.
+            validate_filenames: Whether to leave out, with a warning, rows whose path is no image
+                file.
+            decoder: 'processes' or 'threads': what decodes the files. None: 'processes', but
+                'threads' on Windows.
+            on_error: 'raise', or what is done about files that cannot be read, which `bad_files`
+                lists: 'skip' leaves them out, 'replace' takes another file of the set for each. A
+                batch of which nothing is left has one other.
+            timeout: Seconds after which a process that is still at the same file is given up.
+            formats: Endings of files to read beside Keras's, such as 'webp', 'gif' (the first
+                picture), 'avif' or 'jp2': one or some. What a file is, its content tells.
+            **kwargs: Keras's old `has_ext`, `sort` and `drop_duplicates`, which are taken with a
+                warning and have no effect; so are unknown ones.
 
         Returns:
-            A `DataFrameIterator` over images, `(images, labels)` or `(images, labels, weights)`.
+            A `DataFrameIterator`, endless, over `(images, labels)`, or `(images, labels, weights)`
+            with `weight_col`; over images alone for `class_mode=None`. Images are an array of shape
+            `(batch_size, height, width, channels)`, or `(batch_size, channels, height, width)`, of
+            the generator's `dtype`; the last batch of an epoch may be shorter.
+
+        Raises:
+            ValueError: If an argument is not one of the above.
+            TypeError: If an argument, or a value in a column, is of a wrong type.
+            KeyError: If a column is missing.
+            OSError: With a batch, if a file cannot be read.
+
+        Example:
+            >>> frame = pandas.DataFrame({"filename": ["ants/0.jpg", "bees/1.jpg"], "size": [3, 5]})
+            >>> flow = fastaug.ImageDataGenerator().flow_from_dataframe(
+            ...     frame, "photos", y_col="size", class_mode="raw", shuffle=False
+            ... )
+            Found 2 validated image filenames.
+            >>> images, sizes = next(flow)
+            >>> images.shape, sizes
+            ((2, 256, 256, 3), array([3, 5]))
         """
         from fastaug.file_iterators import DataFrameIterator  # imports Keras, for its base class
 
@@ -464,7 +743,7 @@ class ImageDataGenerator:
             formats=formats,
         )
 
-    def standardize(self, x):
+    def standardize(self, x: Array) -> Array:
         """Applies `preprocessing_function` and the standardization, in place where it can.
 
         Args:
@@ -475,6 +754,11 @@ class ImageDataGenerator:
 
         Raises:
             TypeError: If `preprocessing_function` returns None.
+
+        Example:
+            >>> generator = fastaug.ImageDataGenerator(rescale=1 / 255)
+            >>> generator.standardize(np.full((1, 1, 3), 51.0))
+            array([[[0.2, 0.2, 0.2]]])
         """
         if self.preprocessing_function:
             result = self.preprocessing_function(x)
@@ -524,7 +808,9 @@ class ImageDataGenerator:
             if getattr(self, setting) and getattr(self, statistic) is None
         ]
 
-    def get_random_transform(self, img_shape, seed=None):
+    def get_random_transform(
+        self, img_shape: Sequence[int], seed: Integer | None = None
+    ) -> dict[str, Any]:
         """Draws the parameters of a transform from the global `np.random`.
 
         Args:
@@ -534,6 +820,11 @@ class ImageDataGenerator:
         Returns:
             A dict for `apply_transform`: theta, tx, ty, shear, zx, zy, flip_horizontal,
             flip_vertical, channel_shift_intensity, brightness. tx and ty are in pixels.
+
+        Example:
+            >>> generator = fastaug.ImageDataGenerator(rotation_range=20)
+            >>> round(generator.get_random_transform((32, 32, 3), seed=1)["theta"], 3)
+            -3.319
         """
         if seed is not None:
             np.random.seed(seed)
@@ -555,7 +846,7 @@ class ImageDataGenerator:
             kept = self._sampler = KeptSampler()
         return kept.of(self)
 
-    def apply_transform(self, x, transform_parameters):
+    def apply_transform(self, x: Array, transform_parameters: Mapping[str, Any]) -> Array:
         """Transforms an image by given parameters.
 
         Args:
@@ -565,6 +856,11 @@ class ImageDataGenerator:
 
         Returns:
             An image of the same shape.
+
+        Example:
+            >>> image = x[0].astype("float32")
+            >>> fastaug.ImageDataGenerator().apply_transform(image, {"theta": 40, "zx": 0.5}).shape
+            (32, 32, 3)
         """
         return self._transform(x, transform_parameters, False)
 
@@ -611,7 +907,7 @@ class ImageDataGenerator:
             x = transforms.apply_brightness_shift(x, transform_parameters["brightness"], False)
         return x
 
-    def random_transform(self, x, seed=None):
+    def random_transform(self, x: Array, seed: Integer | None = None) -> Array:
         """Transforms an image by parameters drawn from the global `np.random`.
 
         Args:
@@ -620,10 +916,20 @@ class ImageDataGenerator:
 
         Returns:
             An image of the same shape.
+
+        Example:
+            >>> fastaug.ImageDataGenerator(zoom_range=0.2).random_transform(x[0], seed=1).shape
+            (32, 32, 3)
         """
         return self.apply_transform(x, self.get_random_transform(x.shape, seed))
 
-    def fit(self, x, augment=False, rounds=1, seed=None):
+    def fit(
+        self,
+        x: "SupportsArray | list[Any] | Iterator[Any]",
+        augment: bool = False,
+        rounds: int = 1,
+        seed: Integer | None = None,
+    ) -> None:
         """Computes the statistics that featurewise standardization and ZCA need.
 
         Of an array, they come of the same NumPy expressions as Keras's, in the generator's type, so
@@ -645,45 +951,46 @@ class ImageDataGenerator:
             MemoryError: If `zca_whitening` of images of such a size needs more memory than is free.
 
         Example:
-            >>> generator = ImageDataGenerator(featurewise_center=True)
-            >>> flow = generator.flow_from_directory("photos", target_size=(64, 64))
-            >>> generator.fit(flow)
+            >>> generator = fastaug.ImageDataGenerator(featurewise_center=True)
+            >>> generator.fit(x)
+            >>> generator.mean.shape
+            (1, 1, 3)
         """
         if hasattr(x, "__next__"):
             self._fit_iterator(x, augment)
             return
-        x = np.array(x, dtype=self.dtype)
-        if x.ndim != 4:
+        images = np.array(x, dtype=self.dtype)
+        if images.ndim != 4:
             raise ValueError(
-                f"Input to `.fit()` should have rank 4. Got array with shape: {x.shape}"
+                f"Input to `.fit()` should have rank 4. Got array with shape: {images.shape}"
             )
-        channels = x.shape[self.channel_axis]
+        channels = images.shape[self.channel_axis]
         if channels not in (1, 3, 4):
             warn(
                 "Expected input to be images (as Numpy array) following the data format "
                 f'convention "{self.data_format}" (channels on axis {self.channel_axis}), i.e. '
                 f"expected either 1, 3 or 4 channels on axis {self.channel_axis}. However, it was "
-                f"passed an array with shape {x.shape} ({channels} channels).",
+                f"passed an array with shape {images.shape} ({channels} channels).",
             )
         if seed is not None:
             np.random.seed(seed)
         if self.rescale:
-            x *= self.rescale
+            images *= self.rescale
         if augment:
-            x = self._augmented(x, rounds)
+            images = self._augmented(images, rounds)
 
         axes = (0, self.row_axis, self.col_axis)
         broadcast_shape = [1, 1, 1]
         broadcast_shape[self.channel_axis - 1] = channels
         if self.featurewise_center:
-            self.mean = np.reshape(np.mean(x, axis=axes), broadcast_shape)
-            x -= self.mean
+            self.mean = np.reshape(np.mean(images, axis=axes), broadcast_shape)
+            images -= self.mean
         if self.featurewise_std_normalization:
-            self.std = np.reshape(np.std(x, axis=axes), broadcast_shape)
-            x /= self.std + 1e-6
+            self.std = np.reshape(np.std(images, axis=axes), broadcast_shape)
+            images /= self.std + 1e-6
         if self.zca_whitening:
-            n = len(x)
-            flat = np.reshape(x, (n, -1))
+            n = len(images)
+            flat = np.reshape(images, (n, -1))
             u, s, _ = np.linalg.svd(flat.T, full_matrices=False)
             self.zca_whitening_matrix = (u * (np.sqrt(n) / (s + self.zca_epsilon))).dot(u.T)
 

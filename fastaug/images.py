@@ -2,11 +2,23 @@
 
 import io
 import pathlib
+from typing import IO, Any
 
 import numpy as np
 from PIL import Image, features
 
 from fastaug.keras_backend import defaults, floatx, standardize_data_format
+from fastaug.typing import (
+    Array,
+    ColorMode,
+    DataFormat,
+    DTypeLike,
+    Interpolation,
+    Path,
+    Size,
+    SupportsArray,
+    Values,
+)
 from fastaug.warn import warn
 
 INTERPOLATIONS = {
@@ -25,7 +37,12 @@ _FLOATS = {name: np.dtype(name) for name in ("float16", "float32", "float64")}
 _MODES = {"rgb": "RGB", "rgba": "RGBA"}
 
 
-def array_to_img(x, data_format=None, scale=True, dtype=None):
+def array_to_img(
+    x: Values,
+    data_format: DataFormat | None = None,
+    scale: bool = True,
+    dtype: DTypeLike | None = None,
+) -> Image.Image:
     """Makes a Pillow image from an array.
 
     Args:
@@ -41,25 +58,30 @@ def array_to_img(x, data_format=None, scale=True, dtype=None):
 
     Raises:
         ValueError: If the rank is not 3, or the number of channels not 1, 3 or 4.
+
+    Example:
+        >>> fastaug.array_to_img(x[0], scale=False).size
+        (32, 32)
     """
-    data_format = standardize_data_format(data_format)
-    x = np.asarray(x, dtype=dtype or floatx())
-    if x.ndim != 3:
+    layout = standardize_data_format(data_format)
+    array = np.asarray(x, dtype=dtype or floatx())
+    if array.ndim != 3:
         raise ValueError(
-            f"Expected image array to have rank 3 (single image). Got array with shape: {x.shape}"
+            "Expected image array to have rank 3 (single image). "
+            f"Got array with shape: {array.shape}"
         )
-    if data_format == "channels_first":
-        x = x.transpose(1, 2, 0)
+    if layout == "channels_first":
+        array = array.transpose(1, 2, 0)
     if scale:
-        x = stretched(x)
-    channels = x.shape[2]
+        array = stretched(array)
+    channels = array.shape[2]
     if channels == 3:  # `fromarray` comes to the same
-        pixels = x.astype(np.uint8, order="C")
-        return Image.frombytes("RGB", (x.shape[1], x.shape[0]), pixels)
+        pixels = array.astype(np.uint8, order="C")
+        return Image.frombytes("RGB", (array.shape[1], array.shape[0]), pixels)
     if channels == 4:
-        return Image.fromarray(x.astype(np.uint8))
+        return Image.fromarray(array.astype(np.uint8))
     if channels == 1:
-        return Image.fromarray(x[:, :, 0].astype(np.int32 if x.max() > 255 else np.uint8))
+        return Image.fromarray(array[:, :, 0].astype(np.int32 if array.max() > 255 else np.uint8))
     raise ValueError(f"Unsupported channel number: {channels}")
 
 
@@ -73,7 +95,11 @@ def stretched(x):
     return x
 
 
-def img_to_array(img, data_format=None, dtype=None):
+def img_to_array(
+    img: Image.Image | SupportsArray,
+    data_format: DataFormat | None = None,
+    dtype: DTypeLike | None = None,
+) -> Array:
     """Makes an array from a Pillow image.
 
     Args:
@@ -87,26 +113,37 @@ def img_to_array(img, data_format=None, dtype=None):
 
     Raises:
         ValueError: If the rank is neither 2 nor 3.
+
+    Example:
+        >>> fastaug.img_to_array(fastaug.load_img("photos/ants/0.jpg")).shape
+        (20, 30, 3)
     """
     config = defaults()
     if data_format is None:
-        data_format = config.image_data_format()
+        layout = config.image_data_format()
     else:
-        data_format = standardize_data_format(data_format)
-    dtype = dtype or _FLOATS.get(name := config.floatx(), name)
+        layout = standardize_data_format(data_format)
+    kind = dtype or _FLOATS.get(name := config.floatx(), name)
     if type(img) is not np.ndarray and isinstance(img, Image.Image) and img.mode == "RGB":
         pixels = np.frombuffer(img.tobytes(), np.uint8)  # NumPy would ask for more first
-        x = pixels.reshape(img.height, img.width, 3).astype(dtype)
+        x = pixels.reshape(img.height, img.width, 3).astype(kind)
     else:
-        x = np.asarray(img, dtype=dtype)
+        x = np.asarray(img, dtype=kind)
     if x.ndim != 3:
         if x.ndim != 2:
             raise ValueError(f"Unsupported image shape: {x.shape}")
         x = x[:, :, np.newaxis]
-    return x if data_format == "channels_last" else x.transpose(2, 0, 1)
+    return x if layout == "channels_last" else x.transpose(2, 0, 1)
 
 
-def save_img(path, x, data_format=None, file_format=None, scale=True, **kwargs):
+def save_img(
+    path: Path | IO[bytes],
+    x: Values,
+    data_format: DataFormat | None = None,
+    file_format: str | None = None,
+    scale: bool = True,
+    **kwargs: Any,
+) -> None:
     """Writes an array as an image file.
 
     Args:
@@ -116,8 +153,10 @@ def save_img(path, x, data_format=None, file_format=None, scale=True, **kwargs):
         file_format: Format of the file. None: by the extension of the path.
         scale: Whether to stretch the values to 0..255.
         **kwargs: For Pillow's `Image.save`.
+
+    Example:
+        >>> fastaug.save_img("first.png", x[0], scale=False)
     """
-    data_format = standardize_data_format(data_format)
     if file_format is None and isinstance(path, str | pathlib.Path):
         file_format = pathlib.Path(path).suffix[1:].lower()
     if file_format and file_format.lower() == "jpg":
@@ -154,8 +193,12 @@ def can_read(ending):
 
 
 def load_img(
-    path, color_mode="rgb", target_size=None, interpolation="nearest", keep_aspect_ratio=False
-):
+    path: str | bytes | pathlib.Path | io.BytesIO,
+    color_mode: ColorMode = "rgb",
+    target_size: Size | None = None,
+    interpolation: Interpolation = "nearest",
+    keep_aspect_ratio: bool = False,
+) -> Image.Image:
     """Reads an image file with Pillow.
 
     Args:
@@ -172,7 +215,12 @@ def load_img(
     Raises:
         TypeError: If `path` is neither a path nor a BytesIO.
         ValueError: If `color_mode` or `interpolation` is not one of the above.
+
+    Example:
+        >>> fastaug.load_img("photos/ants/0.jpg", target_size=(64, 48)).size  # width first
+        (48, 64)
     """
+    img: Image.Image
     if isinstance(path, io.BytesIO):
         img = Image.open(path)
     elif isinstance(path, pathlib.Path | bytes | str):

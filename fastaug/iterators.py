@@ -5,6 +5,8 @@ import operator
 import os
 import pathlib
 import threading
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any, Generic, Self
 
 import numpy as np
 
@@ -15,11 +17,31 @@ from fastaug.images import array_to_img
 from fastaug.keras_backend import dataset_class, floatx, image_data_format
 from fastaug.lazy import LazyArray, lazily
 from fastaug.locks import renew_in_child
+from fastaug.log import tell
 from fastaug.order import NEXT, Order
 from fastaug.settings import check_dtype
 from fastaug.sources import source_of
 from fastaug.streams import LateStream, can_stand, global_stream, lent_to_user_code, renew_lock
+from fastaug.typing import (
+    Array,
+    Batch,
+    DataFormat,
+    DTypeLike,
+    Integer,
+    Path,
+    SeveralInputs,
+    Subset,
+    SupportsArray,
+    Values,
+)
 from fastaug.warn import UsageWarning, warn
+
+if TYPE_CHECKING:
+    from keras.utils import PyDataset
+
+    from fastaug.generator import ImageDataGenerator
+else:
+    PyDataset = dataset_class()
 
 
 def check_batch_size(batch_size):
@@ -48,7 +70,7 @@ def _check_seed(seed):
         raise
 
 
-def _order_attribute(name, doc, check=None):
+def _order_attribute(name, doc, check=None) -> Any:
     def get(self):
         return getattr(self._order, name)
 
@@ -64,7 +86,7 @@ def _order_attribute(name, doc, check=None):
     return property(get, set_, doc=doc)
 
 
-class Iterator(dataset_class()):  # type: ignore[misc]
+class Iterator(PyDataset, Generic[Batch]):
     """Base class of iterators over batches of images, as in Keras.
 
     A subclass implements `_get_batches_of_transformed_samples(index_array)`. It draws from the
@@ -81,26 +103,44 @@ class Iterator(dataset_class()):  # type: ignore[misc]
     Raises:
         ValueError: If `batch_size` is less than 1, or `seed` none that NumPy takes.
         TypeError: If one of them is of a wrong type.
+
+    Example:
+        >>> class Squares(fastaug.Iterator):
+        ...     def _get_batches_of_transformed_samples(self, index_array):
+        ...         return index_array**2
+        >>> next(Squares(n=5, batch_size=3, shuffle=False, seed=None))
+        array([0, 1, 4])
     """
 
     white_list_formats = ("png", "jpg", "jpeg", "bmp", "ppm", "tif", "tiff")
 
-    n = _order_attribute("n", "Number of samples.")
-    batch_size = _order_attribute("batch_size", "Samples in a batch.", check_batch_size)
-    seed = _order_attribute("seed", "Seed, or None.")
-    shuffle = _order_attribute("shuffle", "Whether each epoch is shuffled.")
-    batch_index = _order_attribute("batch_index", "Batches of this epoch that `next` gave.")
-    total_batches_seen = _order_attribute("total_batches_seen", "Batches given in all.")
-    index_array = _order_attribute("index_array", "This epoch's order; None before the first.")
+    n: int = _order_attribute("n", "Number of samples.")
+    batch_size: int = _order_attribute("batch_size", "Samples in a batch.", check_batch_size)
+    seed: Integer | None = _order_attribute("seed", "Seed, or None.")
+    shuffle: bool = _order_attribute("shuffle", "Whether each epoch is shuffled.")
+    batch_index: int = _order_attribute("batch_index", "Batches of this epoch that `next` gave.")
+    total_batches_seen: int = _order_attribute("total_batches_seen", "Batches given in all.")
+    index_array: Array | None = _order_attribute(
+        "index_array", "This epoch's order; None before the first."
+    )
     _index_generator = None
 
-    def __init__(self, n, batch_size, shuffle, seed, **kwargs):
+    def __init__(
+        self,
+        n: int,
+        batch_size: Integer,
+        shuffle: bool,
+        seed: Integer | None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self._renew_in_child()
         renew_in_child(self)
         check_batch_size(batch_size)
         _check_seed(seed)
-        self._order = Order(n=n, batch_size=batch_size, shuffle=shuffle, seed=seed)
+        size: Any = batch_size  # an integer of any kind, as the seed
+        number: Any = seed
+        self._order = Order(n=n, batch_size=size, shuffle=shuffle, seed=number)
         self._own_stream = None
 
     def _renew_in_child(self):
@@ -124,7 +164,7 @@ class Iterator(dataset_class()):  # type: ignore[misc]
         renew_in_child(self)
 
     @property
-    def index_generator(self):
+    def index_generator(self) -> Generator[Array, None, None]:
         """An endless generator of the samples of each next batch; may be replaced."""
         return self._index_generator or self._flow_index()
 
@@ -139,10 +179,10 @@ class Iterator(dataset_class()):  # type: ignore[misc]
         while True:
             yield self._step(NEXT)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._order)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         """Returns what it iterates over, in words."""
         if "_order" not in vars(self):  # in the middle of its own __init__
             return super().__repr__()
@@ -159,15 +199,15 @@ class Iterator(dataset_class()):  # type: ignore[misc]
         """Yields what there is to say of the samples."""
         yield f"{self._order.n} samples"
 
-    def __iter__(self):
+    def __iter__(self) -> Self:
         return self
 
-    def __next__(self):
+    def __next__(self) -> Batch:
         if self._index_generator is not None:
             return self._drawn_batch(lambda: next(self._index_generator))
         return self._drawn_batch(lambda: self._step(NEXT))
 
-    def __getitem__(self, idx):
+    def __getitem__(self, idx: int) -> Batch:
         idx = self._from_the_start(idx)
         return self._drawn_batch(lambda: self._step(idx))
 
@@ -186,13 +226,13 @@ class Iterator(dataset_class()):  # type: ignore[misc]
             )
         return idx + length
 
-    def close(self):
+    def close(self) -> None:
         """Ends what runs for this iterator; here nothing does."""
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exc_info):
+    def __exit__(self, *exc_info: object) -> None:
         self.close()
 
     @property
@@ -225,7 +265,7 @@ class Iterator(dataset_class()):  # type: ignore[misc]
         self._set_index_array()
         return self._order
 
-    def on_epoch_end(self):
+    def on_epoch_end(self) -> None:
         """Takes the next epoch in a new order, if shuffled."""
         with lent_to_user_code(self._stream), self.lock:
             self._set_index_array()
@@ -234,11 +274,11 @@ class Iterator(dataset_class()):  # type: ignore[misc]
         """Begins an epoch, from the global stream; a subclass may have its own order."""
         self.index_array = self._order.reshuffled(global_stream()).index_array
 
-    def reset(self):
+    def reset(self) -> None:
         """Makes the next batch the first of a new epoch."""
         self.batch_index = 0
 
-    def _get_batches_of_transformed_samples(self, index_array):
+    def _get_batches_of_transformed_samples(self, index_array: Array) -> Batch:
         raise NotImplementedError
 
     def _plain_batches(self):
@@ -250,7 +290,7 @@ class Iterator(dataset_class()):  # type: ignore[misc]
         raise TypeError(f"The images of a {type(self).__name__} are known to nobody else")
 
 
-class AugmentingIterator(Iterator):
+class AugmentingIterator(Iterator[Batch]):
     """What the iterators over arrays and over files share: batches made ahead, on all cores.
 
     Endless in a `for` loop and with `next`; `it[i]` is batch `i` of an epoch, `it[-1]` the last.
@@ -268,7 +308,13 @@ class AugmentingIterator(Iterator):
         TypeError: If the batches are of integers, and a setting of the generator needs floats.
     """
 
-    _maker = None
+    image_data_generator: "ImageDataGenerator"
+    data_format: DataFormat
+    dtype: DTypeLike
+    save_to_dir: Path | None
+    save_prefix: str
+    save_format: str
+    _maker: Any = None
     _replaces = False  # whether other images take the place of those that cannot be read
 
     def __init__(self, source, batch_size, shuffle, seed, hash_limit):
@@ -315,13 +361,13 @@ class AugmentingIterator(Iterator):
         return super().__getstate__() | {"_maker": None}
 
     @property
-    def num_batches(self):
+    def num_batches(self) -> int:
         """Number of batches in an epoch. Trainers read it before they shuffle the batches."""
         if self._maker is not None:
             self._maker.epoch_order.num_batches_read()
         return super().num_batches
 
-    def close(self):
+    def close(self) -> None:
         """Ends the threads and drops what was prepared ahead.
 
         The iterator stays where it is; the next batch starts threads again.
@@ -329,12 +375,12 @@ class AugmentingIterator(Iterator):
         with self.lock, self._maker.lock:
             self._maker.stop()
 
-    def __next__(self):
+    def __next__(self) -> Batch:
         if self._asks_itself or self._index_generator is not None:
             return super().__next__()
         return self._take(NEXT)
 
-    def __getitem__(self, idx):
+    def __getitem__(self, idx: int) -> Batch:
         if self._asks_itself:
             return super().__getitem__(idx)
         return self._take(self._from_the_start(idx))
@@ -349,6 +395,7 @@ class AugmentingIterator(Iterator):
                 self._own_stream = batch.stream
                 with self._order_lock:
                     self._order = batch.order
+            tell()
             return self._finished(*self._maker.finish(batch, self._bad_image, self._replaces))
         # also an interrupt: nothing runs on behind an exception, but for a job of small batches
         except BaseException:
@@ -361,7 +408,7 @@ class AugmentingIterator(Iterator):
             self.image_data_generator, self.dtype, self._hash_limit if self.save_to_dir else None
         )
 
-    def _get_batches_of_transformed_samples(self, index_array):
+    def _get_batches_of_transformed_samples(self, index_array: Array) -> Batch:
         with self._maker.lock:  # not `lock`, which who calls this may hold
             self._follow()
             batch = self._maker.make(index_array)
@@ -405,7 +452,7 @@ class AugmentingIterator(Iterator):
         raise error
 
 
-class NumpyArrayIterator(AugmentingIterator):
+class NumpyArrayIterator(AugmentingIterator[Batch]):
     """Iterates over images in an array, augmented on all cores.
 
     Args:
@@ -429,56 +476,65 @@ class NumpyArrayIterator(AugmentingIterator):
 
     Raises:
         ValueError: If lengths or rank do not fit, there are no images, or the subset is unknown.
+
+    Example:
+        >>> generator = fastaug.ImageDataGenerator(horizontal_flip=True)
+        >>> with fastaug.NumpyArrayIterator(x, y, generator, batch_size=4) as iterator:
+        ...     images, labels = next(iterator)
+        >>> images.shape, labels
+        ((4, 32, 32, 3), array([0, 1, 2, 3]))
     """
 
     def __init__(
         self,
-        x,
-        y,
-        image_data_generator,
-        batch_size=32,
-        shuffle=False,
-        sample_weight=None,
-        seed=None,
-        data_format=None,
-        save_to_dir=None,
-        save_prefix="",
-        save_format="png",
-        subset=None,
-        ignore_class_split=False,
-        dtype=None,
-    ):
-        if data_format is None:
-            data_format = image_data_format()
+        x: SupportsArray | SeveralInputs,
+        y: Values | None,
+        image_data_generator: "ImageDataGenerator",
+        batch_size: Integer = 32,
+        shuffle: bool = False,
+        sample_weight: Values | None = None,
+        seed: Integer | None = None,
+        data_format: DataFormat | None = None,
+        save_to_dir: Path | None = None,
+        save_prefix: str = "",
+        save_format: str = "png",
+        subset: Subset | None = None,
+        ignore_class_split: bool = False,
+        dtype: DTypeLike | None = None,
+    ) -> None:
+        layout = image_data_format() if data_format is None else data_format
         self.dtype = floatx() if dtype is None else dtype
-        x_misc = []
+        images: Any = x
+        x_misc: list[Any] = []
         if isinstance(x, tuple | list):
             extra = x[1] if isinstance(x[1], list) else [x[1]]
-            x, x_misc = x[0], [_kept_or_array(xx) for xx in extra]
+            images, x_misc = x[0], [_kept_or_array(xx) for xx in extra]
             for xx in x_misc:
-                if len(x) != len(xx):
+                if len(images) != len(xx):
                     raise ValueError(
                         "All of the arrays in `x` should have the same length. Found a pair with: "
-                        f"len(x[0]) = {len(x)}, len(x[?]) = {len(xx)}"
+                        f"len(x[0]) = {len(images)}, len(x[?]) = {len(xx)}"
                     )
-        x = lazily(x)
-        for name, argument, values in (("y", "labels", y), ("sample_weight", "", sample_weight)):
-            if values is not None and len(x) != len(values):
+        images = lazily(images)
+        labels: Any = y
+        weights: Any = sample_weight
+        for name, argument, values in (("y", "labels", labels), ("sample_weight", "", weights)):
+            if values is not None and len(images) != len(values):
                 title = f"`{name}` ({argument})" if argument else f"`{name}`"
                 raise ValueError(
                     f"`x` (images tensor) and {title} should have the same length. "
-                    f"Found: x.shape = {np.shape(x)}, {name}.shape = {np.shape(values)}"
+                    f"Found: x.shape = {np.shape(images)}, {name}.shape = {np.shape(values)}"
                 )
         if subset is not None:
             if subset not in ("training", "validation"):
                 raise ValueError(
                     f'Invalid subset name: {subset}; expected "training" or "validation".'
                 )
-            split = int(len(x) * image_data_generator._validation_split)
+            split = int(len(images) * image_data_generator._validation_split)
             if (
-                y is not None
+                labels is not None
                 and not ignore_class_split
-                and not np.array_equal(np.unique(y[:split]), np.unique(y[split:]))
+                and not np.array_equal(np.unique(labels[:split]), np.unique(labels[split:]))
             ):
                 raise ValueError(
                     "Training and validation subsets have different number of classes after the "
@@ -486,41 +542,41 @@ class NumpyArrayIterator(AugmentingIterator):
                     "shuffle them."
                 )
             part = slice(split) if subset == "validation" else slice(split, None)
-            x, x_misc = _part(x, part), [_part(xx, part) for xx in x_misc]
-            y = None if y is None else y[part]
+            images, x_misc = _part(images, part), [_part(xx, part) for xx in x_misc]
+            labels = None if labels is None else labels[part]
 
-        x = _as_images(x, self.dtype)
+        images = _as_images(images, self.dtype)
         self.x_misc = x_misc
-        if x.ndim != 4:
+        if images.ndim != 4:
             raise ValueError(
                 "Input data in `NumpyArrayIterator` should have rank 4. You passed an array with "
-                f"shape {x.shape}"
+                f"shape {images.shape}"
             )
-        advice = list(about_split(image_data_generator, subset, len(x)))
-        if x.size == 0:
+        advice = list(about_split(image_data_generator, subset, len(images)))
+        if images.size == 0:
             text = (
                 "Input data in `NumpyArrayIterator` should have at least one image and one pixel. "
-                f"You passed an array with shape {x.shape}"
+                f"You passed an array with shape {images.shape}"
             )
             raise ValueError(". ".join([text, *advice]))
-        channels_axis = 3 if data_format == "channels_last" else 1
-        channels = x.shape[channels_axis]
+        channels_axis = 3 if layout == "channels_last" else 1
+        channels = images.shape[channels_axis]
         if channels not in (1, 3, 4):
             warn(
                 "NumpyArrayIterator is set to use the data format convention "
-                f'"{data_format}" (channels on axis {channels_axis}), i.e. expected either 1, 3, '
+                f'"{layout}" (channels on axis {channels_axis}), i.e. expected either 1, 3, '
                 f"or 4 channels on axis {channels_axis}. However, it was passed an array with "
-                f"shape {x.shape} ({channels} channels).",
+                f"shape {images.shape} ({channels} channels).",
             )
-        self.y = None if y is None else np.asarray(y)
-        self.sample_weight = None if sample_weight is None else np.asarray(sample_weight)
+        self.y: Array | None = None if labels is None else np.asarray(labels)
+        self.sample_weight: Array | None = None if weights is None else np.asarray(weights)
         self.image_data_generator = image_data_generator
-        self.data_format = data_format
+        self.data_format = layout
         self.save_to_dir = save_to_dir
         self.save_prefix = save_prefix
         self.save_format = save_format
-        super().__init__(source_of(x), batch_size, shuffle, seed, hash_limit=1e4)
-        for text in [*advice, *about_images(image_data_generator, x, self.dtype)]:
+        super().__init__(source_of(images), batch_size, shuffle, seed, hash_limit=1e4)
+        for text in [*advice, *about_images(image_data_generator, images, self.dtype)]:
             warn(text, UsageWarning)
 
     def __getstate__(self):
@@ -538,12 +594,12 @@ class NumpyArrayIterator(AugmentingIterator):
         self._maker = self._new_maker(source_of(vars(self).pop("_early_x")))
 
     @property
-    def x(self):
+    def x(self) -> Any:
         """The images; replacing them takes effect with the next batch."""
         return self._early_x if self._maker is None else self._maker.source.images
 
     @x.setter
-    def x(self, images):
+    def x(self, images: SupportsArray) -> None:
         if self._maker is None:
             self._early_x = images
             return

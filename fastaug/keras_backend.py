@@ -6,6 +6,10 @@ Keras is imported on the first call, never with fastaug itself.
 import errno
 import functools
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fastaug.typing import DataFormat
 
 
 class _Default:
@@ -55,12 +59,12 @@ def floatx() -> str:
     return (_config or _find_config()).floatx()
 
 
-def image_data_format() -> str:
+def image_data_format() -> "DataFormat":
     """Returns Keras's default layout of images; 'channels_last' without Keras."""
     return (_config or _find_config()).image_data_format()
 
 
-def standardize_data_format(data_format: str | None) -> str:
+def standardize_data_format(data_format: str | None) -> "DataFormat":
     """Returns a layout with Keras's default in place of None.
 
     Raises:
@@ -74,7 +78,7 @@ def standardize_data_format(data_format: str | None) -> str:
             "The `data_format` argument must be one of {'channels_first', 'channels_last'}. "
             f"Received: data_format={name}"
         )
-    return name
+    return name  # type: ignore[return-value]
 
 
 def print_message(message):

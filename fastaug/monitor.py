@@ -7,16 +7,17 @@ its own part: what is not there is left out, and a program is never ended by bei
 import contextlib
 import threading
 import time
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _MEBIBYTE = 1 << 20
 
 
 class SysMonitor:
     """Samples the load of all processor cores and of every GPU, in a thread of its own.
-
-        with SysMonitor() as monitor:
-            model.fit(iterator)
-        monitor.plot()
 
     Without psutil there are no processor loads; without NVML (the driver and `nvidia-ml-py`) there
     are no GPUs. Entering it again begins anew. Loads are those of the whole machine, whoever causes
@@ -30,20 +31,27 @@ class SysMonitor:
 
     Raises:
         ValueError: If `interval` is not above 0.
+
+    Example:
+        >>> with fastaug.SysMonitor(interval=0.1) as monitor:
+        ...     for batch in range(10):  # or model.fit(flow)
+        ...         images = generator.flow(x)[0]
+        >>> sorted(monitor.to_dict())
+        ['cpu_percent', 'gpus', 'interval', 'times']
     """
 
-    def __init__(self, interval=0.5):
+    def __init__(self, interval: float = 0.5) -> None:
         if not interval > 0:
             raise ValueError(f"`interval` must be seconds above 0. Received: {interval}")
         self.interval = interval
         self._clear()
-        self._thread = None
+        self._thread: threading.Thread | None = None
         self._ended = threading.Event()
 
     def _clear(self):
         self._times, self._cpu, self._gpus = [], [], []
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         if self._thread is not None:
             raise RuntimeError("This SysMonitor is running already; use another one.")
         self._clear()
@@ -57,17 +65,18 @@ class SysMonitor:
             raise
         return self
 
-    def __exit__(self, *exc_info):
+    def __exit__(self, *exc_info: object) -> None:
         self._ended.set()
         thread, self._thread = self._thread, None
-        thread.join()
+        if thread is not None:
+            thread.join()
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Returns what was sampled so far, of types that JSON has.
 
         Returns:
-            A dict: `interval`; `times`, seconds since the block began; `cpu_percent`, 0 to 100 over
-            all cores at each time; `gpus`, a list of dicts with the GPU's `name`,
+            A dict with `interval`; `times`, seconds since the block began; `cpu_percent`, 0 to 100
+            over all cores at each time; `gpus`, a list of dicts with the GPU's `name`,
             `memory_total_bytes`, and at each time `utilization_percent` and `memory_used_bytes`.
             What could not be read is None.
         """
@@ -87,7 +96,7 @@ class SysMonitor:
             ],
         }
 
-    def plot(self, axes=None, title=None):
+    def plot(self, axes: "Axes | None" = None, title: str | None = None) -> "Figure":
         """Draws the loads over time, in percent.
 
         Args:
@@ -95,15 +104,20 @@ class SysMonitor:
             title: Title of the axes, or None.
 
         Returns:
-            The matplotlib figure and the axes.
+            The matplotlib figure, as `plot_images` does; its axes are in `figure.axes`.
 
         Raises:
             ImportError: If matplotlib is not installed.
+
+        Example:
+            >>> with fastaug.SysMonitor(0.1) as monitor:
+            ...     images = next(generator.flow(x))
+            >>> monitor.plot(title="one batch").savefig("load.png")
         """
         if axes is None:
             axes = pyplot().subplots(figsize=(8, 3.5), layout="constrained")[1]
         draw(axes, self.to_dict(), title)
-        return axes.figure, axes
+        return axes.figure.figure  # not one of its subfigures
 
     # ---- in the thread ----
 

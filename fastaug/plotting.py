@@ -1,13 +1,27 @@
 """`plot_images`: a look at what an iterator gives."""
 
 import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastaug.monitor import pyplot
+from fastaug.typing import DataFormat
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
-def plot_images(iterator, count=16, columns=None, *, titles=None, data_format=None, cell=1.6):
+def plot_images(
+    iterator: Iterator[Any],
+    count: int | None = 16,
+    columns: int | None = None,
+    *,
+    titles: Sequence[object] | None = None,
+    data_format: DataFormat | None = None,
+    cell: float = 1.6,
+) -> "Figure":
     """Takes the next batch and draws its images in a grid, their labels above them.
 
     The batch is used up. Its range of values is told from its own smallest and largest: 0..1,
@@ -30,6 +44,10 @@ def plot_images(iterator, count=16, columns=None, *, titles=None, data_format=No
     Raises:
         ImportError: If matplotlib is not installed.
         ValueError: If the batch has no images, or they have another rank or number of channels.
+
+    Example:
+        >>> figure = fastaug.plot_images(generator.flow(x, y), count=9)
+        >>> figure.savefig("batch.png")
     """
     plt = pyplot()
     images, labels = _split(next(iterator))

@@ -20,6 +20,7 @@ worked on, cannot give up one that hangs, and wait for it when the program ends.
 """
 
 import contextlib
+import logging
 import multiprocessing.connection
 import multiprocessing.spawn
 import os
@@ -31,6 +32,7 @@ import threading
 import time
 import weakref
 
+from fastaug.log import note, tell
 from fastaug.shared_memory import fill_standard_files
 from fastaug.threads import at_exit
 
@@ -194,6 +196,8 @@ class ProcessPool:
         try:
             while True:
                 self._look()
+                with contextlib.suppress(Exception):  # a handler's own, which ends no process
+                    tell()
                 with self._lock:
                     # in the same breath, so that whoever wakes this thread after that starts anew
                     if self._closed or not (self._children or self._wanted()):
@@ -224,16 +228,22 @@ class ProcessPool:
         owner = self._owner()
         for number, child in list(self._children.items()):
             if not child.has_ended():
-                if child.is_ready() and owner is not None and owner.is_stuck(number):
-                    child.kill(stuck=True)
+                is_stuck = child.is_ready() and owner is not None and owner.is_stuck(number)
+                if is_stuck and child.kill(stuck=True):
+                    note(logging.WARNING, "Process %d is stuck, and killed", child.pid)
                 continue
             child.wait()
             del self._children[number]
+            death = child.death()
+            if death.status == 0:
+                note(logging.INFO, "Process %d had nothing to do, and ended", child.pid)
+            else:
+                note(logging.WARNING, "Process %d ended (%s)", child.pid, death.reason)
             if child.was_ready:
                 if owner is not None:
-                    owner.died(number, child.death())
+                    owner.died(number, death)
             else:
-                self._count_start(child.death())
+                self._count_start(death)
         if any(child.was_ready for child in self._children.values()):
             self._failed = self._killed = 0
         if self._closed or time.monotonic() < self._pause_until:
@@ -244,9 +254,18 @@ class ProcessPool:
 
     def _start(self, number):
         try:
-            self._children[number] = _Child(self._prepare, (number, *self._arguments))
+            child = self._children[number] = _Child(self._prepare, (number, *self._arguments))
         except Exception as error:  # no memory, too many open files
+            note(logging.WARNING, "A process cannot be started: %s", error)
             self._count_start(error)
+        else:
+            note(
+                logging.INFO,
+                "Process %d was started, number %d of %d",
+                child.pid,
+                number + 1,
+                self.size,
+            )
 
     def _count_start(self, failure):
         """Counts a start that failed; after too many the owner is told."""
@@ -350,6 +369,11 @@ class _Child:
             self._connection.send((prepare, arguments))
 
     @property
+    def pid(self):
+        """Its number in the system."""
+        return self._process.pid
+
+    @property
     def tells_its_end(self):
         """Whether `signs` change with the end of the process."""
         return self._pidfd is not None
@@ -387,11 +411,13 @@ class _Child:
         return self._killed_at is not None and time.monotonic() > self._killed_at + _KILL_SECONDS
 
     def kill(self, stuck=False):
-        """Kills the process, without waiting for its end."""
-        if self._killed_at is None:
-            self._killed_at = time.monotonic()
-            self._stuck = stuck
-            self._process.kill()
+        """Kills the process, without waiting for its end; returns whether it was not before."""
+        if self._killed_at is not None:
+            return False
+        self._killed_at = time.monotonic()
+        self._stuck = stuck
+        self._process.kill()
+        return True
 
     def wait(self):
         """Waits a little for the end of a process that has ended or was killed."""

@@ -7,6 +7,7 @@ result has the image's own type.
 
 import functools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import ImageEnhance
@@ -16,26 +17,27 @@ from fastaug.images import array_to_img, img_to_array, stretched
 from fastaug.keras_backend import floatx, image_data_format
 from fastaug.params import affine_row
 from fastaug.streams import global_stream
+from fastaug.typing import Array, FillMode
 from fastaug.warp import border_name, check_order, like_scipy
 
 _FIRST = np.zeros(1, dtype=np.int64)
 
 
 def apply_affine_transform(
-    x,
-    theta=0,
-    tx=0,
-    ty=0,
-    shear=0,
-    zx=1,
-    zy=1,
-    row_axis=1,
-    col_axis=2,
-    channel_axis=0,
-    fill_mode="nearest",
-    cval=0.0,
-    order=1,
-):
+    x: Array,
+    theta: float = 0,
+    tx: float = 0,
+    ty: float = 0,
+    shear: float = 0,
+    zx: float = 1,
+    zy: float = 1,
+    row_axis: int = 1,
+    col_axis: int = 2,
+    channel_axis: int = 0,
+    fill_mode: FillMode = "nearest",
+    cval: float = 0.0,
+    order: int = 1,
+) -> Array:
     """Applies an affine transform: rotation . shift . shear . zoom about the centre.
 
     Args:
@@ -59,6 +61,10 @@ def apply_affine_transform(
     Raises:
         ValueError: If the axes or the rank do not fit, or a parameter is not finite.
         RuntimeError: If `fill_mode` or `order` is not one that SciPy has.
+
+    Example:
+        >>> fastaug.apply_affine_transform(x[0], 40, row_axis=0, col_axis=1, channel_axis=2).shape
+        (32, 32, 3)
     """
     axes = {row_axis, col_axis, channel_axis}
     if len(axes) != 3:
@@ -133,7 +139,7 @@ def _whole(rows):
     return np.array([*rows, [0, 0, 1]], dtype=np.float64)
 
 
-def apply_channel_shift(x, intensity, channel_axis=0):
+def apply_channel_shift(x: Array, intensity: float, channel_axis: int = 0) -> Array:
     """Adds an intensity to all channels, clipped to the image's own range.
 
     Args:
@@ -143,6 +149,10 @@ def apply_channel_shift(x, intensity, channel_axis=0):
 
     Returns:
         An image of the same shape.
+
+    Example:
+        >>> fastaug.apply_channel_shift(np.array([[[0.0, 10.0]]]), 5)
+        array([[[ 5., 10.]]])
     """
     low, high = x.min(), x.max()
     shifted = x + intensity
@@ -153,7 +163,7 @@ _BACK = slice(None, None, -1)
 _TURNED = [(*[slice(None)] * axis, _BACK) for axis in range(3)]
 
 
-def flip_axis(x, axis):
+def flip_axis(x: Array, axis: int) -> Array:
     """Turns an image round along an axis, from 0.
 
     Args:
@@ -166,7 +176,7 @@ def flip_axis(x, axis):
     return np.asarray(x)[_TURNED[axis]]
 
 
-def apply_brightness_shift(x, brightness, scale=True):
+def apply_brightness_shift(x: Array, brightness: float, scale: bool = True) -> Array:
     """Changes the brightness as Pillow's `ImageEnhance.Brightness` does.
 
     Args:
@@ -180,6 +190,10 @@ def apply_brightness_shift(x, brightness, scale=True):
 
     Raises:
         ValueError: If the number of channels is not 1, 3 or 4.
+
+    Example:
+        >>> fastaug.apply_brightness_shift(np.full((1, 1, 3), 100.0), 0.5, scale=False)
+        array([[[50., 50., 50.]]], dtype=float32)
     """
     low, high = np.min(x), np.max(x)
     stretches = bool(low < 0 or high > 255)
@@ -203,18 +217,37 @@ def apply_brightness_shift(x, brightness, scale=True):
 
 
 def random_rotation(
-    x,
-    rg,
-    row_axis=1,
-    col_axis=2,
-    channel_axis=0,
-    fill_mode="nearest",
-    cval=0.0,
-    interpolation_order=1,
-):
+    x: Array,
+    rg: float,
+    row_axis: int = 1,
+    col_axis: int = 2,
+    channel_axis: int = 0,
+    fill_mode: FillMode = "nearest",
+    cval: float = 0.0,
+    interpolation_order: int = 1,
+) -> Array:
     """Rotates by an angle drawn from `np.random`, uniform in -rg..rg degrees.
 
-    The other arguments, the result and the errors are those of `apply_affine_transform`.
+    Args:
+        x: Image of rank 3, any real type.
+        rg: Degrees, at most, to either side.
+        row_axis: Axis of the rows.
+        col_axis: Axis of the columns.
+        channel_axis: Axis of the channels, 0 or 2.
+        fill_mode: A border mode of `scipy.ndimage`: 'nearest', 'reflect', 'constant', 'wrap', ...
+        cval: Value outside, for the constant modes.
+        interpolation_order: Interpolation order, 0 to 5.
+
+    Returns:
+        An image of the same shape and type.
+
+    Raises:
+        ValueError: If the axes or the rank do not fit.
+        RuntimeError: If `fill_mode` or `interpolation_order` is not one that SciPy has.
+
+    Example:
+        >>> fastaug.random_rotation(x[0], 20, row_axis=0, col_axis=1, channel_axis=2).shape
+        (32, 32, 3)
     """
     theta = global_stream().uniform(-rg, rg)
     return apply_affine_transform(
@@ -230,19 +263,39 @@ def random_rotation(
 
 
 def random_shift(
-    x,
-    wrg,
-    hrg,
-    row_axis=1,
-    col_axis=2,
-    channel_axis=0,
-    fill_mode="nearest",
-    cval=0.0,
-    interpolation_order=1,
-):
+    x: Array,
+    wrg: float,
+    hrg: float,
+    row_axis: int = 1,
+    col_axis: int = 2,
+    channel_axis: int = 0,
+    fill_mode: FillMode = "nearest",
+    cval: float = 0.0,
+    interpolation_order: int = 1,
+) -> Array:
     """Shifts by fractions of height and width drawn from `np.random`, up to `hrg` and `wrg`.
 
-    The other arguments, the result and the errors are those of `apply_affine_transform`.
+    Args:
+        x: Image of rank 3, any real type.
+        wrg: Fraction of the width, at most, to either side.
+        hrg: Fraction of the height, at most, to either side.
+        row_axis: Axis of the rows.
+        col_axis: Axis of the columns.
+        channel_axis: Axis of the channels, 0 or 2.
+        fill_mode: A border mode of `scipy.ndimage`: 'nearest', 'reflect', 'constant', 'wrap', ...
+        cval: Value outside, for the constant modes.
+        interpolation_order: Interpolation order, 0 to 5.
+
+    Returns:
+        An image of the same shape and type.
+
+    Raises:
+        ValueError: If the axes or the rank do not fit.
+        RuntimeError: If `fill_mode` or `interpolation_order` is not one that SciPy has.
+
+    Example:
+        >>> fastaug.random_shift(x[0], 0.1, 0.2, row_axis=0, col_axis=1, channel_axis=2).shape
+        (32, 32, 3)
     """
     tx = global_stream().uniform(-hrg, hrg) * x.shape[row_axis]
     ty = global_stream().uniform(-wrg, wrg) * x.shape[col_axis]
@@ -260,18 +313,37 @@ def random_shift(
 
 
 def random_shear(
-    x,
-    intensity,
-    row_axis=1,
-    col_axis=2,
-    channel_axis=0,
-    fill_mode="nearest",
-    cval=0.0,
-    interpolation_order=1,
-):
+    x: Array,
+    intensity: float,
+    row_axis: int = 1,
+    col_axis: int = 2,
+    channel_axis: int = 0,
+    fill_mode: FillMode = "nearest",
+    cval: float = 0.0,
+    interpolation_order: int = 1,
+) -> Array:
     """Shears by an angle drawn from `np.random`, uniform in -intensity..intensity degrees.
 
-    The other arguments, the result and the errors are those of `apply_affine_transform`.
+    Args:
+        x: Image of rank 3, any real type.
+        intensity: Degrees, at most, to either side.
+        row_axis: Axis of the rows.
+        col_axis: Axis of the columns.
+        channel_axis: Axis of the channels, 0 or 2.
+        fill_mode: A border mode of `scipy.ndimage`: 'nearest', 'reflect', 'constant', 'wrap', ...
+        cval: Value outside, for the constant modes.
+        interpolation_order: Interpolation order, 0 to 5.
+
+    Returns:
+        An image of the same shape and type.
+
+    Raises:
+        ValueError: If the axes or the rank do not fit.
+        RuntimeError: If `fill_mode` or `interpolation_order` is not one that SciPy has.
+
+    Example:
+        >>> fastaug.random_shear(x[0], 5, row_axis=0, col_axis=1, channel_axis=2).shape
+        (32, 32, 3)
     """
     shear = global_stream().uniform(-intensity, intensity)
     return apply_affine_transform(
@@ -287,21 +359,37 @@ def random_shear(
 
 
 def random_zoom(
-    x,
-    zoom_range,
-    row_axis=1,
-    col_axis=2,
-    channel_axis=0,
-    fill_mode="nearest",
-    cval=0.0,
-    interpolation_order=1,
-):
+    x: Array,
+    zoom_range: Sequence[float],
+    row_axis: int = 1,
+    col_axis: int = 2,
+    channel_axis: int = 0,
+    fill_mode: FillMode = "nearest",
+    cval: float = 0.0,
+    interpolation_order: int = 1,
+) -> Array:
     """Zooms by two factors drawn from `np.random`, uniform in `zoom_range`, (low, high).
 
-    The other arguments, the result and the errors are those of `apply_affine_transform`.
+    Args:
+        x: Image of rank 3, any real type.
+        zoom_range: `(low, high)`; below 1 magnifies.
+        row_axis: Axis of the rows.
+        col_axis: Axis of the columns.
+        channel_axis: Axis of the channels, 0 or 2.
+        fill_mode: A border mode of `scipy.ndimage`: 'nearest', 'reflect', 'constant', 'wrap', ...
+        cval: Value outside, for the constant modes.
+        interpolation_order: Interpolation order, 0 to 5.
+
+    Returns:
+        An image of the same shape and type.
 
     Raises:
-        ValueError: If `zoom_range` is not two numbers.
+        ValueError: If the axes or the rank do not fit, or `zoom_range` is not two numbers.
+        RuntimeError: If `fill_mode` or `interpolation_order` is not one that SciPy has.
+
+    Example:
+        >>> fastaug.random_zoom(x[0], (0.8, 1.2), row_axis=0, col_axis=1, channel_axis=2).shape
+        (32, 32, 3)
     """
     if len(zoom_range) != 2:
         raise ValueError(
@@ -323,22 +411,46 @@ def random_zoom(
     )
 
 
-def random_channel_shift(x, intensity_range, channel_axis=0):
+def random_channel_shift(x: Array, intensity_range: float, channel_axis: int = 0) -> Array:
     """Shifts the channels by an intensity drawn from `np.random`, up to `intensity_range`.
 
-    The other arguments and the result are those of `apply_channel_shift`.
+    Args:
+        x: Image of rank 3.
+        intensity_range: The largest intensity, to either side.
+        channel_axis: Axis of the channels; it changes nothing, as the intensity is the same.
+
+    Returns:
+        An image of the same shape, of floats.
+
+    Raises:
+        OverflowError: If the range is not finite.
+
+    Example:
+        >>> fastaug.random_channel_shift(x[0], 20).shape
+        (32, 32, 3)
     """
     intensity = global_stream().uniform(-intensity_range, intensity_range)
     return apply_channel_shift(x, intensity, channel_axis=channel_axis)
 
 
-def random_brightness(x, brightness_range, scale=True):
+def random_brightness(x: Array, brightness_range: Sequence[float], scale: bool = True) -> Array:
     """Changes the brightness by a factor drawn from `np.random`, uniform in `brightness_range`.
 
-    The other arguments, the result and the errors are those of `apply_brightness_shift`.
+    Args:
+        x: Image of rank 3 with 1, 3 or 4 channels in Keras's default layout.
+        brightness_range: `(low, high)`; 0 is black, 1 the image itself.
+        scale: Whether to stretch the values to 0..255. If not, an image outside 0..255 is stretched
+            for the change and brought back afterwards.
+
+    Returns:
+        An image of the same shape, in Keras's floatx.
 
     Raises:
-        ValueError: If `brightness_range` is not two numbers.
+        ValueError: If `brightness_range` is not two numbers, or there are not 1, 3 or 4 channels.
+
+    Example:
+        >>> fastaug.random_brightness(x[0], (0.5, 1.5)).shape
+        (32, 32, 3)
     """
     if len(brightness_range) != 2:
         raise ValueError(

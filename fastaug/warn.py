@@ -13,6 +13,7 @@ class UsageWarning(UserWarning):
     Of this class is what Keras is silent about; its own warnings are as they are there.
 
     Example:
+        >>> import warnings
         >>> warnings.simplefilter("ignore", fastaug.UsageWarning)
     """
 

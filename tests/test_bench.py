@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import pickle
+import re
 import signal
 import socket
 import subprocess
@@ -129,9 +130,59 @@ def test_a_contestant_that_needs_tensorflow_is_left_out_where_there_is_none(
     done = compare("32", "--out", out, *SMALL, env=without_tensorflow)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "left out  Keras layers in tf.data: not installed (" in done.stdout
+    assert "not compared, as not installed: Keras layers in tf.data; pip install" in done.stdout
+    assert re.search(
+        r"times Keras ImageDataGenerator:\n  32x32, common settings +[\d.]+x\n", done.stdout
+    )
+    assert re.search(r"case 32: images \(about \d+ s left\)", done.stderr)
     report = read(out / "compare-quick.json")
     assert report["complete"] and report["machine"]["keras_backend"] == "jax"
     assert list(report["cases"][0]["left_out"]) == ["Keras layers in tf.data"]
+
+
+@pytest.fixture
+def without_matplotlib(without_tensorflow, tmp_path):
+    blocked = tmp_path / "blocked" / "matplotlib"
+    blocked.mkdir()
+    (blocked / "__init__.py").write_text("raise ImportError('no matplotlib here')\n")
+    return without_tensorflow
+
+
+def test_no_pictures_without_matplotlib(without_matplotlib, tmp_path):
+    done = compare("32", "--out", tmp_path / "out", *SMALL, env=without_matplotlib)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "no picture: no matplotlib here" in done.stdout
+    assert read(tmp_path / "out" / "compare-quick.json")["complete"]
+    assert not list((tmp_path / "out").glob("*.png"))
+
+
+def test_studies_need_matplotlib(without_matplotlib, tmp_path):
+    done = compare("generate", "--out", tmp_path / "out", *SMALL, env=without_matplotlib)
+    assert done.returncode == 1
+    assert "no matplotlib here\nKeras, a backend" in done.stderr
+    assert 'pip install ".[study]" jax' in done.stderr
+
+
+def test_the_time_left(bench):
+    from timing import EXPECTED_COUNTS, Progress
+
+    now = 0.0
+    progress = Progress(100, 2.0, clock=lambda: now)
+    assert progress.time_left == "about 3 min left"
+    now = 10.0  # ten times as fast as was expected
+    progress.done(50)
+    left = 50 * (10 + 2 * EXPECTED_COUNTS) / (50 + EXPECTED_COUNTS)
+    assert progress.time_left == f"about {left:.0f} s left"
+    progress.done(50)
+    assert progress.time_left == "about 0 s left"
+
+    now = 0.0
+    unknown = Progress(0, clock=lambda: now)
+    unknown.begin(4)
+    assert unknown.time_left == ""
+    now = 8.0
+    unknown.done()
+    assert unknown.time_left == "about 24 s left"
 
 
 def test_directory(tmp_path):

@@ -135,7 +135,7 @@ def test_no_psutil(monkeypatch, nvml):
     found = monitor.to_dict()
     assert set(found["cpu_percent"]) == {None}
     assert found["gpus"][0]["utilization_percent"][0] == 41
-    figure, _ = monitor.plot()
+    figure = monitor.plot()
     matplotlib.pyplot.close(figure)
 
 
@@ -186,7 +186,8 @@ def test_the_samples_can_be_read_meanwhile(no_nvml):
 
 def test_plot(nvml):
     monitor = sample()
-    figure, axes = monitor.plot(title="while it sleeps")
+    figure = monitor.plot(title="while it sleeps")
+    (axes,) = figure.axes
     found = monitor.to_dict()
     cpu, first, _ = axes.lines
     assert list(cpu.get_xdata()) == found["times"]
@@ -196,8 +197,9 @@ def test_plot(nvml):
     texts = [text.get_text() for text in axes.get_legend().get_texts()]
     assert texts[0] == "CPU"
     assert "Test GPU" in texts[1]
-    again, same = monitor.plot(axes)
-    assert again is figure and same is axes
+    assert monitor.plot(axes) is figure
+    assert figure.axes == [axes]
+    assert len(axes.lines) == 6
     figure.canvas.draw()
     matplotlib.pyplot.close(figure)
 

@@ -25,7 +25,8 @@ def test_sdist_holds_the_sources_and_the_tests(tmp_path):
     )  # fmt: skip
     assert result.returncode == 0, result.stdout + result.stderr
     with tarfile.open(tmp_path / result.stdout.splitlines()[-1]) as archive:
-        names = {"/".join(name.split("/")[1:]) for name in archive.getnames()}
+        members = {"/".join(m.name.split("/")[1:]): m for m in archive.getmembers()}
+        names = set(members)
     expected = {"setup.py", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"}
     for folder, pattern in (
         ("fastaug", "*.py"), ("fastaug", "*.pyx"), ("fastaug", "*.pyi"), ("fastaug", "*.h"),
@@ -38,3 +39,6 @@ def test_sdist_holds_the_sources_and_the_tests(tmp_path):
     assert expected <= names
     assert "fastaug/_core.c" not in names
     assert "fastaug/py.typed" in names
+    assert max(member.size for member in members.values()) < 200_000, (
+        "pictures stay in the checkout"
+    )

@@ -1,0 +1,49 @@
+"""A reader of `fastaug.check` whose files do something to it, by their names."""
+
+import os
+import pathlib
+import signal
+import time
+
+from fastaug import check
+
+
+def read_files(connection):
+    """Dies over a file named crash, hangs over one named hang; `once` dies the first time only."""
+    real = check.report_on
+
+    def report_on(path):
+        path = pathlib.Path(path)
+        if path.stem == "crash":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if path.stem == "hang":
+            time.sleep(600)
+        if path.stem == "once" and not path.with_suffix(".seen").exists():
+            path.with_suffix(".seen").touch()
+            os._exit(9)
+        return real(str(path))
+
+    check.report_on = report_on
+    original(connection)
+
+
+def slowly(connection):
+    """Reads one file named gray, and hangs over all others."""
+    real = check.report_on
+
+    def report_on(path):
+        path = pathlib.Path(path)
+        if path.stem != "gray":
+            time.sleep(600)
+        path.with_suffix(".seen").touch()
+        return real(str(path))
+
+    check.report_on = report_on
+    original(connection)
+
+
+def die(connection):
+    os._exit(7)
+
+
+original = check.read_files
