@@ -111,7 +111,7 @@ class Fit(Study):
     def prepare(self):
         options = self.options
         plan = QUICK if options.quick else FULL
-        self.plan = plan = replace(plan, rounds=options.rounds or plan.rounds)
+        plan = replace(plan, rounds=options.rounds or plan.rounds)
         count = plan.batch_size * plan.batches
         if options.dogs_vs_cats:
             chosen = choose_files(options.dogs_vs_cats, count, options.scratch)
@@ -119,6 +119,7 @@ class Fit(Study):
             chosen = chosen.first(count)
         else:
             chosen = make_files(count, options.scratch)
+        self.plan = replace(plan, batches=count // plan.batch_size)
         self.images = with_one_hot_labels(chosen)
         self.case = replace(CASES["224"], from_files=True, batch_size=plan.batch_size)
         self.runs = [Run(way.key, way.label, None, plan.batch_size, count) for way in WAYS]

@@ -8,17 +8,24 @@ left to the caller, once for an iterator.
 import difflib
 import os
 import pathlib
+import re
 
 import numpy as np
 
 from fastaug.directory import folders_in
+from fastaug.functions import name_of
 from fastaug.images import can_read
+from fastaug.settings import FOR_FLOATS
 
 # Folders that systems and tools make beside a user's; so are all whose name begins with a dot.
 _OF_SYSTEMS = frozenset(
     (
+        "#recycle",
+        "#snapshot",
         "$RECYCLE.BIN",
+        "@Recycle",
         "@eaDir",
+        "RECYCLER",
         "System Volume Information",
         "__MACOSX",
         "__pycache__",
@@ -26,11 +33,19 @@ _OF_SYSTEMS = frozenset(
     )
 )
 
+# What they put among a user's files, and what macOS writes beside each.
+_STRANGE = re.compile(
+    rf"[/\\](\._|(\.ipynb_checkpoints|{'|'.join(map(re.escape, sorted(_OF_SYSTEMS)))})[/\\])"
+)
+
 # Names in a text, at most.
 _NAMED = 10
 
-# Images of an array to look at: a data set may be larger than the memory.
+# Images to look at: a data set may be larger than the memory.
 _LOOKED_AT = 16
+
+# Values below it are 0 or 1 as whole numbers: meant as parts of 1, perhaps resized since.
+_UNITS = 2
 
 
 def about_images(generator, images, dtype):
@@ -48,36 +63,101 @@ def about_images(generator, images, dtype):
     narrows = dtype.kind in "iu" and not np.can_cast(images.dtype, dtype)
     if not (brightens or narrows):
         return
-    low, high, whole = _range_of(images)
-    if brightens and low >= 0 and 0 < high <= 1:
+    values = _Range()
+    chosen = min(len(images), _LOOKED_AT)
+    # in one go, if they are on the disk
+    for image in np.asarray(images[np.arange(chosen) * len(images) // chosen]):
+        values.add(image)
+    low, high = values.low, values.high
+    if brightens and low >= 0 and 0 < high < _UNITS:
         yield (
             "`brightness_range` works on values from 0 to 255; these images have values from "
             f"{low:g} to {high:g}, which it makes black. Give the images as 0 to 255, such as "
             "x * 255, and divide with rescale=1/255, which comes after it."
         )
-    limits = np.iinfo(dtype) if narrows else None
-    if limits is not None and (low < limits.min or high > limits.max):
-        yield (
-            f"Images of {images.dtype} with values from {low:g} to {high:g} do not fit into "
-            f"batches of dtype={str(dtype)!r}: the values wrap round. Bring them into "
-            f'{limits.min} to {limits.max} before, or use dtype="float32".'
-        )
-    elif limits is not None and not whole and low >= 0 and 0 < high <= 1:
-        yield (
-            f"Images with values from {low:g} to {high:g} become black in batches of "
-            f"dtype={str(dtype)!r}, which keep the whole part of each value. Give the images as 0 "
-            'to 255, such as x * 255, or use dtype="float32".'
+    if narrows:
+        yield from values.lost_in(
+            dtype,
+            f"Images of {images.dtype}",
+            "Bring them into {low} to {high} before, or use",
+            "Give the images as 0 to 255, such as x * 255, or use",
         )
 
 
-def _range_of(images):
-    """Returns the smallest and the largest value of some images, and whether all are whole."""
-    count = min(len(images), _LOOKED_AT)
-    chosen = images[np.arange(count) * len(images) // count]  # in one go, if they are on the disk
-    with np.errstate(invalid="ignore"):
-        low, high = min(image.min() for image in chosen), max(image.max() for image in chosen)
-        whole = all(np.array_equal(image, np.trunc(image)) for image in chosen)
-    return low, high, whole
+class Results:
+    """Looks at the first images that are made for batches of integers.
+
+    Args:
+        dtype: Type of the batches.
+    """
+
+    def __init__(self, dtype):
+        self._dtype = np.dtype(dtype)
+        self._values = _Range()
+
+    def wanted(self, generator):
+        """Whether there is more to look at, of which `check_dtype` has said nothing."""
+        return self._dtype.kind in "iu" and (
+            getattr(generator, "preprocessing_function", None)
+            or not any(getattr(generator, name, None) for name in FOR_FLOATS)
+        )
+
+    def add(self, image):
+        """Looks at an image of any kind, before it is put into the batch."""
+        if self._values.count == _LOOKED_AT:
+            return
+        if isinstance(image, np.ndarray) and image.dtype.kind in "iuf" and image.size:
+            self._values.add(image)
+
+    def advice(self, generator):
+        """Yields what the batches lose of the images of a generator, once."""
+        if not self._values.count:
+            return
+        images, cure = "Images", "Use"
+        function = getattr(generator, "preprocessing_function", None)
+        if function:
+            images += f" of the preprocessing_function {name_of(function)}"
+            cure = "Return values from {low} to {high}, or use"
+        yield from self._values.lost_in(self._dtype, images, cure, cure)
+        self._dtype = np.dtype(np.float32)  # nothing more is wanted
+
+
+class _Range:
+    """The smallest and the largest value of some images, and whether all are whole."""
+
+    def __init__(self):
+        self.count = 0
+        self.low, self.high, self.whole = np.inf, -np.inf, True
+
+    def add(self, image):
+        """Takes an image in."""
+        self.count += 1
+        with np.errstate(invalid="ignore"):
+            self.low, self.high = min(self.low, image.min()), max(self.high, image.max())
+            self.whole = self.whole and np.array_equal(image, np.trunc(image))
+
+    def lost_in(self, dtype, images, cure, cure_of_units):
+        """Yields what becomes of the values in integers, if it is of no use.
+
+        Args:
+            dtype: Type of the integers.
+            images: What the images are called.
+            cure: What to do about values that do not fit; `{low}` and `{high}` are those that do.
+            cure_of_units: The same about values from 0 to 1, or from -1.
+        """
+        limits = np.iinfo(dtype)
+        images = f"{images} with values from {self.low:g} to {self.high:g}"
+        if np.trunc(self.low) < limits.min or np.trunc(self.high) > limits.max:
+            yield (
+                f"{images} do not fit into batches of dtype={str(dtype)!r}: the values wrap round. "
+                f'{cure.format(low=limits.min, high=limits.max)} dtype="float32".'
+            )
+        elif not self.whole and self.low > -_UNITS and 0 < self.high < _UNITS:
+            high = min(limits.max, 255)
+            yield (
+                f"{images} become black in batches of dtype={str(dtype)!r}, which keep the whole "
+                f'part of each value. {cure_of_units.format(low=0, high=high)} dtype="float32".'
+            )
 
 
 def about_split(generator, subset, samples):
@@ -128,6 +208,13 @@ def about_folders(index):
                 f"`classes` names folders that {directory} does not have: {_list_of(missing)}."
                 f"{_meant(missing, folders_in(directory))}"
             )
+        twice = [name for name in counts if list(index.given_classes).count(name) > 1]
+        if twice:
+            yield (
+                f"`classes` names more than once: {_list_of(twice)}. Their images are there as "
+                "many times, and a label has none."
+            )
+    yield from _about_strange_files(directory, index.filenames)
     if empty and labelled:
         cure = f" To do without them, write classes={_list_of(classes)}." if classes else ""
         yield f"Classes in {directory} without images: {_list_of(empty)}.{cure}"
@@ -143,12 +230,27 @@ def about_folders(index):
     yield from _about_left_out(index.left_out)
 
 
+def _about_strange_files(directory, filenames):
+    """Yields that there are images below classes which systems and tools have put there."""
+    strange = [name for name in map(_text, filenames) if _STRANGE.search(name)]
+    if strange:
+        yield (
+            f"{len(strange)} images in {directory} seem to be copies or notes that a system or a "
+            f"tool made: {_list_of(strange)}. Remove them."
+        )
+
+
 def about_rows(index):
     """Yields what is wrong with the rows of a dataframe.
 
     Args:
         index: A `DataFrameIndex`.
     """
+    if index.only_invalid and not index.left_out:
+        yield (
+            f"No row names an image that is there; the first would be {index.only_invalid!r}. "
+            "Check `directory`, and that the names have their folders and endings."
+        )
     if index.unused_classes:
         yield (
             f"`classes` names {_list_of(index.unused_classes)}, which no row has."

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from fastaug import _core
+from fastaug.advice import Results
 from fastaug.augment import Augmentation, augmentation_for
 from fastaug.buffers import Buffers
 from fastaug.calls import (
@@ -48,6 +49,7 @@ from fastaug.streams import (
     step_over,
 )
 from fastaug.threads import shared_pool
+from fastaug.warn import UsageWarning, warn
 
 # After this many wrong guesses in a row, no more guessing for a while.
 _WRONG_GUESSES = 3
@@ -145,6 +147,7 @@ class BatchMaker:
         self._wrong = 0
         self._pause = 0
         self._calls = FunctionCalls(self._buffers)
+        self._results = Results(dtype)
         self._renew_in_child()
         renew_in_child(self)
         self._current_augmentation()
@@ -264,9 +267,15 @@ class BatchMaker:
                 make_in_place(self._generator, self._source, batch, images)
                 hashes = self._draw_hashes(batch.stream, len(images))
             else:
+                results = self._results if self._results.wanted(self._generator) else None
                 with lent_to_user_code(batch.stream, batch.stream_start):
-                    call_for_each(self._generator, self._source, batch, images, 0, bad_image)
+                    call_for_each(
+                        self._generator, self._source, batch, images, 0, bad_image, results=results
+                    )
                     hashes = self._draw_hashes(global_stream(), len(images))
+                if results is not None:
+                    for text in results.advice(self._generator):
+                        warn(text, UsageWarning)
         else:
             try:
                 batch.job.wait()

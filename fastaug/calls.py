@@ -17,7 +17,7 @@ from fastaug.settings import FOR_FLOATS
 from fastaug.streams import global_stream, lent_to_user_code
 
 
-def call_for_each(generator, source, batch, images, start, bad_image, params=None):
+def call_for_each(generator, source, batch, images, start, bad_image, params=None, results=None):
     """Asks a generator for each image of a batch from a place on, as Keras does.
 
     Args:
@@ -28,6 +28,7 @@ def call_for_each(generator, source, batch, images, start, bad_image, params=Non
         start: The first place.
         bad_image: Function to call with the position and the exception of such an image.
         params: Parameters of the first image, if they have been drawn.
+        results: `Results` that look at the images, or None.
     """
     function = getattr(generator, "preprocessing_function", None)
     transform = getattr(generator, "_transform_own", None) or getattr(
@@ -47,11 +48,15 @@ def call_for_each(generator, source, batch, images, start, bad_image, params=Non
                 params = None
                 continue
             if generator is None:
+                if results is not None:
+                    results.add(image)
                 images[i] = image
                 continue
             if params is None:
                 params = generator.get_random_transform(image.shape)
             result = generator.standardize(transform(image, params))
+            if results is not None:
+                results.add(result)
             _put(result, images, i, None, function)
             params = None
 
@@ -203,7 +208,7 @@ class FunctionCalls:
                 continue
             references = sys.getrefcount(image)
             with kept_memory:
-                result = returned(function, function(image))
+                result = returned(function, function(image), image, generator.channel_axis)
             if result is image:
                 references += 1
             if images is batch.images and sys.getrefcount(image) != references:

@@ -5,6 +5,7 @@ and never imports pandas itself.
 """
 
 import collections
+import decimal
 import itertools
 import os
 
@@ -61,6 +62,7 @@ class DataFrameIndex:
         unused_classes: Those given as `classes` that no row has.
         other_labels: Labels of rows that are not in `classes`, if these are given.
         left_out: Counter of the endings of files that are images, but not of `formats`.
+        only_invalid: The first path, if all were left out as invalid; else ''.
 
     Raises:
         ValueError: If `class_mode` is not one of the above, or 'binary' does not have two classes.
@@ -94,6 +96,7 @@ class DataFrameIndex:
         frame = dataframe.copy()
         self.unused_classes: list = []
         self.other_labels: set = set()
+        self.only_invalid = ""
         self.left_out: collections.Counter = collections.Counter()
         self.directory = directory or ""
         self.class_mode = class_mode
@@ -107,6 +110,7 @@ class DataFrameIndex:
             paths = join_all(self.directory, frame[x_col].tolist())
             valid = np.array(_are_images(paths, formats), dtype=bool)
             self.left_out = _other_formats(itertools.compress(paths, ~valid))
+            self.only_invalid = "" if valid.any() else paths[0]
             if invalid := len(valid) - int(valid.sum()):
                 warn(
                     f'Found {invalid} invalid image filename(s) in x_col="{x_col}". '
@@ -138,7 +142,7 @@ class DataFrameIndex:
         if class_mode == "multi_output":
             self._targets = [np.array(frame[column].tolist()) for column in y_col]
         elif class_mode == "raw":
-            self._targets = frame[y_col].values
+            self._targets = _raw_values(frame[y_col])
         self.samples = len(self.filenames)
         message = (
             f"Found {self.samples} {'validated' if validate_filenames else 'non-validated'} "
@@ -328,6 +332,18 @@ def _regular_files(folder, limit):
         return set()
 
 
+def _raw_values(data):
+    """Returns the values of a column, or of some; there, categories become numbers beside such."""
+    if data.ndim == 1:
+        return data.values
+    columns = [data.iloc[:, position].values for position in range(data.shape[1])]
+    if any(hasattr(column, "categories") for column in columns):
+        columns = [as_one_array(column) for column in columns]
+        if all(isinstance(each, np.ndarray) and each.dtype.kind in "biuf" for each in columns):
+            return np.stack(columns, axis=1)
+    return data.values
+
+
 def as_one_array(values):
     """Returns the values of a column, or of some columns, as one array of numbers if they are such.
 
@@ -355,13 +371,15 @@ def as_one_array(values):
     if values.dtype != object:
         return values
     cells = [_nan_if_missing(value) for value in values.ravel().tolist()]
+    if any(isinstance(value, decimal.Decimal) for value in cells):  # as databases give them
+        cells = [float(value) if isinstance(value, decimal.Decimal) else value for value in cells]
     try:
-        numbers = np.array(cells)
+        array = np.array(cells)
     except ValueError:  # vectors of many lengths
         return values
-    if numbers.dtype.kind not in "biuf" or not len(values):
+    if array.dtype.kind not in "biuf" or not len(values):
         return values
-    return numbers.reshape(values.shape + numbers.shape[1:])
+    return array.reshape(values.shape + array.shape[1:])
 
 
 def _nan_if_missing(value):

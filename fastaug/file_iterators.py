@@ -59,7 +59,9 @@ def _checked_size(target_size):
     """
     size = () if isinstance(target_size, str | bytes) else target_size
     size = tuple(size) if isinstance(size, Iterable) else ()
-    if not size or not all(isinstance(side, numbers.Integral) for side in size):
+    if not size or not all(
+        isinstance(side, numbers.Integral) and not isinstance(side, bool) for side in size
+    ):
         error: type[Exception] = TypeError
     elif len(size) != 2 or min(size) < 1:
         error = ValueError

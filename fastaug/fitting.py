@@ -3,11 +3,13 @@
 What `ImageDataGenerator.fit` does with an array, for images that are not in memory together.
 """
 
+import contextlib
 import math
 import pathlib
 
 import numpy as np
 
+from fastaug.cgroups import free_memory
 from fastaug.directory import Progress
 
 _BAR = 30  # characters
@@ -164,9 +166,10 @@ def statistics_of(batches, shape, channel_axis, expected, rescale, whitens):
 
 
 def _available_memory():
-    """Returns how many bytes of memory programs can have; None: who knows."""
-    try:
+    """Returns how many bytes of memory the program can have; None: who knows."""
+    limits = [free_memory()]
+    with contextlib.suppress(OSError, StopIteration):
         lines = pathlib.Path("/proc/meminfo").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvail"))
-    except (OSError, StopIteration):
-        return None
+        line = next(line for line in lines if line.startswith("MemAvail"))
+        limits.append(int(line.split()[1]) * 1024)
+    return min((limit for limit in limits if limit is not None), default=None)

@@ -229,8 +229,13 @@ class ImageDataGenerator:
         self.zca_whitening_matrix: Array | None = None
 
         if isinstance(zoom_range, float | int):
-            self.zoom_range = [1 - zoom_range, 1 + zoom_range]
-        elif len(zoom_range) == 2 and all(isinstance(val, float | int) for val in zoom_range):
+            zoom_range = [1 - zoom_range, 1 + zoom_range]
+        try:
+            bounds = len(zoom_range)
+        except TypeError as error:
+            error.add_note(f"Received: {zoom_range=}")
+            raise
+        if bounds == 2 and all(isinstance(val, float | int) for val in zoom_range):
             self.zoom_range = [zoom_range[0], zoom_range[1]]
         else:
             raise ValueError(
@@ -756,7 +761,8 @@ class ImageDataGenerator:
             array([[[0.2, 0.2, 0.2]]])
         """
         if self.preprocessing_function:
-            x = returned(self.preprocessing_function, self.preprocessing_function(x))
+            result = self.preprocessing_function(x)
+            x = returned(self.preprocessing_function, result, x, self.channel_axis)
         if (
             self.rescale
             or self.samplewise_center

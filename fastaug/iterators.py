@@ -12,6 +12,7 @@ import numpy as np
 
 from fastaug.advice import about_images, about_split
 from fastaug.batches import BatchMaker
+from fastaug.carried import Carried
 from fastaug.images import array_to_img
 from fastaug.keras_backend import dataset_class, floatx, image_data_format
 from fastaug.lazy import LazyArray, lazily
@@ -59,16 +60,14 @@ def check_batch_size(batch_size):
 
 
 def _check_seed(seed):
-    """Raises what the first batch would raise of a seed of a wrong type; a note has the seed."""
-    if seed is None or isinstance(seed, int):
+    """Raises what the first batch would raise of a seed; a note has the seed."""
+    if seed is None or (isinstance(seed, int) and 0 <= seed < 1 << 32):
         return
     try:
         np.random.RandomState(seed + 0)  # as the number of batches is added
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         error.add_note(f"Received: {seed=}")
         raise
-    except ValueError:  # no number that NumPy takes, which the sum with that of batches may be
-        return
 
 
 def _order_attribute(name, doc, check=None) -> Any:
@@ -102,8 +101,8 @@ class Iterator(PyDataset, Generic[Batch]):
         **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of `keras.utils.PyDataset`.
 
     Raises:
-        ValueError: If `batch_size` is less than 1.
-        TypeError: If it or `seed` is of a wrong type.
+        ValueError: If `batch_size` is less than 1, or `seed` none that NumPy takes.
+        TypeError: If one of them is of a wrong type.
 
     Example:
         >>> class Squares(fastaug.Iterator):
@@ -524,8 +523,7 @@ class NumpyArrayIterator(AugmentingIterator[Batch]):
                 title = f"`{name}` ({argument})" if argument else f"`{name}`"
                 raise ValueError(
                     f"`x` (images tensor) and {title} should have the same length. "
-                    f"Found: x.shape = {np.asarray(images).shape}, "
-                    f"{name}.shape = {np.asarray(values).shape}"
+                    f"Found: x.shape = {np.shape(images)}, {name}.shape = {np.shape(values)}"
                 )
         if subset is not None:
             if subset not in ("training", "validation"):
@@ -582,10 +580,17 @@ class NumpyArrayIterator(AugmentingIterator[Batch]):
             warn(text, UsageWarning)
 
     def __getstate__(self):
-        return super().__getstate__() | {"_early_x": self.x}
+        return super().__getstate__() | {
+            "_early_x": Carried(self.x),
+            "x_misc": [Carried(xx) for xx in self.x_misc],
+            "y": Carried(self.y),
+            "sample_weight": Carried(self.sample_weight),
+        }
 
     def __setstate__(self, state):
-        super().__setstate__(state)
+        arrays = {name: state[name].array for name in ("_early_x", "y", "sample_weight")}
+        arrays["x_misc"] = [carried.array for carried in state["x_misc"]]
+        super().__setstate__(state | arrays)
         self._maker = self._new_maker(source_of(vars(self).pop("_early_x")))
 
     @property

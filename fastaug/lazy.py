@@ -43,13 +43,14 @@ class LazyArray:
         stop: The row after the last.
 
     Attributes:
+        array, start: As given.
         shape: Shape of these rows together.
         dtype: Type of the values.
     """
 
     def __init__(self, array, start, stop):
-        self._array = array
-        self._start = start
+        self.array = array
+        self.start = start
         self.shape = (max(stop - start, 0), *array.shape[1:])
         self.dtype = array.dtype
         self._chunks = _chunks_of(array)
@@ -70,12 +71,12 @@ class LazyArray:
     @property
     def given(self):
         """The array itself if these are all of its rows, else this object."""
-        return self._array if len(self) == self._array.shape[0] else self
+        return self.array if len(self) == self.array.shape[0] else self
 
     def part(self, rows):
         """Returns the rows of a slice with a step of 1, of which none is read."""
         start, stop, _ = rows.indices(len(self))
-        return LazyArray(self._array, self._start + start, self._start + stop)
+        return LazyArray(self.array, self.start + start, self.start + stop)
 
     def __getitem__(self, key):
         """Reads rows, as an array."""
@@ -110,10 +111,10 @@ class LazyArray:
         rows, positions = np.unique(self._rows(index), return_inverse=True)
         if not len(rows):
             return np.empty((0, *self.shape[1:]), self.dtype), positions
-        if hasattr(self._array, "oindex"):  # zarr
-            return np.asarray(self._array.oindex[rows]), positions
-        if hasattr(self._array, "__dask_graph__"):
-            return np.asarray(self._array[rows]), positions
+        if hasattr(self.array, "oindex"):  # zarr
+            return np.asarray(self.array.oindex[rows]), positions
+        if hasattr(self.array, "__dask_graph__"):
+            return np.asarray(self.array[rows]), positions
         new = (np.diff(rows) > 1) & (np.diff(self._chunks_with(rows)) > 0)
         pieces = [self._piece(part) for part in np.split(rows, np.flatnonzero(new) + 1)]
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces), positions
@@ -121,7 +122,7 @@ class LazyArray:
     def _piece(self, rows):
         """Reads rows by one slice, and drops what lies between them."""
         first, last = int(rows[0]), int(rows[-1])
-        piece = np.asarray(self._array[first : last + 1])
+        piece = np.asarray(self.array[first : last + 1])
         return piece if len(rows) == last + 1 - first else piece[rows - first]
 
     def _chunks_with(self, rows):
@@ -139,7 +140,7 @@ class LazyArray:
             raise IndexError(
                 f"index {index[wrong][0]} is out of bounds for axis 0 with size {len(self)}"
             )
-        return np.where(index < 0, index + len(self), index) + self._start
+        return np.where(index < 0, index + len(self), index) + self.start
 
 
 def _chunks_of(array):

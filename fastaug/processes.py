@@ -326,6 +326,15 @@ def _close_both(*fds):
         os.close(fd)
 
 
+def _inherited(number):
+    """Returns what `Popen` takes for the process to have this program's standard file.
+
+    None, which is the file itself; or, if the number is that of another file, opened since a
+    standard file was closed, the null device: the process would begin with the number free.
+    """
+    return None if os.get_inheritable(number) else subprocess.DEVNULL
+
+
 class _Child:
     """A process, as the thread sees it."""
 
@@ -343,6 +352,8 @@ class _Child:
                 self._process = subprocess.Popen(
                     [python, "-P", "-c", _BOOT, str(other.fileno())],
                     stdin=subprocess.DEVNULL,
+                    stdout=_inherited(1),
+                    stderr=_inherited(2),
                     pass_fds=[other.fileno()],
                     process_group=0,
                 )

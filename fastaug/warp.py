@@ -64,7 +64,13 @@ def check_order(order):
         TypeError: If the order is not a whole number.
         RuntimeError: If it is not 0 to 5.
     """
-    if operator.index(order) not in range(6):
+    try:
+        known = operator.index(order) in range(6)
+    except TypeError:
+        raise TypeError(
+            f"`interpolation_order` should be an integer. Received: interpolation_order={order!r}"
+        ) from None
+    if not known:
         raise RuntimeError(
             f"spline order not supported. Received: interpolation_order={order!r}; expected 0 to 5"
         )

@@ -39,6 +39,7 @@ BAD_SIZES = [
     (8.0, TypeError),
     ("88", TypeError),
     ((8.0, 8.0), TypeError),
+    ((True, True), TypeError),
     ((8, None), TypeError),
     (("8", "8"), TypeError),
     (np.array([8.0, 8.0]), TypeError),
@@ -95,6 +96,7 @@ WRONG = {
     "zca_epsilon": ["1e-6", None],
     "validation_split": ["0.2", (0.2,), [0.1, 0.2]],
     "preprocessing_function": ["scale", 3, np.ones(1), {"a": 1}],
+    "interpolation_order": ["1", 1.0, None, [1]],
     "dtype": ["flaot32", "str", object, 5, "datetime64"],
 }
 
@@ -106,6 +108,13 @@ def test_wrong_types_are_refused_where_they_are_given(name, value):
     with pytest.raises(TypeError, match=f"`{name}` should be ") as caught:
         fastaug.ImageDataGenerator(**{name: value})
     assert str(caught.value).endswith(f"Received: {name}={value!r}")
+
+
+@pytest.mark.parametrize("value", [None, np.float32(0.2), object])
+def test_a_zoom_range_without_a_length_is_named(value):
+    with pytest.raises(TypeError, match="has no len") as caught:
+        fastaug.ImageDataGenerator(zoom_range=value)
+    assert caught.value.__notes__ == [f"Received: zoom_range={value!r}"]
 
 
 @pytest.mark.parametrize("value", ["20", (-20, 20), None])
@@ -183,6 +192,29 @@ def test_seeds_of_a_wrong_type_are_refused_where_they_are_given(seed):
     with pytest.raises(TypeError) as caught:
         fastaug.ImageDataGenerator().flow(images(), seed=seed)
     assert caught.value.__notes__ == [f"Received: {seed=}"]
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, np.int64(-1), np.array([-3])], ids=str)
+@pytest.mark.parametrize("kind", ["array", "directory", "dataframe", "base"])
+def test_seeds_that_no_batch_has_are_refused_where_they_are_given(tree, frame, seed, kind):
+    generator = fastaug.ImageDataGenerator()
+    flows = {
+        "array": lambda: generator.flow(images(), seed=seed),
+        "directory": lambda: generator.flow_from_directory(str(tree), seed=seed),
+        "dataframe": lambda: generator.flow_from_dataframe(frame, seed=seed),
+        "base": lambda: fastaug.Iterator(4, 2, False, seed),
+    }
+    with pytest.raises(ValueError, match="Seed") as caught:
+        flows[kind]()
+    assert caught.value.__notes__ == [f"Received: {seed=}"]
+    with pytest.raises(ValueError, match="Seed"):
+        next(keras_library().generator().flow(images(), seed=seed))
+
+
+@pytest.mark.parametrize("seed", [0, 2**32 - 1, True, np.int64(3), np.array(3), np.array([3])])
+def test_seeds_that_numpy_takes(seed):
+    for library in (keras_library(), fastaug_library()):
+        assert len(next(library.generator().flow(images(), batch_size=4, seed=seed))) == 4
 
 
 def test_a_folder_to_save_to_that_is_no_path():

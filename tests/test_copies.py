@@ -6,6 +6,7 @@ import pickle
 import threading
 
 import cloudpickle
+import h5py
 import keras
 import numpy as np
 import pandas as pd
@@ -217,7 +218,10 @@ def in_another_process(flow, connection):
 
 @pytest.mark.parametrize("make", [array_flow, process_flow], ids=lambda make: make.__name__)
 def test_a_spawned_process(tree, make):
-    flow = make(tree, 5)
+    run_spawned(make(tree, 5))
+
+
+def run_spawned(flow):
     take(flow, 2)
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
@@ -256,3 +260,117 @@ def test_a_copy_trains():
     model.compile("sgd", "mse")
     with copy.deepcopy(flow) as copied:  # TensorFlow holds on to it
         assert np.isfinite(model.evaluate(copied, verbose=0))
+
+
+# ---------------------------------------------------------------------------- arrays on the disk
+
+
+MAPPED = {
+    "rows": lambda x: x[3:],
+    "every other": lambda x: x[::2],
+    "backwards": lambda x: x[::-1],
+    "a part of each": lambda x: x[:, 1:7, 2:],
+    "channels first": lambda x: x.transpose(0, 3, 1, 2),
+    "no subclass": np.asarray,
+    "a part of no subclass": lambda x: np.asarray(x)[1:],
+    "other type": lambda x: x.view("int8"),
+}
+ON_DISK = pytest.mark.parametrize("part", [lambda x: x, *MAPPED.values()], ids=["all", *MAPPED])
+
+
+def on_disk(folder, mode="r", **options):
+    """Images from some place in a file on."""
+    x = images(40, 9, 12)
+    (folder / "x").write_bytes(bytes(5000) + x.tobytes())
+    return np.memmap(folder / "x", "uint8", mode, offset=5000, shape=x.shape, **options)
+
+
+@ON_DISK
+@pytest.mark.parametrize("mode", ["r", "r+"])
+@pytest.mark.parametrize("way", ["deepcopy", "pickle"])
+def test_of_a_memmap_only_its_place_is_carried(tmp_path, way, mode, part):
+    x = part(on_disk(tmp_path, mode))
+    layout = "channels_first" if x.shape[1] == 3 else "channels_last"
+    generator = fastaug.ImageDataGenerator(data_format=layout)
+    flow = generator.flow((x, x), x, batch_size=4, seed=3, sample_weight=x[:, 0, 0, 0])
+    next(flow)
+    if "pickle" in way:
+        assert len(pickle.dumps(flow)) < 10_000
+    copied = WAYS[way](flow)
+    for array in (copied.x, copied.y, copied.x_misc[0]):
+        np.testing.assert_array_equal(array, x)
+        assert type(array) is type(x) or array is not copied.x
+        assert array.strides == x.strides and array.flags.writeable == (mode == "r+")
+        assert np.shares_memory(array, x) == (way == "deepcopy")
+    assert_goes_on_alike(copied, flow)
+
+
+def test_a_copy_of_a_copy_of_a_memmap(tmp_path):
+    flow = fastaug.ImageDataGenerator().flow(on_disk(tmp_path)[5:25], seed=1, batch_size=4)
+    copied = pickle.loads(pickle.dumps(pickle.loads(pickle.dumps(flow))))
+    assert copied.x.filename == flow.x.filename
+    assert_goes_on_alike(copied, flow)
+
+
+def test_a_memmap_of_columns_first(tmp_path):
+    x = on_disk(tmp_path, order="F")
+    flow = fastaug.ImageDataGenerator().flow(x, seed=1, batch_size=4)
+    assert len(pickle.dumps(flow)) < 10_000
+    assert_goes_on_alike(pickle.loads(pickle.dumps(flow)), flow)
+
+
+def test_what_was_written_in_the_memory_alone_is_carried(tmp_path):
+    x = on_disk(tmp_path, "c")
+    x[:] = 3
+    for duplicate in (WAYS["pickle"], copy.deepcopy):
+        assert (duplicate(fastaug.ImageDataGenerator().flow(x)).x == 3).all()
+
+
+def test_a_memmap_whose_file_is_gone_is_carried(tmp_path):
+    x = on_disk(tmp_path)
+    flow = fastaug.ImageDataGenerator().flow(x, seed=1, batch_size=4)
+    (tmp_path / "x").unlink()
+    assert_goes_on_alike(pickle.loads(pickle.dumps(flow)), flow)
+
+
+def test_the_file_of_a_memmap_is_missing_where_it_is_opened(tmp_path):
+    pickled = pickle.dumps(fastaug.ImageDataGenerator().flow(on_disk(tmp_path)))
+    (tmp_path / "x").unlink()
+    with pytest.raises(FileNotFoundError, match=str(tmp_path / "x")):
+        pickle.loads(pickled)
+
+
+def test_a_memmap_in_a_spawned_process(tmp_path):
+    run_spawned(fastaug.ImageDataGenerator().flow(on_disk(tmp_path, "r+"), seed=5, batch_size=4))
+
+
+@pytest.mark.parametrize("subset", [None, "training", "validation"])
+def test_of_a_data_set_of_hdf5_only_its_place_is_carried(tmp_path, subset, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with h5py.File("x.h5", "w") as file:
+        file["deep/x"] = images(40)
+    with h5py.File("x.h5", "r") as file:  # a relative path
+        generator = fastaug.ImageDataGenerator(validation_split=0.2)
+        flow = generator.flow(file["deep/x"], batch_size=4, seed=3, subset=subset)
+        next(flow)
+        pickled = pickle.dumps(flow)
+        assert len(pickled) < 10_000
+        monkeypatch.chdir("/")
+        assert_goes_on_alike(pickle.loads(pickled), copy.copy(flow))
+        assert_goes_on_alike(copy.deepcopy(flow), flow)
+
+
+def test_a_data_set_of_hdf5_in_a_spawned_process(tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["x"] = images(40)
+    with h5py.File(tmp_path / "x.h5", "r") as file:
+        run_spawned(fastaug.ImageDataGenerator().flow(file["x"], seed=5, batch_size=4))
+
+
+def test_a_data_set_of_hdf5_that_is_in_no_file(tmp_path):
+    with h5py.File(tmp_path / "none.h5", "w", driver="core", backing_store=False) as file:
+        file["x"] = images(8)
+        flow = fastaug.ImageDataGenerator().flow(file["x"], batch_size=4, seed=1)
+        with pytest.raises(TypeError, match="h5py objects cannot be pickled"):
+            pickle.dumps(flow)
+        assert_goes_on_alike(copy.copy(flow), flow)

@@ -1,4 +1,7 @@
-"""How many cores there are to use: the affinity, a container's quota, what the user says."""
+"""How many cores there are to use: the affinity, a container's quota, what the user says.
+
+And how much memory, by the same groups.
+"""
 
 import contextlib
 import itertools
@@ -12,8 +15,8 @@ from reference import images
 from scripts import check_script
 
 import fastaug
-from fastaug import threads
-from fastaug.cgroups import cpu_quota
+from fastaug import fitting, threads
+from fastaug.cgroups import cpu_quota, free_memory
 
 V2 = "30 23 0:26 {top} {folder} rw,nosuid - cgroup2 cgroup2 rw,nsdelegate"
 V1 = "33 31 0:29 {top} {folder} rw,nosuid shared:9 - cgroup cgroup rw,cpu,cpuacct"
@@ -143,6 +146,104 @@ def test_the_quota_of_a_real_group():
         for folder in (inner, outer):
             with contextlib.suppress(FileNotFoundError):
                 folder.rmdir()
+
+
+# --- Memory. ------------------------------------------------------------------------------------
+
+
+def v2_memory(limit, usage, unneeded=0, name=""):
+    stat = f"anon 7\ninactive_file {unneeded}\nactive_file 9"
+    values = {"memory.max": limit, "memory.current": usage, "memory.stat": stat}
+    return {f"{name}{file}": value for file, value in values.items()}
+
+
+def v1_memory(limit, usage, unneeded=0, name=""):
+    stat = f"inactive_file 3\ntotal_inactive_file {unneeded}"
+    values = {"limit_in_bytes": limit, "usage_in_bytes": usage, "stat": stat}
+    return {f"memory/{name}memory.{file}": value for file, value in values.items()}
+
+
+UNLIMITED = 9223372036854771712  # of version 1
+MEMORIES = {
+    "v2": (["0::/"], [mount(V2)], v2_memory(1000, 400), 600),
+    "v2, with files that nobody needs": (["0::/"], [mount(V2)], v2_memory(1000, 400, 300), 900),
+    "v2, no limit": (["0::/"], [mount(V2)], v2_memory("max", 400), None),
+    "v2, above it": (
+        ["0::/a/b"], [mount(V2)],
+        v2_memory(1000, 900, 0, "a/") | v2_memory(500, 10, 0, "a/b/"), 100,
+    ),
+    "v2, beside it": (["0::/a/b"], [mount(V2)], v2_memory(1000, 900, 0, "a/c/"), None),
+    "v2, more than it may": (["0::/"], [mount(V2)], v2_memory(1000, 1001), 0),
+    "v2, only processors": (["0::/"], [mount(V2)], v2("200000 100000"), None),
+    "v1": (["5:memory:/"], [], v1_memory(1000, 400), 600),
+    "v1, with files that nobody needs": (["5:memory:/"], [], v1_memory(1000, 400, 300), 900),
+    "v1, no limit": (["5:memory:/"], [], v1_memory(UNLIMITED, 12), UNLIMITED - 12),
+    "v1, above it": (
+        ["5:memory:/a/b"], [],
+        v1_memory(1000, 900, 0, "a/") | v1_memory(UNLIMITED, 10, 0, "a/b/"), 100,
+    ),
+    "v1, beside other hierarchies": (
+        ["5:memory:/a", "4:cpu,cpuacct:/b", "0::/c"],
+        [mount(V1, "/sys/fs/cgroup/cpu"), mount(V2, "/sys/fs/cgroup/unified")],
+        v1_memory(1000, 400, 0, "a/") | v1_memory(50, 40, 0, "b/"),
+        600,
+    ),
+    "unlike anything": (["0::/"], [mount(V2)], v2_memory("nonsense", 5), None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MEMORIES)
+def test_free_memory(name, tmp_path):
+    groups, mounts, files, expected = MEMORIES[name]
+    assert free_memory(system(tmp_path, groups, mounts, files)) == expected
+
+
+def test_free_memory_where_there_is_no_proc(tmp_path):
+    assert free_memory(tmp_path) is None
+
+
+def test_whitening_heeds_the_memory_of_a_container(monkeypatch):
+    generator = fastaug.ImageDataGenerator(zca_whitening=True, featurewise_center=True)
+    flow = generator.flow(images())
+    monkeypatch.setattr(fitting, "free_memory", lambda: 10**6)
+    with pytest.raises(MemoryError, match=r"0\.0 GB are free"):
+        generator.fit(flow)
+    monkeypatch.setattr(fitting, "free_memory", lambda: 1 << 62)  # the machine has less
+    assert fitting._available_memory() < 1 << 50
+    generator.fit(flow)
+    assert generator.zca_whitening_matrix.shape == (351, 351)
+
+
+def can_limit_memory():
+    """Whether the tests may make a group of version 1 with a limit."""
+    return os.access("/sys/fs/cgroup/memory/memory.limit_in_bytes", os.W_OK)
+
+
+@pytest.mark.skipif(not can_limit_memory(), reason="no right to make a group")
+def test_the_memory_of_a_real_group():
+    groups = pathlib.Path("/proc/self/cgroup").read_text().splitlines()
+    (own,) = (line.split(":")[2] for line in groups if ":memory:" in line)
+    outer = pathlib.Path(f"/sys/fs/cgroup/memory{own}/fastaug-test-{os.getpid()}")
+    inner = outer / "inner"
+    code = """
+    import sys
+    open(sys.argv[1] + "/cgroup.procs", "w").write("0")
+    from fastaug.cgroups import free_memory
+    print(free_memory())
+    """
+    try:
+        for folder in (outer, inner):
+            folder.mkdir()
+        (outer / "memory.limit_in_bytes").write_text(str(1 << 30))
+        for group in (outer, inner):
+            assert 1 << 28 < int(check_script(code, arguments=[group])) <= 1 << 30
+    finally:
+        for folder in (inner, outer):
+            with contextlib.suppress(FileNotFoundError):
+                folder.rmdir()
+
+
+# --- Cores. -------------------------------------------------------------------------------------
 
 
 @pytest.fixture

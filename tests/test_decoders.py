@@ -87,6 +87,13 @@ def test_closed_standard_files(tmp_path, closed):
     assert read(tmp_path, before) == "True True"
 
 
+@pytest.mark.parametrize("fd", [0, 1, 2])
+def test_a_file_in_the_place_of_a_closed_standard_file(tmp_path, fd):
+    """The processes do not have it: for them the number is free."""
+    before = f"os.close({fd}); mine = open(os.devnull, 'w'); assert mine.fileno() == {fd}"
+    assert read(tmp_path, before) == "True True"
+
+
 PLUGIN = """
 from PIL import Image, ImageFile
 

@@ -285,7 +285,7 @@ def test_memory_that_nobody_knows_of(monkeypatch):
     generator.fit(generator.flow(images()))
     assert generator.zca_whitening_matrix.shape == (351, 351)
     monkeypatch.undo()
-    monkeypatch.setattr(fitting.pathlib.Path, "read_text", lambda path: "MemTotal: 5 kB\n")
+    monkeypatch.setattr(fitting.pathlib.Path, "read_text", lambda *_: "MemTotal: 5 kB\n")
     assert fitting._available_memory() is None
 
 

@@ -217,7 +217,8 @@ except ImportError as error:
 def test_the_oldest(tmp_path):
     """The lower bound of the extra gives Keras's pixels and errors, as the one installed does."""
     oldest = ".".join(map(str, opencv.OLDEST))
-    assert not cv2.__version__.startswith(f"{oldest}.")
+    if cv2.__version__.startswith(f"{oldest}."):
+        pytest.skip("it is the one installed, with which all other tests decode")
     command = [sys.executable, "-m", "pip", "install", "--no-deps", "--only-binary=:all:"]
     done = subprocess.run(
         [*command, "--target", tmp_path / "site", f"opencv-python-headless=={oldest}.*"],

@@ -1,5 +1,6 @@
 """Several inputs and outputs, and labels of any kind: batches have the form that `fit` takes."""
 
+import decimal
 import warnings
 
 import keras
@@ -207,6 +208,29 @@ def test_a_missing_category_has_no_code(frame):
     holes = frame.copy()
     holes.loc[3, "kinds"] = None
     assert as_one_array(holes["kinds"].values).tolist() == [0, 1, 2, -1, 1, 2, 0, 1, 2, 0, 1, 2, 0]
+
+
+@pytest.mark.parametrize(
+    "y_col", [["kinds", "a"], ["kinds"], ["levels", "kinds", "whole"]], ids=str
+)
+def test_categories_in_several_columns(frame, y_col):
+    """As in one: codes of words, and numbers as they are."""
+    with flow_of(frame, y_col, shuffle=False) as flow:
+        labels = flow.labels
+        assert finite_loss(model_of((5, 6, 3)), flow)
+    assert labels.dtype.kind in "if" and labels.shape == (N, len(y_col))
+    assert labels[:, y_col.index("kinds")].tolist() == [k % 3 for k in range(N)]
+
+
+def test_categories_beside_words_stay_words(frame):
+    with flow_of(frame, ["kinds", "words"], shuffle=False) as flow:
+        assert flow.labels[0].tolist() == ["low", "w0"]
+
+
+def test_decimals_are_numbers():
+    cells = [decimal.Decimal("1.5"), 2, None]
+    assert_same(as_one_array(np.array(cells[:2], dtype=object)), np.array([1.5, 2]))
+    assert np.isnan(as_one_array(np.array(cells, dtype=object))[2])
 
 
 def test_no_rows():

@@ -51,7 +51,7 @@ def test_a_plain_tree(tree):
 
 
 @pytest.mark.parametrize(
-    "name", [".ipynb_checkpoints", "__MACOSX", ".git", ".Trash-1000", "@eaDir"]
+    "name", [".ipynb_checkpoints", "__MACOSX", ".git", ".Trash-1000", "@eaDir", "#recycle"]
 )
 def test_folders_of_systems(tree, name):
     (tree / name).mkdir()
@@ -63,6 +63,24 @@ def test_folders_of_systems(tree, name):
     directory_said(tree, [text])
     directory_said(tree, [text], class_mode=None)
     directory_said(tree, [], classes=["ants", name])  # asked for
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["ants/.ipynb_checkpoints/0-checkpoint.jpg", "cats/__MACOSX/x/0.jpg", "bees/deep/._0.jpg"],
+)
+def test_files_of_systems_in_a_class(tree, name):
+    trees.write(tree, name, 5)
+    directory_said(tree, [["1 images in", name, "Remove them"]])
+    directory_said(tree, [[name]], class_mode=None)
+    trees.write(tree, ".hidden/.x.jpg", 5)
+    trees.write(tree, "ants/.x/x._y.jpg", 5)
+    directory_said(tree, [[name]], classes=["ants", "bees", "cats", ".hidden"])
+
+
+def test_classes_that_are_named_twice(tree):
+    words = ["more than once: ['ants']"]
+    directory_said(tree, [words], classes=["ants", "bees", "ants"])
 
 
 def test_classes_without_images(tree):
@@ -276,3 +294,14 @@ def test_a_subset_of_an_array_without_a_split():
     assert "all 10 images" in text
     with pytest.raises(ValueError, match=r"at least one image .*validation_split=0\.2"):
         generator.flow(images(), subset="validation")
+
+
+def test_names_of_which_no_file_is_there(tree):
+    frame = frame_of(tree)
+    generator = fastaug.ImageDataGenerator(workers=0)
+    for names in (frame["filename"].str[:-4], frame["filename"] + "x", "x/" + frame["filename"]):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            generator.flow_from_dataframe(frame.assign(filename=names), **SIZE)
+        texts = [str(each.message) for each in caught if each.category is fastaug.UsageWarning]
+        check(texts, [["No row names an image", repr(names[0]), "endings"]])

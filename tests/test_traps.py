@@ -4,10 +4,12 @@ import warnings
 
 import numpy as np
 import pytest
-from reference import images, keras_library, take
+import trees
+from PIL import Image
+from reference import images, keras_library
 
 import fastaug
-from fastaug import UsageWarning
+from fastaug import UsageWarning, advice
 
 
 def said(make):
@@ -23,7 +25,8 @@ def said(make):
 def flow_said(x, batches=3, **settings):
     def make():
         with fastaug.ImageDataGenerator(**settings).flow(x, batch_size=4) as flow:
-            take(flow, batches)
+            for _ in range(batches):
+                next(flow)
 
     return said(make)
 
@@ -53,6 +56,14 @@ def test_brightness_of_images_from_0_to_1(dtype):
     (text,) = flow_said(x, **settings)
     assert "`brightness_range`" in text and "x * 255" in text and "rescale=1/255" in text
     assert not next(keras_library().generator(**settings).flow(x)).any()
+
+
+def test_brightness_of_images_from_0_to_1_that_were_resized():
+    """A cubic filter overshoots."""
+    x = images(dtype="float32") / 250
+    assert 1 < x.max() < 1.1
+    (text,) = flow_said(x, brightness_range=(0.5, 1.5))
+    assert "which it makes black" in text
 
 
 @pytest.mark.parametrize(
@@ -95,6 +106,20 @@ def test_floats_from_0_to_1_in_batches_of_bytes():
     assert "black" in text and "x * 255" in text
 
 
+def test_floats_from_minus_1_to_1_in_batches_of_integers():
+    x = images(dtype="float32") / 127.5 - 1
+    (text,) = flow_said(x, dtype="int32")
+    assert "become black" in text
+    x[:, 0] = -1
+    (text,) = flow_said(x, dtype="uint8")
+    assert "wrap round" in text
+
+
+def test_floats_whose_whole_part_fits():
+    assert flow_said(images(dtype="float32") + np.float32(0.9), dtype="uint8") == []
+    assert flow_said(images(dtype="float32") - np.float32(0.9), dtype="uint8") == []
+
+
 @pytest.mark.parametrize("dtype", ["uint16", "int64", "float32", "float64"])
 def test_values_that_fit_into_bytes(dtype):
     assert flow_said(images().astype(dtype), dtype="uint8") == []
@@ -117,8 +142,115 @@ def test_a_memmap_is_not_read_whole(tmp_path):
             return super().__getitem__(item)
 
     x = x.view(Watched)
-    list(fastaug.advice.about_images(fastaug.ImageDataGenerator(brightness_range=(1, 2)), x, "f4"))
-    assert 1 < len(looked_at) <= 16
+    generator = fastaug.ImageDataGenerator(brightness_range=(1, 2))
+    assert len(list(advice.about_images(generator, x, "f4"))) == 1
+    (rows,) = looked_at
+    assert 1 < len(rows) <= 16
+
+
+# ---------------------------------------------------------------------------- results
+
+
+@pytest.fixture
+def deep(tmp_path):
+    """Gray pictures of 16 bits."""
+    for k, picture in enumerate(images(n=9, channels=1, dtype="uint16")):
+        (tmp_path / "a").mkdir(exist_ok=True)
+        Image.fromarray(picture[..., 0] * 257).save(tmp_path / f"a/{k}.png")
+    return tmp_path
+
+
+def directory_said(root, color_mode="grayscale", batches=3, **settings):
+    def make():
+        generator = fastaug.ImageDataGenerator(**settings)
+        with generator.flow_from_directory(
+            str(root), target_size=(9, 13), color_mode=color_mode, batch_size=4
+        ) as flow:
+            for _ in range(batches):
+                next(flow)
+
+    return said(make)
+
+
+def test_gray_files_of_16_bits_in_batches_of_bytes(deep):
+    """The values wrap round, in Keras too."""
+    (text,) = directory_said(deep, dtype="uint8")
+    assert "do not fit into batches of dtype='uint8'" in text and 'Use dtype="float32"' in text
+    (text,) = directory_said(deep, dtype="int16")
+    assert "wrap round" in text
+    flow = (
+        keras_library()
+        .generator(dtype="uint8")
+        .flow_from_directory(str(deep), target_size=(9, 13), color_mode="grayscale", shuffle=False)
+    )
+    wrapped = np.asarray(Image.open(deep / "a/0.png")).astype(np.uint8)
+    np.testing.assert_array_equal(next(flow)[0][0, ..., 0], wrapped)
+
+
+@pytest.mark.parametrize(
+    ("color_mode", "dtype"),
+    [("grayscale", "int32"), ("grayscale", "uint16"), ("grayscale", "float32"), ("rgb", "uint8")],
+)
+def test_gray_files_of_16_bits_in_batches_that_hold_them(deep, color_mode, dtype):
+    assert directory_said(deep, color_mode, dtype=dtype) == []
+
+
+def from_0_to_1(image):
+    return image / np.float32(255)
+
+
+def from_minus_1_to_1(image):
+    return image / np.float32(127.5) - 1
+
+
+def from_minus_128_on(image):
+    return image - np.float32(128)
+
+
+def masks(image):
+    return image > 100
+
+
+def brighter(image):
+    return np.minimum(image * np.float32(1.5), 255)
+
+
+def to_list(image):
+    return image.tolist()
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, fastaug.elementwise], ids=["plain", "elementwise"])
+@pytest.mark.parametrize(
+    ("function", "dtype", "words"),
+    [
+        (from_0_to_1, "uint8", "become black"),
+        (from_0_to_1, "int32", "become black"),
+        (from_minus_1_to_1, "int16", "become black"),
+        (from_minus_128_on, "uint8", "wrap round"),
+    ],
+)
+def test_functions_whose_results_batches_of_integers_lose(tmp_path, wrap, function, dtype, words):
+    tree = trees.plain_tree(tmp_path)
+
+    def own(image):
+        return function(image)
+
+    settings = {"preprocessing_function": wrap(own), "dtype": dtype}
+    for (text,) in (
+        flow_said(images(), **settings),
+        directory_said(tree, "rgb", **settings),
+    ):
+        assert "the preprocessing_function own" in text and words in text
+        assert 'Return values from 0 to 255, or use dtype="float32"' in text or dtype == "int16"
+
+
+@pytest.mark.parametrize("function", [masks, brighter, to_list])
+def test_functions_whose_results_fit(function):
+    assert flow_said(images(), preprocessing_function=function, dtype="uint8") == []
+
+
+def test_results_in_batches_of_floats():
+    assert flow_said(images(), preprocessing_function=from_0_to_1) == []
 
 
 # ---------------------------------------------------------------------------- functions
@@ -142,6 +274,18 @@ def makes_objects(image):
 
 def makes_bytes(image):
     return image.astype("uint8")
+
+
+def makes_a_color(image):
+    return image.mean(axis=(0, 1))
+
+
+def makes_a_row(image):
+    return image[0]
+
+
+def makes_gray(image):
+    return image.mean(axis=2, keepdims=True)
 
 
 def forgets_now_and_then(image):
@@ -191,6 +335,34 @@ def test_a_function_of_whose_result_no_image_can_be_made(function, returned, set
     _, text = error_of(function, settings)
     assert f"The preprocessing_function {function.__name__} returned: " in text
     assert returned in text
+
+
+@ways
+@pytest.mark.parametrize("function", [makes_a_color, makes_a_row])
+def test_a_function_that_returns_less_than_an_image(function, settings):
+    """NumPy makes stripes of it."""
+    kind, text = error_of(function, settings)
+    assert kind is ValueError
+    assert (
+        f"The preprocessing_function {function.__name__} got an image of shape (9, 13, 3)" in text
+    )
+
+
+@ways
+def test_a_function_that_returns_one_channel(settings):
+    generator = fastaug.ImageDataGenerator(preprocessing_function=makes_gray, **settings)
+    with generator.flow(images(), shuffle=False) as flow:
+        batch = next(flow)
+    np.testing.assert_array_equal(batch, np.broadcast_to(batch[..., :1], batch.shape))
+
+
+def test_a_function_that_returns_one_channel_in_front():
+    x = np.moveaxis(images(), 3, 1)
+    generator = fastaug.ImageDataGenerator(
+        preprocessing_function=lambda image: image[0], data_format="channels_first"
+    )
+    with generator.flow(x, shuffle=False) as flow:
+        np.testing.assert_array_equal(next(flow), np.broadcast_to(x[:, :1], x.shape))
 
 
 def test_bytes_that_cannot_be_rescaled_name_the_function():

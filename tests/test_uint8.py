@@ -240,7 +240,8 @@ def compare_files(tree, settings, tolerance=NEAR_A_HALF, options=None, **flow):
         finally:
             library.close(iterator)
 
-    usage = flow.get("class_mode") == "binary"  # of three classes
+    wraps_round = not 0 <= settings.get("cval", 0) <= 255
+    usage = wraps_round or flow.get("class_mode") == "binary"  # of three classes
     actual, expected = run_both(scenario, options={"workers": 2}, stream="untouched", usage=usage)
     assert expected.error is None
     excluded = excluded_pixels(expected, settings)
