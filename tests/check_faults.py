@@ -28,14 +28,14 @@ def read_files(connection):
 
 
 def slowly(connection):
-    """Reads one file named gray, and hangs over all others."""
+    """Hangs over files whose names begin with hang, and leaves a mark beside them."""
     real = check.report_on
 
     def report_on(path):
         path = pathlib.Path(path)
-        if path.stem != "gray":
+        if path.stem.startswith("hang"):
+            path.with_suffix(".seen").touch()
             time.sleep(600)
-        path.with_suffix(".seen").touch()
         return real(str(path))
 
     check.report_on = report_on

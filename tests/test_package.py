@@ -2,6 +2,8 @@
 
 import importlib.metadata
 import json
+import pathlib
+import shutil
 import types
 
 import keras
@@ -18,7 +20,7 @@ from reference import (
     run,
     take,
 )
-from scripts import check_script
+from scripts import check_script, run_script
 
 import fastaug
 
@@ -79,6 +81,23 @@ def test_classes_know_where_they_live():
 
 def test_version():
     assert fastaug.__version__ == importlib.metadata.version("fastaug")
+
+
+def test_a_checkout_that_is_not_built_says_so(tmp_path):
+    """Where its folder comes before the installed package, as for a script beside it."""
+    sources = pathlib.Path(fastaug.__file__).parent
+    shutil.copytree(sources, tmp_path / "fastaug", ignore=shutil.ignore_patterns("*.so", "*.pyd"))
+    done = run_script(
+        f"""
+        import sys
+        sys.path.insert(0, {str(tmp_path)!r})
+        # one of an older editable install knows where another _core is
+        sys.meta_path[:] = [each for each in sys.meta_path if "Editable" not in str(each)]
+        from fastaug import ImageDataGenerator
+        """
+    )
+    assert done.returncode == 1
+    assert f"fastaug is not built in {tmp_path / 'fastaug'}: pip install -e ." in done.stderr
 
 
 # --------------------------------------------------------------------- imports

@@ -27,7 +27,14 @@ def test_sdist_holds_the_sources_and_the_tests(tmp_path):
     with tarfile.open(tmp_path / result.stdout.splitlines()[-1]) as archive:
         members = {"/".join(m.name.split("/")[1:]): m for m in archive.getmembers()}
         names = set(members)
-    expected = {"setup.py", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"}
+    expected = {
+        "setup.py",
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+    }
     for folder, pattern in (
         ("fastaug", "*.py"), ("fastaug", "*.pyx"), ("fastaug", "*.pyi"), ("fastaug", "*.h"),
         ("tests", "*.py"), ("tests", "*.c"), ("bench", "*.py"),
