@@ -59,13 +59,16 @@ _KILL_SECONDS = 2
 _BOOT = """
 import os, sys
 from multiprocessing.connection import Connection
-connection = Connection(int(sys.argv[1]))
+connection, parent = Connection(int(sys.argv[1])), int(sys.argv[2])
 try:
+    while not connection.poll(0.5):  # a fork of the parent may hold the other end
+        if os.getppid() != parent:
+            os._exit(0)
     sys.path[:] = connection.recv()
 except (EOFError, OSError):  # whoever has started this is gone
     os._exit(0)
 from fastaug.processes import serve
-serve(connection)
+serve(connection, parent)
 """
 
 
@@ -98,12 +101,11 @@ class Death:
 # ---- in the process ---------------------------------------------------------------------------
 
 
-def serve(connection):
+def serve(connection, parent):
     """Runs the function that comes through a connection, and ends the process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     status = 0
     try:
-        parent = connection.recv()
         watch = threading.Thread(target=_end_with, args=(parent, connection.fileno()), daemon=True)
         watch.start()
         prepare, arguments = connection.recv()
@@ -350,7 +352,7 @@ class _Child:
         with other:
             try:
                 self._process = subprocess.Popen(
-                    [python, "-P", "-c", _BOOT, str(other.fileno())],
+                    [python, "-P", "-c", _BOOT, str(other.fileno()), str(os.getpid())],
                     stdin=subprocess.DEVNULL,
                     stdout=_inherited(1),
                     stderr=_inherited(2),
@@ -365,7 +367,6 @@ class _Child:
             self._pidfd = os.pidfd_open(self._process.pid)
         with contextlib.suppress(OSError):  # it is dead already
             self._connection.send(sys.path)
-            self._connection.send(os.getpid())
             self._connection.send((prepare, arguments))
 
     @property
