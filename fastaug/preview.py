@@ -63,7 +63,7 @@ def preview(directory, *, output="preview.html", images=4, variants=6, serve=Non
     if not len(originals):
         print(f"No image in {shown(directory)} can be read.", file=sys.stderr)
         return FOUND
-    if any(getattr(generator, name) for name in _STATISTICS):
+    if _has_statistics(augmenting):
         generator.fit(originals)
     seed = reading.get("seed")
     with generator.flow(
@@ -85,6 +85,11 @@ def preview(directory, *, output="preview.html", images=4, variants=6, serve=Non
     if serve is not None:
         _serve(page, serve)
     return FINE
+
+
+def _has_statistics(augmenting):
+    """Whether settings need `fit`."""
+    return any(augmenting.get(name) for name in _STATISTICS)
 
 
 def _where(directory):
@@ -170,6 +175,7 @@ def _page(directory, originals, names, grid, pace, augmenting, flow_settings):
         settings=listed,
         code=html.escape(code_for(augmenting, flow_settings)),
         pace=html.escape(pace),
+        statistics=_STATISTICS_OF_SHOWN if _has_statistics(augmenting) else "",
     )
 
 
@@ -193,7 +199,7 @@ def _written(value):
 
 
 def code_for(augmenting, flow_settings):
-    """Returns the code that makes a generator and its flow.
+    """Returns the code that makes a generator and its flow, and fits it if its settings need that.
 
     Args:
         augmenting: Arguments of `ImageDataGenerator`.
@@ -213,8 +219,15 @@ def code_for(augmenting, flow_settings):
         if len(whole) > 60:
             whole = f"{target} = {call}(\n" + "".join(f"    {each},\n" for each in inside) + ")"
         lines.append(whole)
+    if _has_statistics(augmenting):
+        lines.append("generator.fit(flow)")
     return "\n".join(lines) + "\n"
 
+
+_STATISTICS_OF_SHOWN = (
+    "<p>The statistics of this page are those of the images shown. The code takes them "
+    "from the whole folder.</p>\n"
+)
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -253,7 +266,7 @@ pre {{ font-size: .85rem; }}
 <p id="pace">{pace}</p>
 <h2>Settings</h2>
 <dl id="settings">{settings}</dl>
-<h2>Code <button id="copy" type="button">Copy</button></h2>
+{statistics}<h2>Code <button id="copy" type="button">Copy</button></h2>
 <pre><code id="code">{code}</code></pre>
 </aside>
 </main>

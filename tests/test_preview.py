@@ -116,6 +116,13 @@ def test_statistics_and_transparency(photos, tmp_path, quick):
     page = made(tmp_path, photos, "--featurewise-center", "--featurewise-std-normalization",
                 "--color-mode", "rgba", "--target-size", "8", "9")  # fmt: skip
     assert {picture.mode for picture in page.pictures} == {"RGBA"}
+    assert "those of the images shown" in page.texts["settings"]
+    names = {}
+    exec(page.texts["code"].split("\n\n\n")[0].strip(), names)
+    assert names["generator"].mean.shape == (1, 1, 4)
+    with names["flow"] as flow:
+        assert abs(next(flow)[0].mean()) < 1, "centred"
+    assert "images shown" not in made(tmp_path, photos, "--target-size", "8", "9").texts["settings"]
 
 
 def test_what_cannot_be_read_and_odd_names(photos, tmp_path, quick, monkeypatch):
