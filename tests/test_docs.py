@@ -92,6 +92,27 @@ def test_the_reference_has_every_public_name(site):
         assert f'id="fastaug.{name}"' in reference, name
 
 
+# ---------------------------------------------------------------- without the site
+
+
+def test_the_table_of_what_is_identical_is_the_same_on_both_pages():
+    tables = [
+        page.read_text().split("<!-- begin identical -->")[1].split("<!-- end identical -->")[0]
+        for page in (README, DOCS / "differences.md")
+    ]
+    assert "identical, bit for bit" in tables[0]
+    assert tables[0] == tables[1]
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if page.stem not in ("api", "changelog", "index")],
+    ids=lambda page: page.stem,
+)
+def test_a_page_reads_as_plain_markdown(page):
+    assert not re.findall(r"\{\w+\}`|^```\{|^\(\w+\)=$", page.read_text(), re.MULTILINE)
+
+
 # ---------------------------------------------------------------- examples
 
 
