@@ -21,7 +21,10 @@ SIDE = 112  # pixels of an image in the strip
 
 
 def throughput(column):
-    """Returns the images per second of a column of the benchmarks' first table, by row."""
+    """Returns a column of the benchmarks' first table: by row, images per second and times Keras.
+
+    The ratios are text with the digits that the table has.
+    """
     text = (ROOT / "docs" / "benchmarks.md").read_text()
     table = text.partition("<!-- begin throughput -->")[2].partition("<!-- end throughput -->")[0]
     rows = [
@@ -29,13 +32,14 @@ def throughput(column):
         for line in table.strip().splitlines()
     ]
     place = rows[0].index(column)
-    return {row[0]: int(re.match(r"[\d,]+", row[place])[0].replace(",", "")) for row in rows[2:]}
+    cells = {row[0]: re.fullmatch(r"([\d,]+) \(([\d.]+)\)", row[place]) for row in rows[2:]}
+    return {name: (int(cell[1].replace(",", "")), cell[2]) for name, cell in cells.items()}
 
 
 def bars():
-    """Returns the chart's pairs of a name and the images per second."""
+    """Returns for each bar of the chart its name, images per second and times Keras."""
     figures = throughput(COLUMN)
-    return [(name, figures[row]) for row, name in BARS.items()]
+    return [(name, *figures[row]) for row, name in BARS.items()]
 
 
 def draw_bars(path):
@@ -44,14 +48,14 @@ def draw_bars(path):
     from matplotlib.figure import Figure
     from report import COLOURS, FAINT, INK
 
-    names, figures = zip(*bars(), strict=True)
+    names, figures, ratios = zip(*bars(), strict=True)
     with rc_context({"font.family": "DejaVu Sans", "font.size": 11, "text.color": INK}):
         figure = Figure(figsize=(8, 2.1), dpi=100, facecolor="white", layout="constrained")
         axes = figure.add_subplot()
         colours = [COLOURS["ours" if name == "fastaug" else "peer"] for name in names]
         axes.barh(names, figures, color=colours, height=0.68)
         for place, value in enumerate(figures):
-            text = f"{value:,}" + f"  ({value / figures[0]:.0f} times Keras)" * (place > 0)
+            text = f"{value:,}" + f"  ({ratios[place]} times Keras)" * (place > 0)
             weight = "bold" if names[place] == "fastaug" else "normal"
             axes.annotate(
                 text, (value, place), xytext=(5, 0), textcoords="offset points", va="center",
