@@ -11,7 +11,9 @@ from timing import Timing
 
 SCHEMA = 1
 WIDTH = 100
+KERAS = "keras"  # key of Keras's generator
 OURS = "fastaug"  # key of fastaug on every core, as a user has it by default
+MUCH_SPREAD = 30  # percent that the rounds may differ by on a machine that is not busy
 
 
 @dataclass
@@ -58,7 +60,7 @@ class CaseResult:
 
     def ratio(self, row):
         """How many times as fast as Keras a row is, or None where Keras was not timed."""
-        keras = next((each for each in self.timed if each.key == "keras"), None)
+        keras = next((each for each in self.timed if each.key == KERAS), None)
         return keras.timing.us_per_image / row.timing.us_per_image if keras else None
 
     @property
@@ -134,7 +136,23 @@ def table(result):
     if result.bound:
         column = [result.bound.share, *(_percent(result.share(row)) for row in result.timed)]
         rows = [(*row[:-1], cell, row[-1]) for row, cell in zip(rows, column, strict=True)]
-    return "\n" + "\n".join(aligned(rows, "<<" + ">" * len(rows[0][2:])))
+    lines = ["", *aligned(rows, "<<" + ">" * len(rows[0][2:]))]
+    if percent := unsteady(result):
+        lines.append(
+            f"  the machine is busy: rounds differ by {percent:.0f} %, and the ratio is rough"
+        )
+    return "\n".join(lines)
+
+
+def unsteady(result):
+    """Returns by how many percent the rounds of Keras or fastaug differ, or 0 if it is not much."""
+    spreads = [
+        100 * (max(row.timing.rounds) / min(row.timing.rounds) - 1)
+        for row in result.timed
+        if row.ours or row.key == KERAS
+    ]
+    widest = max(spreads, default=0)
+    return widest if widest > MUCH_SPREAD else 0
 
 
 def _cells(result, row):

@@ -540,6 +540,29 @@ def test_scaling_measures_where_batches_are_the_same(small_scaling, monkeypatch)
     assert study.passed and study.complete and measured
 
 
+@pytest.mark.parametrize(
+    ("key", "ours", "rounds", "percent"),
+    [
+        ("keras", False, [100.0, 140.0], 40),
+        ("fastaug", True, [2.0, 1.0, 1.1], 100),
+        ("fastaug", True, [1.0, 1.25], 0),
+        ("pool", False, [1.0, 2.0], 0),
+        ("keras", False, [], 0),
+    ],
+)
+def test_a_case_says_that_the_machine_is_busy(key, ours, rounds, percent, bench):
+    from cases import CASES
+    from report import CaseResult, Row, table, unsteady
+    from timing import Timing
+
+    steady = Row("fastaug", "fastaug", "", (), ours=True, floor=False, share=None)
+    steady.timing = Timing([1.0, 1.0])
+    row = Row(key, key, "", (), ours, floor=False, share=None, timing=Timing(rounds))
+    result = CaseResult(CASES["32"], "", rows=[steady, row])
+    assert unsteady(result) == pytest.approx(percent)
+    assert ("busy" in table(result).splitlines()[-1]) == (percent > 0)
+
+
 def test_the_ideal_throughput(bench):
     from scaling import ideal_images_per_second
 
