@@ -180,7 +180,7 @@ def about_folders(index):
     """Yields what is wrong with the folders of classes.
 
     Args:
-        index: A `DirectoryIndex`.
+        index: A `DirectoryIndex`, or what has its attributes.
     """
     if isinstance(index.given_classes, str):
         name = index.given_classes
@@ -270,8 +270,22 @@ def about_keywords(given, known):
         yield f"Unknown arguments have no effect: {', '.join(given)}.{_meant(given, known)}"
 
 
+def about_images_left_beside(directory, names):
+    """Yields that a flow does not read the images in a folder itself, beside those of classes.
+
+    Args:
+        directory: The folder.
+        names: The images in it.
+    """
+    if names:
+        yield (
+            f"{len(names)} images lie in {directory}, beside the folders of classes, and are "
+            f"not read: {_list_of(names)}. Move them into the folders of their classes."
+        )
+
+
 def _about_images_beside(directory, formats):
-    """Yields that there are images in a folder itself, not in those of classes."""
+    """Yields that there are images in a folder itself, where those of classes have none."""
     with os.scandir(directory) as entries:
         count = sum(entry.name.lower().endswith(formats) for entry in entries)
     if not count:

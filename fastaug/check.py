@@ -17,18 +17,21 @@ import re
 import signal
 import stat
 import time
+import types
 import warnings
 
 import numpy as np
 from PIL import Image
 
 from fastaug import decode
+from fastaug.advice import about_folders, about_images_left_beside
 from fastaug.command import FINE, FOUND, INTERRUPTED, shown
 from fastaug.directory import FORMATS, Progress, folders_in, images_below, map_waiting
 from fastaug.threads import usable_cores
 
 # What is found, and what it means, in the order of the report.
 KINDS = {
+    "classes": "What a flow warns of or leaves out, in the folders of classes",
     "folder": "Folders that cannot be read, and so count as empty",
     "unreadable": "Files that cannot be read",
     "not-rgb": "Files that are not RGB, and are converted",
@@ -101,10 +104,12 @@ def check(
     if not timeout > 0:
         raise ValueError(f"timeout should be seconds above 0, not {timeout}")
     endings = (*FORMATS, *(ending.lower().removeprefix(".") for ending in formats))
-    paths, left_out, unreadable = _files_below(directory, endings, follow_links)
+    tree = _Tree(directory, endings, follow_links)
+    paths = tree.paths
     # of each kind pairs of a path and a text; digests are kept for all files, and no reports
     found: dict[str, list[tuple[str, str]]] = {kind: [] for kind in KINDS}
-    found["folder"] = [(error.filename, error.strerror) for error in unreadable]
+    found["classes"] = [("", shown(text)) for text in tree.advice()]
+    found["folder"] = [(error.filename, error.strerror) for error in tree.unreadable]
     digests: list[bytes | None] = [None] * len(paths)
     read, interrupted = 0, False
     start = time.perf_counter()
@@ -127,15 +132,13 @@ def check(
     for kind, texts in listed.items():
         print(f"{KINDS[kind]} ({kind}):")
         for path, text in sorted(texts):
-            print(f"  {shown(path)}: {text}")
+            print(f"  {shown(path)}: {text}" if path else f"  {text}")
     seconds = time.perf_counter() - start
-    print(
-        f"Read {read:,} of {len(paths):,} images in {seconds:.1f} s: "
-        + (", ".join(f"{len(texts):,} {kind}" for kind, texts in listed.items()) or "all is well")
-        + "."
-    )
-    if left_out:
-        others = ", ".join(f"{count} .{ending}" for ending, count in sorted(left_out.items()))
+    counts = ", ".join(f"{len(texts):,} {kind}" for kind, texts in listed.items())
+    verdict = counts or ("all is well" if paths else "nothing to read")
+    print(f"Read {read:,} of {len(paths):,} images in {seconds:.1f} s: {verdict}.")
+    if tree.left_out:
+        others = ", ".join(f"{count} .{ending}" for ending, count in sorted(tree.left_out.items()))
         print(f"Left out, as a flow does without `formats`: {others}.")
     if interrupted:
         return INTERRUPTED
@@ -144,27 +147,73 @@ def check(
     return FOUND if listed or not paths else FINE
 
 
-def _files_below(directory, endings, follow_links):
-    """Returns the image files below a folder, a counter of other images, and errors of folders.
+class _Tree:
+    """The image files below a folder, with the folders in it as classes.
 
     The folders in it may be links, as those of classes may.
+
+    Args:
+        directory: The folder.
+        endings: Endings of the files.
+        follow_links: Whether to enter linked folders below.
+
+    Attributes:
+        paths: The files, sorted.
+        left_out: Counter of the endings of other images.
+        unreadable: Errors of folders that cannot be read, sorted.
+
+    Raises:
+        OSError: If the folder cannot be listed.
     """
-    unreadable: list[OSError] = []
-    folders = [os.path.join(directory, name) for name in folders_in(directory)]  # noqa: PTH118
-    with Progress() as progress:
-        scans = map_waiting(
-            lambda top: images_below(top, endings, follow_links, progress, unreadable),
-            folders,
-            progress,
+
+    def __init__(self, directory, endings, follow_links):
+        def below(name):
+            errors: list[OSError] = []
+            top = os.path.join(directory, name)  # noqa: PTH118
+            return *images_below(top, endings, follow_links, progress, errors), errors
+
+        self._directory = directory
+        self._endings = endings
+        folders = folders_in(directory)
+        with Progress() as progress:
+            scans = map_waiting(below, folders, progress)
+        with os.scandir(directory) as entries:
+            self._beside = sorted(
+                e.name for e in entries if e.name.lower().endswith(endings) and not _is_folder(e)
+            )
+        self._in_classes: list[str] = []
+        self._counts = {}
+        self.left_out: collections.Counter = collections.Counter()
+        self.unreadable: list[OSError] = []
+        for folder, (names, _, others, errors) in zip(folders, scans, strict=True):
+            self._in_classes += names
+            self.left_out += others
+            self.unreadable += errors
+            if names or not errors:  # what is in the others is not known
+                self._counts[folder] = len(names)
+        self.unreadable.sort(key=lambda error: error.filename)
+        self.paths = sorted(
+            os.path.join(directory, name)  # noqa: PTH118
+            for name in (*self._beside, *self._in_classes)
         )
-    left_out: collections.Counter = collections.Counter()
-    with os.scandir(directory) as entries:
-        names = [e.name for e in entries if e.name.lower().endswith(endings) and not _is_folder(e)]
-    for found, _, others in scans:
-        names += found
-        left_out += others
-    paths = sorted(os.path.join(directory, name) for name in names)  # noqa: PTH118
-    return paths, left_out, sorted(unreadable, key=lambda error: error.filename)
+
+    def advice(self):
+        """Yields what a flow over the folder warns of, and which images it does not read."""
+        if not self._counts:  # a folder of images: one class of the folder above
+            return
+        index = types.SimpleNamespace(
+            directory=self._directory,
+            given_classes=None,
+            class_mode="categorical",
+            class_indices=self._counts,
+            counts=self._counts,
+            filenames=self._in_classes,
+            formats=self._endings,
+            left_out=None,  # told by itself, also of a folder of images
+        )
+        yield from about_folders(index)
+        if self._in_classes:
+            yield from about_images_left_beside(self._directory, self._beside)
 
 
 def _duplicates(paths, digests):

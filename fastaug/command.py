@@ -99,7 +99,8 @@ def _parser():
         "check",
         help="read every image of a folder, and list what is wrong",
         description="Reads every image of a folder and of all folders below it as a flow would. "
-        "Lists what cannot be read, is not RGB, is turned by EXIF, is tiny or is there twice.",
+        "Lists what cannot be read, is not RGB, is turned by EXIF, is tiny or is there twice, "
+        "and what a flow warns of or leaves out.",
         epilog="Exit status: 0, nothing was found; 1, something was; 2, wrong use.",
     )
     check.add_argument("directory", metavar="DIR", help="folder of images, or of their classes")

@@ -22,9 +22,10 @@ from PIL import Image
 
 from fastaug import decode
 from fastaug.command import FINE, FLOW_ARGUMENTS, FOUND, GENERATOR_ARGUMENTS, shown
-from fastaug.directory import FORMATS, folders_in, list_pictures
+from fastaug.directory import folders_in
 from fastaug.generator import ImageDataGenerator
 from fastaug.plotting import displayable
+from fastaug.warn import UsageWarning
 
 # Seconds to measure for.
 _MEASURED_SECONDS = 2.0
@@ -59,9 +60,11 @@ def preview(directory, *, output="preview.html", images=4, variants=6, serve=Non
     augmenting = {name: settings[name] for name in GENERATOR_ARGUMENTS if name in settings}
     reading = {name: settings[name] for name in FLOW_ARGUMENTS if name in settings}
     generator = ImageDataGenerator(**augmenting)
-    originals, names = _originals(directory, images, reading, generator.data_format)
+    flow_settings = {**_where(directory), **reading}
+    files = _quiet_flow(generator, flow_settings)
+    originals, names = _originals(files.filepaths, images, reading, generator.data_format)
     if not len(originals):
-        print(f"No image in {shown(directory)} can be read.", file=sys.stderr)
+        print(f"No image in {shown(directory)} can be read by a flow.", file=sys.stderr)
         return FOUND
     if _has_statistics(augmenting):
         generator.fit(originals)
@@ -73,8 +76,7 @@ def preview(directory, *, output="preview.html", images=4, variants=6, serve=Non
         seed=np.random.randint(2**31) if seed is None else seed,
     ) as flow:
         made = displayable(next(flow), generator.data_format)
-    flow_settings = {**_where(directory), **reading}
-    pace = _pace(generator, flow_settings)
+    pace = _pace(generator, files)
     grid = made.reshape(len(originals), variants, *made.shape[1:])
     page = _page(
         directory, displayable(originals, generator.data_format), names, grid, pace,
@@ -100,14 +102,25 @@ def _where(directory):
     return {"directory": str(whole.parent), "classes": [whole.name], "class_mode": None}
 
 
-def _originals(directory, count, reading, data_format):
-    """Returns some images of a folder as a flow reads them, and their paths."""
-    endings = (
-        *FORMATS,
-        *(ending.lower().removeprefix(".") for ending in reading.get("formats", ())),
-    )
-    os.listdir(directory)  # raises if it cannot be read  # noqa: PTH208
-    paths = sorted(list_pictures(directory, endings))
+def _quiet_flow(generator, flow_settings):
+    """Returns a flow over the files of a folder; prints what it warns of."""
+    with (
+        warnings.catch_warnings(record=True) as caught,
+        contextlib.redirect_stdout(io.StringIO()),
+    ):
+        warnings.simplefilter("always")
+        flow = generator.flow_from_directory(
+            **{**flow_settings, "class_mode": None}, on_error="skip", timeout=_TIMEOUT
+        )
+    for each in caught:
+        if issubclass(each.category, UsageWarning):
+            print(shown(str(each.message)), file=sys.stderr)
+    return flow
+
+
+def _originals(filepaths, count, reading, data_format):
+    """Returns some images of a flow's files as it reads them, and their paths."""
+    paths = sorted(filepaths)
     target = decode.Target(
         *reading.get("target_size", _default("target_size")),
         **{
@@ -137,18 +150,14 @@ def _default(name):
     return inspect.signature(ImageDataGenerator.flow_from_directory).parameters[name].default
 
 
-def _pace(generator, flow_settings):
-    """Returns in words how many images per second a flow gives from these files."""
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+def _pace(generator, flow):
+    """Returns in words how many images per second a flow gives, and closes it."""
+    with warnings.catch_warnings(), flow:
         warnings.simplefilter("ignore")  # of files that cannot be read: `check` lists them
-        flow = generator.flow_from_directory(
-            **{**flow_settings, "class_mode": None}, on_error="skip", timeout=_TIMEOUT
-        )
-        with flow:
-            next(flow)  # processes start
-            count, start = 0, time.perf_counter()
-            while (seconds := time.perf_counter() - start) < _MEASURED_SECONDS:
-                count += len(next(flow))
+        next(flow)  # processes start
+        count, start = 0, time.perf_counter()
+        while (seconds := time.perf_counter() - start) < _MEASURED_SECONDS:
+            count += len(next(flow))
     return (
         f"{count / seconds:,.0f} images per second from these files on {generator._threads} cores"
     )

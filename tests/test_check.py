@@ -68,6 +68,11 @@ def test_what_is_found(tmp_path):
     done = run(tmp_path)
     assert (done.returncode, done.stderr) == (1, "")
     assert listed(done.stdout) == {
+        "classes": {
+            f"1 images lie in {tmp_path}, beside the folders of classes, and are not read": (
+                "['text.jpg']. Move them into the folders of their classes."
+            ),
+        },
         "unreadable": {
             f"{tmp_path}/b/cut.jpg": "image file is truncated (46 bytes not processed)",
             f"{tmp_path}/b/deeper.png": "cannot identify an image",
@@ -80,9 +85,36 @@ def test_what_is_found(tmp_path):
     }
     assert "1 .webp" in done.stdout
     done = run(tmp_path, "--ignore", "not-rgb", "--ignore", "unreadable", "--tiny", "31",
+               "--ignore", "classes",
                "--formats", "webp")  # fmt: skip
     assert list(listed(done.stdout)) == ["turned", "duplicate"]
     assert "of 10 images" in done.stdout
+
+
+def test_what_a_flow_warns_of(tmp_path):
+    large(tmp_path, "a/good.png", 0)
+    large(tmp_path, ".ipynb_checkpoints/copy.png", 1)
+    large(tmp_path, "a/__MACOSX/copy.png", 2)
+    (tmp_path / "b").mkdir()
+    with pytest.warns(fastaug.UsageWarning) as caught:
+        fastaug.ImageDataGenerator().flow_from_directory(tmp_path).close()
+    assert len(caught) == 3
+    done = run(tmp_path)
+    lines = done.stdout.splitlines()
+    assert done.returncode == 1 and list(listed(done.stdout)) == ["classes"]
+    assert {f"  {each.message}" for each in caught} == set(lines[1:4])
+    assert lines[4].endswith(": 3 classes.")
+    done = run(tmp_path, "--ignore", "classes")
+    assert done.returncode == 0 and "all is well" in done.stdout
+
+
+def test_images_that_no_class_has(tmp_path):
+    large(tmp_path, "x.png", 0)
+    assert "all is well" in run(tmp_path).stdout, "a folder of images"
+    (tmp_path / "empty").mkdir()
+    found = listed(run(tmp_path).stdout)["classes"]
+    assert any("1 images lie in" in text for text in found)
+    assert not any("beside" in text for text in found), "said once"
 
 
 def test_unreadable_is_what_a_flow_cannot_read(tmp_path):
@@ -142,7 +174,7 @@ def test_wrong_use(tmp_path):
         assert word in done.stderr and "Traceback" not in done.stderr
     (tmp_path / "x.jpg").unlink()
     done = run(tmp_path)
-    assert done.returncode == 1 and "no images" in done.stdout
+    assert done.returncode == 1 and "no images" in done.stdout and "well" not in done.stdout
 
 
 def test_who_reads_the_report_has_seen_enough(tmp_path):

@@ -136,6 +136,16 @@ def test_what_cannot_be_read_and_odd_names(photos, tmp_path, quick, monkeypatch)
     assert "a/<b>\\xff.png" in page.texts["grid"]
 
 
+def test_only_what_a_flow_reads(photos, tmp_path, quick, capsys):
+    trees.write(tmp_path, "photos/beside.png", 7)
+    trees.write(tmp_path, "photos/.ipynb_checkpoints/copy.png", 8)
+    page = made(tmp_path, photos, "--images", "9", "--target-size", "8", "9")
+    assert "beside.png" not in page.texts["grid"] and "copy.png" in page.texts["grid"]
+    assert "seem to be none" in capsys.readouterr().err
+    page = made(tmp_path, photos, "--images", "9", "--classes", "a", "--target-size", "8", "9")
+    assert len(page.pictures) == 3 * 7
+
+
 def test_no_images(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert main(["preview", os.fspath(tmp_path / "empty")]) == 1
