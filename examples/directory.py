@@ -2,6 +2,8 @@
 
 python examples/directory.py
 python examples/directory.py dogs-vs-cats/train --size 150 --epochs 10
+
+With another backend than TensorFlow, set KERAS_BACKEND, such as KERAS_BACKEND=jax.
 """
 
 import argparse

@@ -2,6 +2,8 @@
 
 python examples/image_and_mask.py
 python examples/image_and_mask.py --plot pairs.png
+
+With another backend than TensorFlow, set KERAS_BACKEND, such as KERAS_BACKEND=jax.
 """
 
 import argparse

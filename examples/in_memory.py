@@ -2,6 +2,8 @@
 
 python examples/in_memory.py
 python examples/in_memory.py --data cifar10.npz --epochs 10
+
+With another backend than TensorFlow, set KERAS_BACKEND, such as KERAS_BACKEND=jax.
 """
 
 import argparse

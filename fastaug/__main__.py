@@ -2,7 +2,12 @@
 
 import sys
 
-from fastaug.command import main
-
 if __name__ == "__main__":
+    try:
+        from fastaug import ImageDataGenerator  # noqa: F401 (its error says how to build fastaug)
+    except ImportError as error:
+        print("python -m fastaug:", error, *getattr(error, "__notes__", ()), file=sys.stderr)
+        sys.exit(2)
+    from fastaug.command import main
+
     sys.exit(main())

@@ -87,17 +87,22 @@ def test_a_checkout_that_is_not_built_says_so(tmp_path):
     """Where its folder comes before the installed package, as for a script beside it."""
     sources = pathlib.Path(fastaug.__file__).parent
     shutil.copytree(sources, tmp_path / "fastaug", ignore=shutil.ignore_patterns("*.so", "*.pyd"))
-    done = run_script(
-        f"""
-        import sys
-        sys.path.insert(0, {str(tmp_path)!r})
-        # one of an older editable install knows where another _core is
-        sys.meta_path[:] = [each for each in sys.meta_path if "Editable" not in str(each)]
-        from fastaug import ImageDataGenerator
-        """
-    )
-    assert done.returncode == 1
-    assert f"fastaug is not built in {tmp_path / 'fastaug'}: pip install -e ." in done.stderr
+    for statement, status in (
+        ("from fastaug import ImageDataGenerator", 1),
+        ("import runpy; runpy.run_module('fastaug', run_name='__main__')", 2),
+    ):
+        done = run_script(
+            f"""
+            import sys
+            sys.path.insert(0, {str(tmp_path)!r})
+            # one of an older editable install knows where another _core is
+            sys.meta_path[:] = [each for each in sys.meta_path if "Editable" not in str(each)]
+            {statement}
+            """
+        )
+        assert done.returncode == status
+        assert f"fastaug is not built in {tmp_path / 'fastaug'}: pip install -e ." in done.stderr
+        assert ("Traceback" in done.stderr) == (status == 1)
 
 
 # --------------------------------------------------------------------- imports
