@@ -232,6 +232,16 @@ def test_links(page):
     assert links or page is not README
 
 
+def test_every_file_of_the_package_is_told():
+    told = re.findall(r"^\| `(\w+\.\w+)` \|", (DOCS / "how-it-works.md").read_text(), re.MULTILINE)
+    there = [
+        path.name
+        for path in (ROOT / "fastaug").iterdir()
+        if path.suffix in (".py", ".h", ".pyx", ".pyi")
+    ]
+    assert sorted(told) == sorted(there)
+
+
 # ---------------------------------------------------------------- figures
 
 
