@@ -5,6 +5,7 @@ of the generator and its flow.
 """
 
 import argparse
+import contextlib
 import functools
 import importlib
 import inspect
@@ -209,17 +210,17 @@ class _OneOrSome(argparse.Action):
 
 def _number(text):
     """Returns an int or a float, which are not the same to a shift."""
-    try:
-        return int(text)
-    except ValueError:
-        return float(text)
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    raise argparse.ArgumentTypeError(f"should be a number, not {text!r}")
 
 
 def _count(text):
-    count = int(text)
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"should be at least 1, not {count}")
-    return count
+    with contextlib.suppress(ValueError):
+        if (count := int(text)) >= 1:
+            return count
+    raise argparse.ArgumentTypeError(f"should be a whole number of at least 1, not {text!r}")
 
 
 def _function(text):

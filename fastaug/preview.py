@@ -82,8 +82,12 @@ def preview(directory, *, output="preview.html", images=4, variants=6, serve=Non
         directory, displayable(originals, generator.data_format), names, grid, pace,
         augmenting, flow_settings,
     )  # fmt: skip
-    pathlib.Path(output).write_text(page, encoding="utf-8")
-    print(f"Wrote {output}: {len(originals)} images, {variants} variants of each; {pace}.")
+    path = pathlib.Path(output).resolve()
+    over = ", over the file that was there" if path.exists() else ""
+    path.write_text(page, encoding="utf-8")
+    print(
+        f"Wrote {shown(path)}{over}: {len(originals)} images, {variants} variants of each; {pace}."
+    )
     if serve is not None:
         _serve(page, serve)
     return FINE

@@ -141,8 +141,11 @@ def test_only_what_a_flow_reads(photos, tmp_path, quick, capsys):
     trees.write(tmp_path, "photos/.ipynb_checkpoints/copy.png", 8)
     page = made(tmp_path, photos, "--images", "9", "--target-size", "8", "9")
     assert "beside.png" not in page.texts["grid"] and "copy.png" in page.texts["grid"]
-    assert "seem to be none" in capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert "seem to be none" in printed.err
+    assert f"Wrote {tmp_path / 'page.html'}: 7 images" in printed.out
     page = made(tmp_path, photos, "--images", "9", "--classes", "a", "--target-size", "8", "9")
+    assert "page.html, over the file that was there: 3 images" in capsys.readouterr().out
     assert len(page.pictures) == 3 * 7
 
 
@@ -155,7 +158,8 @@ def test_no_images(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
-        (["--rotation-range", "much"], "--rotation-range"),
+        (["--rotation-range", "much"], "argument --rotation-range: should be a number, not 'much'"),
+        (["--images", "some"], "argument --images: should be a whole number of at least 1"),
         (["--fill-mode", "edge"], "--fill-mode"),
         (["--images", "0"], "at least 1"),
         (["--zoom-range", "1", "2", "3"], "zoom_range"),
