@@ -245,15 +245,15 @@ class BatchMaker:
             self._hand_over([batch])
         return batch
 
-    def finish(self, batch, bad_image, replaces=False):
+    def finish(self, batch, bad_image, replaces=False, fills=True):
         """Waits for a batch.
 
         Args:
             batch: What `take` returned.
             bad_image: Function to call with the position and the exception of each image that
                 could not be read; it raises, or the image is left out.
-            replaces: Whether another image takes the place of one that is left out. One does in any
-                case if there would be none at all.
+            replaces: Whether another image takes the place of one that is left out.
+            fills: Whether one does in any case if there would be none at all.
 
         Returns:
             `(images, index, hashes)`: the array for the user, its samples, and a number for each
@@ -296,7 +296,7 @@ class BatchMaker:
         for place in sorted(batch.errors):
             bad_image(int(batch.index[place]), batch.errors[place])
         good = [place for place in range(len(images)) if place not in batch.errors]
-        if replaces or not good:
+        if replaces or (fills and not good):
             places = sorted(batch.errors) if replaces else [0]
             replace_images(self._generator, self._source, batch, images, places, bad_image)
             good = sorted([*good, *places])

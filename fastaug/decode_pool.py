@@ -151,6 +151,7 @@ class DecodePool:
         self._breaks = 0
         self._claims = 0
         self._seen: dict[int, tuple[int, float]] = {}
+        self._hung: dict[int, tuple[int, str]] = {}  # what threads were busy with, and its path
 
     @functools.cached_property
     def processes(self):
@@ -186,6 +187,25 @@ class DecodePool:
                         self._threads.discard(thread)
                         if not self._threads:  # with fewer, the work gets done too
                             raise
+
+    def hang_of_threads(self, reader):
+        """Returns the error of a batch of a reader's that threads leave, or None if none is known.
+
+        It is the file of one of them, or of another batch: a thread cannot be ended.
+        """
+        for number in range(self.size, 2 * self.size):  # after those of the processes
+            held = reader.ring.held_by(number)
+            if held is not None and not _core.is_abandoned(held[1]):
+                path = reader.path(held[0])
+                self._hung[number] = self.control.busy(number), path
+                return reader.timeout_of(path)
+        for number, (busy, path) in self._hung.items():
+            if self.control.busy(number) == busy:
+                return RuntimeError(
+                    f"No thread is left to read files: one is still at {path}. "
+                    'decoder="processes" gives such a file up'
+                )
+        return None
 
     def may_end(self, thread):
         """Lets a thread without work end; returns whether it may."""
@@ -304,10 +324,18 @@ class _OwnPool:
             self.decode_pool.processes.wake()
 
     def wait(self, batch, reader):
-        """Waits for a batch; where readers hang, others come in their place."""
+        """Waits for a batch; where readers hang, others come in their place.
+
+        A thread cannot be ended, and keeps its slot: all that waits for its file fails.
+        """
+        reader.begin_watch()
         while not batch.wait(_LOOK_SECONDS):
             self.begin(reader, 0)
             self.control.wake()  # another queue's threads may have been woken for this one
+            if self.kind == THREADS and reader.is_stuck():
+                error = self.decode_pool.hang_of_threads(reader)
+                if error is not None:
+                    reader.ring.fail_batches(error)
 
 
 _pools: dict[int, DecodePool] = {}

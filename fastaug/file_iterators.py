@@ -308,7 +308,7 @@ class DirectoryIterator(_FileIterator[Batch]):
         on_error: 'raise', or what is done about files that cannot be read, which `bad_files` lists:
             'skip' leaves them out, 'replace' takes another file of the set for each. A batch of
             which nothing is left has one other.
-        timeout: Seconds after which a process that is still at the same file is given up.
+        timeout: Seconds after which a file that does not come is given up.
         formats: Endings of files to read beside Keras's, such as 'webp', 'gif' (the first picture),
             'avif' or 'jp2': one or some. What a file is, its content tells.
 
@@ -423,7 +423,7 @@ class DataFrameIterator(_FileIterator[Batch]):
         on_error: 'raise', or what is done about files that cannot be read, which `bad_files` lists:
             'skip' leaves them out, 'replace' takes another file of the set for each. A batch of
             which nothing is left has one other.
-        timeout: Seconds after which a process that is still at the same file is given up.
+        timeout: Seconds after which a file that does not come is given up.
         formats: Endings of files to read beside Keras's, such as 'webp', 'gif' (the first picture),
             'avif' or 'jp2': one or some. What a file is, its content tells.
 

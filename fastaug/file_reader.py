@@ -166,6 +166,10 @@ class FileReader:
             self._progress = progress = marks, now
         return now - progress[1] > self.timeout
 
+    def timeout_of(self, path):
+        """Returns the error of a file that does not come."""
+        return TimeoutError(f"{path}: not read within {self.timeout} seconds")
+
     # ---- our own processes ----
 
     def patience_with(self, number):
@@ -189,7 +193,7 @@ class FileReader:
         path = self.path(slot)
         request = slot, word >> 16, self.ring.file(slot)
         if death.stuck:
-            error = TimeoutError(f"{path}: not read within {self.timeout} seconds")
+            error = self.timeout_of(path)
         else:
             self._deaths[request] += 1
             self._crashes[request] += not death.from_outside

@@ -7,7 +7,7 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image, features
 
-from fastaug.keras_backend import defaults, floatx, standardize_data_format
+from fastaug.keras_backend import floatx, standardize_data_format
 from fastaug.typing import (
     Array,
     ColorMode,
@@ -118,12 +118,9 @@ def img_to_array(
         >>> fastaug.img_to_array(fastaug.load_img("photos/ants/0.jpg")).shape
         (20, 30, 3)
     """
-    config = defaults()
-    if data_format is None:
-        layout = config.image_data_format()
-    else:
-        layout = standardize_data_format(data_format)
-    kind = dtype or _FLOATS.get(name := config.floatx(), name)
+    # Keras is asked only for what is not given: decode processes give both
+    layout = standardize_data_format(data_format)
+    kind = dtype or _FLOATS.get(name := floatx(), name)
     if type(img) is not np.ndarray and isinstance(img, Image.Image) and img.mode == "RGB":
         pixels = np.frombuffer(img.tobytes(), np.uint8)  # NumPy would ask for more first
         x = pixels.reshape(img.height, img.width, 3).astype(kind)

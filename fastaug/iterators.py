@@ -385,7 +385,7 @@ class AugmentingIterator(Iterator[Batch]):
             return super().__getitem__(idx)
         return self._take(self._from_the_start(idx))
 
-    def _take(self, item):
+    def _take(self, item, fills=True):
         try:
             with self.lock:
                 with self._maker.lock:
@@ -396,7 +396,8 @@ class AugmentingIterator(Iterator[Batch]):
                 with self._order_lock:
                     self._order = batch.order
             tell()
-            return self._finished(*self._maker.finish(batch, self._bad_image, self._replaces))
+            finished = self._maker.finish(batch, self._bad_image, self._replaces, fills)
+            return self._finished(*finished)
         # also an interrupt: nothing runs on behind an exception, but for a job of small batches
         except BaseException:
             self.close()
@@ -429,11 +430,13 @@ class AugmentingIterator(Iterator[Batch]):
         )
         plain._order = Order(len(self._maker.source), self.batch_size, shuffle=False, seed=0)
         plain.save_to_dir, plain._own_stream = None, None
+        if getattr(plain, "on_error", None) == "replace":
+            plain.on_error = "skip"  # each image once
         plain._maker = plain._new_maker(plain._maker.source)
         plain._with_labels = lambda images, index: images
         try:
             for item in range(len(plain)):
-                yield AugmentingIterator._take(plain, item)
+                yield AugmentingIterator._take(plain, item, fills=False)
         finally:
             plain.close()
 

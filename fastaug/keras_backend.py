@@ -49,11 +49,6 @@ def _keras():
     return keras
 
 
-def defaults():
-    """Returns what has the two defaults, `floatx` and `image_data_format`: less than two calls."""
-    return _config or _find_config()
-
-
 def floatx() -> str:
     """Returns Keras's default float dtype; 'float32' without Keras."""
     return (_config or _find_config()).floatx()

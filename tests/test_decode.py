@@ -687,10 +687,38 @@ def test_target():
         Target(0, 5, "rgb")
 
 
-def test_a_decode_process_imports_no_more_than_it_needs():
-    code = (
-        "import sys, fastaug.readers; names = 'keras', 'tensorflow', 'scipy', 'numpy.random'; "
-        "print([name for name in names if name in sys.modules])"
+READ_EVERYTHING = """
+import sys
+{before}
+import numpy as np
+import fastaug.readers
+found = [name for name in ("keras", "scipy", "numpy.random") if name in sys.modules]
+from fastaug.decode import Target, decode
+for path in sys.argv[1:]:
+    for mode in ("rgb", "rgba", "grayscale"):
+        for interpolation in ("nearest", "bilinear", "lanczos"):
+            for cut in (False, True):
+                target = Target(5, 4, mode, interpolation, cut)
+                try:
+                    decode(path, target, np.empty(target.shape, target.dtype))
+                except OSError:
+                    assert path.endswith("broken.jpg"), path
+names = "keras", "tensorflow", "jax", "torch", "scipy"
+print(found + [name for name in names if name in sys.modules])
+"""
+
+
+@pytest.mark.parametrize("before", ["", "sys.modules['cv2'] = None"], ids=["", "without cv2"])
+def test_a_decode_process_imports_no_more_than_it_needs(before, tmp_path):
+    """Whatever it reads: Keras takes seconds, and hundreds of megabytes."""
+    image = Image.fromarray(np.arange(20 * 30 * 3, dtype=np.uint8).reshape(20, 30, 3))
+    paths = [str(tmp_path / f"image.{ending}") for ending in ("jpg", "png", "bmp", "tif", "gif")]
+    for path in paths:
+        image.save(path)
+    paths.append(str(tmp_path / "broken.jpg"))
+    (tmp_path / "broken.jpg").write_bytes(b"no image")
+    code = READ_EVERYTHING.format(before=before)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *paths], capture_output=True, text=True, check=True
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

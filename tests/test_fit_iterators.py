@@ -167,12 +167,15 @@ def test_subsets_and_dataframes(tree):
         assert_fitted_alike(generator, loaded(flow.filepaths, (6, 5)), 1e-12, **ALL)
 
 
-def test_bad_files_are_left_out(tmp_path):
+@pytest.mark.parametrize("batch_size", [1, 4])
+@pytest.mark.parametrize("on_error", ["skip", "replace"])
+def test_bad_files_are_left_out(tmp_path, on_error, batch_size):
+    """Also where its own batches would have others in their places: those would count twice."""
     root = trees.plain_tree(tmp_path)
     trees.text(root / "bees/1.jpg")
     generator = fastaug.ImageDataGenerator(**ALL, dtype="float64", workers=1)
-    arguments = {"target_size": (6, 5), "batch_size": 4}
-    flow = generator.flow_from_directory(str(root), on_error="skip", **arguments)
+    arguments = {"target_size": (6, 5), "batch_size": batch_size}
+    flow = generator.flow_from_directory(str(root), on_error=on_error, **arguments)
     with flow, pytest.warns(UserWarning, match=r"Left out .*bees/1\.jpg"):
         generator.fit(flow)
         good = [path for path in flow.filepaths if "bees/1" not in path]

@@ -1,8 +1,11 @@
 """Who reads files: the defaults, threads that come and go, and no Python for each file."""
 
+import contextlib
 import functools
 import gc
 import os
+import pathlib
+import re
 import sys
 import threading
 import weakref
@@ -404,6 +407,39 @@ def test_threads_end_without_work_and_come_again(threads):
         wait_until(lambda: not pool.control.has_work(THREADS), "all are read", PATIENCE)
         wait_until(lambda: not pool.decode_pool._threads, "the threads ended", PATIENCE)
         job.cancel()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs here")
+def test_a_file_that_never_comes_to_a_thread(tmp_path):
+    """It is named after the timeout; the others are read, until no thread is left."""
+    root = trees.plain_tree(tmp_path, (12,))
+
+    def plain_flow(workers, **arguments):
+        generator = fastaug.ImageDataGenerator(workers=workers, prefetch=0)
+        return generator.flow_from_directory(
+            str(root), target_size=(9, 8), class_mode=None, batch_size=4, shuffle=False, **arguments
+        )
+
+    with plain_flow(0) as iterator:
+        expected = [iterator[k] for k in range(3)]
+        fifo = pathlib.Path(iterator.filepaths[5])
+    fifo.unlink()
+    os.mkfifo(fifo)
+    try:
+        # a number of threads that no other test has, as these will not come back
+        with plain_flow(3, decoder="threads", timeout=0.5) as iterator:
+            pool = decode_pool.shared_decode_pool(3)
+            for _ in range(3):
+                for k in (0, 2):
+                    np.testing.assert_array_equal(iterator[k], expected[k])
+                with pytest.raises(TimeoutError, match=re.escape(f"{fifo}: not read within 0.5")):
+                    iterator[1]
+            assert len(pool._threads) == 3
+            with pytest.raises(RuntimeError, match=f"No thread is left.*{re.escape(str(fifo))}"):
+                iterator[0]
+    finally:
+        with contextlib.suppress(OSError):
+            os.close(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK))
 
 
 def test_a_thread_without_work_holds_nothing(threads, monkeypatch):
