@@ -5,6 +5,7 @@ and never imports pandas itself.
 """
 
 import collections
+import contextlib
 import decimal
 import itertools
 import os
@@ -102,7 +103,9 @@ class DataFrameIndex:
         self.class_mode = class_mode
         self.split = split
         check_class_mode(class_mode, self.allowed_class_modes)
-        _check_columns(frame, x_col, y_col, weight_col, classes, class_mode)
+        columns = {"x_col": x_col, "y_col": y_col, "weight_col": weight_col}
+        with _naming_columns(frame, columns):
+            _check_columns(frame, x_col, y_col, weight_col, classes, class_mode)
 
         if validate_filenames and len(frame) == 0:
             frame = frame[[]]  # as in Keras, whose empty mask selects columns: a KeyError follows
@@ -139,10 +142,11 @@ class DataFrameIndex:
 
         self.filenames: list[str] = frame[x_col].tolist()
         self.sample_weight = frame[weight_col].values if weight_col else None
-        if class_mode == "multi_output":
-            self._targets = [np.array(frame[column].tolist()) for column in y_col]
-        elif class_mode == "raw":
-            self._targets = _raw_values(frame[y_col])
+        with _naming_columns(frame, columns):
+            if class_mode == "multi_output":
+                self._targets = [np.array(frame[column].tolist()) for column in y_col]
+            elif class_mode == "raw":
+                self._targets = _raw_values(frame[y_col])
         self.samples = len(self.filenames)
         message = (
             f"Found {self.samples} {'validated' if validate_filenames else 'non-validated'} "
@@ -172,6 +176,17 @@ def _values(frame, column):
 
 def _all_of(values, types):
     return all(issubclass(kind, types) for kind in set(map(type, values)))
+
+
+@contextlib.contextmanager
+def _naming_columns(frame, given):
+    """Notes on a KeyError, in which pandas names a column, whose it is and which there are."""
+    try:
+        yield
+    except KeyError as error:
+        received = ", ".join(f"{name}={value!r}" for name, value in given.items())
+        error.add_note(f"The columns are {list(frame.columns)}. Received: {received}")
+        raise
 
 
 def _check_columns(frame, x_col, y_col, weight_col, classes, class_mode):
@@ -355,13 +370,14 @@ def as_one_array(values):
 
     Returns:
         An array with a row for each value: of vectors of rank 2 or more; NaN for what is missing.
-        Categories that are no numbers become their codes, -1 for what is missing. What is neither
-        comes back as it is: words, vectors of many lengths.
+        Categories that are no numbers become their codes. What is neither comes back as it is:
+        words, vectors of many lengths.
     """
     if not isinstance(values, np.ndarray):
         if hasattr(values, "categories"):
             if values.categories.dtype.kind not in "biuf":
-                return np.asarray(values.codes, dtype=np.int64)
+                codes = np.asarray(values.codes, dtype=np.int64)
+                return np.where(codes < 0, np.nan, codes) if (codes < 0).any() else codes
             return np.asarray(values)
         if values.dtype.kind not in "biuf":
             return values

@@ -160,8 +160,12 @@ class _FileIterator(AugmentingIterator[Batch]):
             raise TypeError(f"`formats` should be endings of files. Received: {formats=}")
         endings = [ending.lower().removeprefix(".") for ending in given]
         for ending in endings:
-            if ending in OTHER_FORMATS and not can_read(ending):
+            if can_read(ending):
+                continue
+            if ending in OTHER_FORMATS:
                 raise ValueError(f"This Pillow does not read .{ending}. Received: {formats=}")
+            # a plugin may yet come
+            warn(f"Pillow knows no files that end in .{ending}. Received: {formats=}", UsageWarning)
         return tuple(dict.fromkeys((*self.white_list_formats, *endings)))
 
     def _target(self):

@@ -265,3 +265,23 @@ def test_positions_of_a_subclass():
 
     flow = Finished(images(), None, fastaug.ImageDataGenerator(), batch_size=4)
     assert flow[-1][1].tolist() == [8, 9]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "column"),
+    [
+        ({"x_col": "zz"}, "x_col"),
+        ({"y_col": "zz"}, "y_col"),
+        ({"y_col": "zz", "class_mode": "raw"}, "y_col"),
+        ({"y_col": ["class", "zz"], "class_mode": "multi_output"}, "y_col"),
+        ({"weight_col": "zz"}, "weight_col"),
+    ],
+    ids=str,
+)
+def test_columns_that_are_not_there(frame, arguments, column):
+    """Whose they are is said, and which there are."""
+    with pytest.raises(KeyError, match="zz") as caught:
+        fastaug.ImageDataGenerator().flow_from_dataframe(frame, **arguments)
+    (note,) = caught.value.__notes__
+    assert "The columns are ['filename', 'class']" in note
+    assert f"{column}={arguments[column]!r}" in note

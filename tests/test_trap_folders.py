@@ -238,6 +238,11 @@ def test_formats_that_are_refused(tree, formats, error, text):
         fastaug.ImageDataGenerator().flow_from_directory(str(tree), formats=formats)
 
 
+def test_formats_that_pillow_does_not_know_yet(tree):
+    with pytest.warns(fastaug.UsageWarning, match=r"\.foo\. Received: formats=\('foo', 'gif'\)"):
+        fastaug.ImageDataGenerator().flow_from_directory(str(tree), formats=("foo", "gif"))
+
+
 @pytest.mark.parametrize("ending", ["webp", "avif", "jp2"])
 def test_formats_that_this_pillow_lacks(tree, ending, monkeypatch):
     missing = dict(Image.registered_extensions())
