@@ -193,7 +193,7 @@ static fa_task *fa_take(fa_queue *queue, ptrdiff_t *start, ptrdiff_t *stop, int 
             break;
         }
         found = task;
-        at_work++;
+        if (task->batch && !task->needs_python) at_work++; /* the others are Python's */
         if (!task->batch) {
             fa_unlink(queue, task);
             continue;

@@ -1,5 +1,6 @@
 """The documentation: it builds without a warning, its examples run, its commands and links are."""
 
+import gc
 import importlib.util
 import os
 import pathlib
@@ -16,6 +17,7 @@ import pytest
 from PIL import Image
 
 import fastaug
+from fastaug.iterators import AugmentingIterator
 
 ROOT = pathlib.Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -133,6 +135,9 @@ def test_examples(page, tmp_path, monkeypatch):
     for code in fences(page, "python"):
         exec(compile(code, page, "exec"), names)
     matplotlib.pyplot.close("all")
+    for each in gc.get_objects():
+        if isinstance(each, AugmentingIterator):  # TensorFlow keeps what was trained with
+            each.close()
 
 
 @pytest.mark.parametrize("workers", [1, 2])
