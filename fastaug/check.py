@@ -27,6 +27,7 @@ from fastaug import decode
 from fastaug.advice import about_folders, about_images_left_beside
 from fastaug.command import FINE, FOUND, INTERRUPTED, shown
 from fastaug.directory import FORMATS, Progress, folders_in, images_below, map_waiting
+from fastaug.processes import Death
 from fastaug.threads import usable_cores
 
 # What is found, and what it means, in the order of the report.
@@ -320,7 +321,8 @@ class Readers:
                 reader.has.popleft()
                 text = f"not read within {self._timeout:g} seconds"
                 if not hangs:
-                    text = f"the process that read it ended ({_reason(reader.process.exitcode)})"
+                    death = Death(reader.process.exitcode)
+                    text = f"the process that read it ended ({death.reason})"
                 yield blamed, Report(text)
         self._waiting.extendleft(reversed(reader.has))
 
@@ -328,13 +330,6 @@ class Readers:
         """Ends the processes."""
         for reader in self._running:
             reader.kill()
-
-
-def _reason(status):
-    try:
-        return signal.Signals(-status).name
-    except (TypeError, ValueError):
-        return f"exit status {status}"
 
 
 class _Reader:

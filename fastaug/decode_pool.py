@@ -236,7 +236,8 @@ class DecodePool:
 
     def is_stuck(self, number):
         """Whether a process has been at one file for too long, or leaves what there is to read."""
-        patiences = [reader.patience_with(number) for reader in self._live_readers()]
+        readers = self._live_readers()
+        patiences = [reader.patience_with(number) for reader in readers]
         held = [patience for patience in patiences if patience is not None]
         mark = self.control.busy(number)
         if mark:
@@ -244,7 +245,7 @@ class DecodePool:
         elif held or self.wants(number):
             # it may have been stopped before it said what it does; while others go on, it can wait
             mark = -1 - self.control.claims()
-            patience = max((reader.timeout for reader in self._live_readers()), default=0)
+            patience = max((reader.timeout for reader in readers), default=0)
         now = time.monotonic()
         seen, since = self._seen.get(number, (0, now))
         if not mark or mark != seen:

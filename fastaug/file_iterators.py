@@ -269,6 +269,12 @@ class _FileIterator(AugmentingIterator[Batch]):
             return images, labels
         return images, labels, self.sample_weight[index]
 
+    def _plain_copy(self):
+        plain = super()._plain_copy()
+        if plain.on_error == "replace":
+            plain.on_error = "skip"
+        return plain
+
     @property
     def _replaces(self):
         return self.on_error == "replace"

@@ -418,10 +418,14 @@ class AugmentingIterator(Iterator[Batch]):
     def _plain_batches(self):
         return self._maker.source.shape, self._read_plain()
 
+    def _plain_copy(self):
+        """Returns a copy for reading each image once."""
+        return copy.copy(self)
+
     def _read_plain(self):
         from fastaug.generator import ImageDataGenerator
 
-        plain, generator = copy.copy(self), self.image_data_generator
+        plain, generator = self._plain_copy(), self.image_data_generator
         options = {name: getattr(generator, name, None) for name in ("workers", "pool")}
         # what float32 holds as it is
         plain.dtype = np.result_type(self._maker.source.dtype, np.float32)
@@ -430,8 +434,6 @@ class AugmentingIterator(Iterator[Batch]):
         )
         plain._order = Order(len(self._maker.source), self.batch_size, shuffle=False, seed=0)
         plain.save_to_dir, plain._own_stream = None, None
-        if getattr(plain, "on_error", None) == "replace":
-            plain.on_error = "skip"  # each image once
         plain._maker = plain._new_maker(plain._maker.source)
         plain._with_labels = lambda images, index: images
         try:
