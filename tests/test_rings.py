@@ -380,7 +380,7 @@ def test_threads_that_would_wait_for_the_gil_are_not_let_in():
     """Processes are, whatever the time of a file, and so are threads that need long for one."""
     program = Program(readers=16, cores=16)
     assert [program.control.allowed(kind) for kind in (PROCESSES, THREADS)] == [16, 16]
-    for seconds, allowed in (30e-6, 2), (800e-6, 16), (110e-6, 6), (1e-6, 1), (0.2, 16):
+    for seconds, allowed in (30e-6, 1), (800e-6, 16), (110e-6, 3), (50e-6, 2), (0.2, 16):
         for _ in range(1000):
             program.control.account_thread(seconds)
         assert [program.control.allowed(kind) for kind in (PROCESSES, THREADS)] == [16, allowed]
