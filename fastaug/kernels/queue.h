@@ -2,7 +2,7 @@
  *
  * It holds batches, from which threads take chunks of some images at a time, all of them from the
  * first that has one, and calls into Python, which a thread hands back to its caller. The images of a
- * batch lie in an array, or come through a ring (_ring.h): then a chunk can be taken when all of its
+ * batch lie in an array, or come through a ring (ring.h): then a chunk can be taken when all of its
  * images are there, in the order of the batch. A task is in the queue until the last of it is taken.
  *
  * Nothing here calls Python, so that the lock may be taken with the GIL and without it; who holds it
@@ -16,9 +16,9 @@
 #include <pythread.h>
 #include <stdlib.h>
 
-#include "_draws.h"
-#include "_pixels.h"
-#include "_ring.h"
+#include "draws.h"
+#include "run.h"
+#include "ring.h"
 
 #define FA_CHUNK_VALUES (1 << 15)      /* values that are worth taking the lock */
 #define FA_RING_CHUNK_VALUES (1 << 19) /* and waking a thread, while readers wait for a core */
@@ -68,8 +68,7 @@ typedef struct {
 /* Images in a chunk. */
 static ptrdiff_t fa_chunk_size(const fa_batch *batch, const fa_ring *ring)
 {
-    const fa_plan *plan = batch->plan;
-    const ptrdiff_t size = plan->height * plan->width * plan->channels;
+    const ptrdiff_t size = fa_form_size(&batch->program->form);
     const ptrdiff_t values = ring ? FA_RING_CHUNK_VALUES : FA_CHUNK_VALUES;
     ptrdiff_t chunk = size < values ? values / size : 1;
     if (ring && chunk > (ptrdiff_t)(ring->slots + 1) / 2) chunk = (ptrdiff_t)(ring->slots + 1) / 2;
@@ -304,7 +303,7 @@ typedef struct {
 
 static int fa_has_scratch(fa_scratch *scratch, const fa_batch *batch)
 {
-    const ptrdiff_t size = fa_work_values(batch->plan, batch->to_bytes);
+    const ptrdiff_t size = fa_work_values(batch);
     if (size <= scratch->size) return 1;
     free(scratch->values);
     scratch->values = malloc((size_t)size * sizeof(float));
@@ -312,29 +311,18 @@ static int fa_has_scratch(fa_scratch *scratch, const fa_batch *batch)
     return scratch->values != NULL;
 }
 
-/* Where the result of a place goes. */
-static char *fa_out_of(const fa_batch *batch, ptrdiff_t place)
-{
-    const fa_plan *plan = batch->plan;
-    const ptrdiff_t size = plan->height * plan->width * plan->channels;
-    return (char *)batch->outs[place / batch->out_places]
-        + place % batch->out_places * size * (batch->to_bytes ? 1 : (ptrdiff_t)sizeof(float));
-}
-
 /* Keeps the record of an image that is not there, whose result is zero. Returns 0 without memory. */
 static int fa_keep_failure(fa_task *task, ptrdiff_t place, fa_failure **kept)
 {
     const fa_ring *ring = task->ring;
     const fa_batch *batch = task->batch;
-    const fa_plan *plan = batch->plan;
     const char *slot = ring->images + (uint64_t)task->slots[place] * ring->header->slot_bytes;
     fa_failure *failure;
     uint32_t size;
     memcpy(&size, slot, sizeof size);
     if (size > ring->header->slot_bytes - sizeof size)
         size = (uint32_t)(ring->header->slot_bytes - sizeof size);
-    memset(fa_out_of(batch, place), 0, (size_t)(plan->height * plan->width * plan->channels)
-           * (batch->to_bytes ? 1 : sizeof(float)));
+    memset(fa_out_of(batch, place), 0, (size_t)fa_result_bytes(&batch->program->form));
     failure = malloc(sizeof(fa_failure) + size);
     if (!failure) return 0;
     failure->place = place;

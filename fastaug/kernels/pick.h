@@ -1,4 +1,13 @@
-/* Resizing by picking pixels. Part of _pixels.h. */
+/* Resizing by picking pixels. */
+#ifndef FASTAUG_PICK_H
+#define FASTAUG_PICK_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "platform.h"
+#include "simd.h"
 
 #ifdef FA_AVX2
 #define FA_PICKS 128
@@ -92,3 +101,5 @@ static void fa_pick_pixels(const uint8_t *FA_RESTRICT image, ptrdiff_t stride, p
         for (; j < column_count; j++) memcpy(line + j * 3, source + columns[j] * 3, 3);
     }
 }
+
+#endif

@@ -1,4 +1,4 @@
-/* Interpolation of orders 2 to 5: the coefficients of an image, and samples of them. Part of _pixels.h.
+/* Interpolation of orders 2 to 5: the coefficients of an image, and samples of them.
  *
  * An image of n pixels is a sum of B-splines, one for each pixel, whose coefficients are the image
  * after two recursive filters for each pole, there and back (Unser, Aldroubi and Eden, "Fast B-spline
@@ -6,8 +6,19 @@
  * How the image goes on behind its border, which decides where the filters begin, is scipy.ndimage's
  * affair, and so is what it does where it has no exact filter: for nearest and grid-constant it filters
  * 12 pixels more on each side, and it takes the mirrored image's for constant and wrap. In doubles,
- * as there.
- */
+ * as there. */
+#ifndef FASTAUG_SPLINE_H
+#define FASTAUG_SPLINE_H
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "border.h"
+#include "platform.h"
+#include "rows.h"
+#include "samples.h"
 
 #define FA_SPLINE_TAPS 6     /* coefficients along an axis that a sample is made of, at most */
 #define FA_SPLINE_PADDING 12 /* pixels of the border on each side that are filtered with the image */
@@ -17,14 +28,6 @@
 #define FA_SPLINE_CHUNK 64   /* samples that are located at a time */
 
 /* ---- coefficients ---------------------------------------------------------------------------- */
-
-/* The pixel that one anywhere outside stands for; -1: the constant. */
-static ptrdiff_t fa_beyond(ptrdiff_t i, ptrdiff_t n, int border)
-{
-    double v = (double)i;
-    if (i >= 0 && i < n) return i;
-    return border != FA_GRID_CONSTANT && fa_fold(&v, n, border) ? (ptrdiff_t)v : -1;
-}
 
 /* Memory that the coefficients of an image are in. */
 typedef struct {
@@ -43,27 +46,27 @@ FA_INLINE int fa_spline_border(int border)
 }
 
 /* Sets what memory the coefficients need, and where it lies; returns how many values it has. */
-FA_INLINE ptrdiff_t fa_set_spline(fa_spline *s, const fa_plan *plan, double *memory)
+FA_INLINE ptrdiff_t fa_set_spline(fa_spline *s, const fa_sampling *from, double *memory)
 {
-    const int pads = plan->border == FA_NEAREST || plan->border == FA_GRID_CONSTANT;
+    const int pads = from->border == FA_NEAREST || from->border == FA_GRID_CONSTANT;
     ptrdiff_t values;
     s->padding = pads ? FA_SPLINE_PADDING : 0;
-    s->height = plan->height + 2 * s->padding;
-    s->width = plan->width + 2 * s->padding;
-    s->row = (s->width + 2 * FA_SPLINE_REACH) * plan->channels;
+    s->height = from->height + 2 * s->padding;
+    s->width = from->width + 2 * s->padding;
+    s->row = (s->width + 2 * FA_SPLINE_REACH) * from->channels;
     values = (s->height + 2 * FA_SPLINE_REACH) * s->row;
     s->all = memory;
-    s->first = memory + FA_SPLINE_REACH * (s->row + plan->channels);
+    s->first = memory + FA_SPLINE_REACH * (s->row + from->channels);
     s->lines = memory + values;
-    return values + s->width * plan->channels * FA_SPLINE_LINES;
+    return values + s->width * from->channels * FA_SPLINE_LINES;
 }
 
 /* Values of float32 that hold the memory of a spline, wherever they begin; 0 without one. */
-FA_INLINE ptrdiff_t fa_spline_values(const fa_plan *plan)
+FA_INLINE ptrdiff_t fa_spline_values(const fa_sampling *from)
 {
     const ptrdiff_t value = (ptrdiff_t)(sizeof(double) / sizeof(float));
     fa_spline s;
-    return plan->order > 1 ? fa_set_spline(&s, plan, NULL) * value + value - 1 : 0;
+    return from->order > 1 ? fa_set_spline(&s, from, NULL) * value + value - 1 : 0;
 }
 
 /* The first of them that a double may lie at. */
@@ -162,10 +165,10 @@ static void fa_spline_filter_all(double *c, ptrdiff_t n, ptrdiff_t step, ptrdiff
 }
 
 /* From the pixels, which are there, to the coefficients. */
-static void fa_spline_coefficients(const fa_spline *s, const fa_plan *plan)
+static void fa_spline_coefficients(const fa_spline *s, const fa_sampling *of)
 {
-    const ptrdiff_t channels = plan->channels, values = s->width * channels;
-    const int order = plan->order, border = fa_spline_border(plan->border);
+    const ptrdiff_t channels = of->channels, values = s->width * channels;
+    const int order = of->order, border = fa_spline_border(of->border);
     /* the padding has no filter of its own */
     const int filtered = border == FA_NEAREST ? FA_REFLECT
         : border == FA_GRID_CONSTANT          ? FA_MIRROR
@@ -188,7 +191,7 @@ static void fa_spline_coefficients(const fa_spline *s, const fa_plan *plan)
         for (i = 0; i < s->height; i++)
             for (k = 0; k < channels; k++)
                 s->first[i * s->row + j * channels + k]
-                    = from < 0 ? (double)plan->cval : s->first[i * s->row + from * channels + k];
+                    = from < 0 ? (double)of->cval : s->first[i * s->row + from * channels + k];
     }
     for (q = 0; q < 2 * FA_SPLINE_REACH; q++) {
         i = q < FA_SPLINE_REACH ? q : s->height + q;
@@ -197,7 +200,7 @@ static void fa_spline_coefficients(const fa_spline *s, const fa_plan *plan)
             memcpy(s->all + i * s->row, s->all + (from + FA_SPLINE_REACH) * s->row,
                    (size_t)s->row * sizeof(double));
         else
-            for (j = 0; j < s->row; j++) s->all[i * s->row + j] = (double)plan->cval;
+            for (j = 0; j < s->row; j++) s->all[i * s->row + j] = (double)of->cval;
     }
 }
 
@@ -298,7 +301,7 @@ FA_INLINE void fa_spline_sample(const fa_spline *s, const double *r, const doubl
                           out + k);
 }
 
-/* The same, of the order of a plan. */
+/* The same, of any of the orders. */
 FA_CLONES static void fa_spline_sample_any(const fa_spline *s, const double *r, const double *c,
                                            ptrdiff_t samples, int order, ptrdiff_t channels,
                                            ptrdiff_t step, float *out)
@@ -309,11 +312,18 @@ FA_CLONES static void fa_spline_sample_any(const fa_spline *s, const double *r, 
     else fa_spline_sample(s, r, c, samples, 5, channels, step, out);
 }
 
-/* Coefficients -> out; m as in fa_matrix. The flips turn the result. */
-static void fa_spline_warp(const fa_spline *s, const fa_plan *plan, const double *m,
-                           int flip_horizontal, int flip_vertical, fa_row_sink *sink, float *out)
+/* Samples the coefficients.
+ *
+ * from: What they are of.
+ * m: The matrix, as in fa_matrix.
+ * flip_horizontal, flip_vertical: Whether the result is turned.
+ * rows: Gets each row of it while that is in the cache.
+ * out: Where it goes; see fa_row_line. */
+static void fa_spline_warp(const fa_spline *s, const fa_sampling *from, const double *m,
+                           int flip_horizontal, int flip_vertical, fa_rows *rows, float *out)
 {
-    const ptrdiff_t height = plan->height, width = plan->width, channels = plan->channels;
+    const fa_form *form = &rows->program->form;
+    const ptrdiff_t height = form->height, width = form->width, channels = form->channels;
     const double padding = (double)s->padding;
     double r[FA_SPLINE_CHUNK], c[FA_SPLINE_CHUNK];
     int outside[FA_SPLINE_CHUNK];
@@ -322,7 +332,7 @@ static void fa_spline_warp(const fa_spline *s, const fa_plan *plan, const double
         const double row = (double)i;
         /* summed in SciPy's order, which decides on which side of the border a pixel comes to lie */
         const double start[2] = {m[2] + m[0] * row, m[5] + m[3] * row};
-        float *line = fa_row_line(sink, plan, i, flip_vertical, out);
+        float *line = fa_row_line(rows, i, flip_vertical, out);
         for (first = 0; first < width; first += FA_SPLINE_CHUNK) {
             const ptrdiff_t left = width - first;
             const ptrdiff_t count = left < FA_SPLINE_CHUNK ? left : FA_SPLINE_CHUNK;
@@ -332,15 +342,17 @@ static void fa_spline_warp(const fa_spline *s, const fa_plan *plan, const double
                 const double column = (double)(first + j);
                 r[j] = start[0] + m[1] * column + padding;
                 c[j] = start[1] + m[4] * column + padding;
-                outside[j] = !fa_spline_fold(&r[j], s->height, plan->border)
-                    || !fa_spline_fold(&c[j], s->width, plan->border);
+                outside[j] = !fa_spline_fold(&r[j], s->height, from->border)
+                    || !fa_spline_fold(&c[j], s->width, from->border);
                 if (outside[j]) r[j] = c[j] = 0;
             }
-            fa_spline_sample_any(s, r, c, count, plan->order, channels, step, pixels);
+            fa_spline_sample_any(s, r, c, count, from->order, channels, step, pixels);
             for (j = 0; j < count; j++)
                 if (outside[j])
-                    for (k = 0; k < channels; k++) pixels[j * step + k] = plan->cval;
+                    for (k = 0; k < channels; k++) pixels[j * step + k] = from->cval;
         }
-        fa_row_done(sink, plan, i, flip_vertical, out);
+        fa_row_done(rows, i, flip_vertical, out);
     }
 }
+
+#endif

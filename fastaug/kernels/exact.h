@@ -1,10 +1,19 @@
-/* The warp of scipy.ndimage to the last bit, for images that are not float32. Part of _pixels.h.
+/* The warp of scipy.ndimage to the last bit, for images that are not float32.
  *
  * Of order 0 and 1, in doubles. A sum is the same only if its parts are and if they come in the same
  * order, and so is a coordinate that is brought into reach; what is the same in real numbers, as
  * fa_fold is, is not enough. SciPy does it for one channel after the other; here a coordinate is that of
- * all channels.
- */
+ * all channels. */
+#ifndef FASTAUG_EXACT_H
+#define FASTAUG_EXACT_H
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "border.h"
+#include "image.h"
+#include "platform.h"
 
 /* Brings a coordinate into reach as SciPy does. Returns 0 where the sample is the constant. */
 static int fa_exact_fold(double *coordinate, ptrdiff_t n, int border)
@@ -175,3 +184,5 @@ FA_CLONES static void fa_from_doubles(int type, const double *FA_RESTRICT x, ptr
     }
 #undef FA_CASE
 }
+
+#endif

@@ -1,14 +1,17 @@
-/* Values of other types into float32, and float16 into and out of it. Part of _pixels.h.
+/* Values of other types into float32, and float16 into and out of it.
  *
  * The values that NumPy makes, but for the payload of NaN. float16 is taken apart here, because few
- * compilers may take for granted that the processor knows it.
- */
+ * compilers may take for granted that the processor knows it. */
+#ifndef FASTAUG_CONVERT_H
+#define FASTAUG_CONVERT_H
 
-/* Types of values. */
-enum fa_type {
-    FA_NO_TYPE, FA_UINT8, FA_INT8, FA_UINT16, FA_INT16, FA_UINT32, FA_INT32, FA_UINT64, FA_INT64,
-    FA_FLOAT16, FA_FLOAT64
-};
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "image.h"
+#include "platform.h"
 
 FA_INLINE float fa_float_of_bits(uint32_t bits)
 {
@@ -122,3 +125,5 @@ FA_CLONES static void fa_to_floats(int type, const void *FA_RESTRICT values, ptr
     }
 #undef FA_CASE
 }
+
+#endif

@@ -6,6 +6,7 @@
 #ifndef FASTAUG_EVENT_H
 #define FASTAUG_EVENT_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #if defined(__linux__)

@@ -27,7 +27,7 @@
  * If the program dies, its readers end, and the memory with the last of them.
  *
  * Nothing here needs Python, nor a lock of its own: what is said to be the program's is done under the
- * lock of the queue in _tasks.h.
+ * lock of the queue in queue.h.
  */
 #ifndef FASTAUG_RING_H
 #define FASTAUG_RING_H
@@ -36,7 +36,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "_event.h"
+#include "event.h"
 
 /* A slot's word: state, flags, the reader that has it STARTED, and the end of its request's number. */
 enum fa_state { FA_FREE, FA_WAITING, FA_STARTED, FA_DONE, FA_FAILED };

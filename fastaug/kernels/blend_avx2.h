@@ -1,169 +1,15 @@
-/* Loops of the other files with AVX2 and AVX-512, chosen when the program starts. Part of _pixels.h.
+/* Blends of 2 x 2 pixels, with AVX2 and AVX-512.
  *
- * The same operations on the same floats as the plain one, so the same bits. A load takes up to
- * fa_reach values from an offset on, which may be more than the 2 x 2 pixels hold: the caller checks
- * that they are in the image.
- */
-#if defined(__GNUC__) && defined(__x86_64__)
-#define FA_AVX2 1
-#include <immintrin.h>
-#define FA_TARGET_AVX2 __attribute__((target("avx2")))
-#define FA_TARGET_AVX512 __attribute__((target("avx2,avx512f,avx512bw")))
-#endif
+ * A load takes up to fa_reach values from an offset on, which may be more than the 2 x 2 pixels hold: the
+ * caller checks that they are in the image. */
+#ifndef FASTAUG_BLEND_AVX2_H
+#define FASTAUG_BLEND_AVX2_H
 
-enum { FA_SIMD_PLAIN, FA_SIMD_AVX2, FA_SIMD_AVX512 };
-static int fa_simd = FA_SIMD_PLAIN;
-
-/* The best variant that this processor runs. */
-static int fa_best_simd(void)
-{
-#ifdef FA_AVX2
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx2"))
-        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
-            ? FA_SIMD_AVX512 : FA_SIMD_AVX2;
-#endif
-    return FA_SIMD_PLAIN;
-}
+#include "platform.h"
+#include "samples.h"
+#include "simd.h"
 
 #ifdef FA_AVX2
-
-/* Adds a multiple of sixteen values to the extrema; returns whether there is a NaN among them. */
-FA_TARGET_AVX2 static int fa_extrema_avx2(const float *FA_RESTRICT x, ptrdiff_t size,
-                                          float *FA_RESTRICT low, float *FA_RESTRICT high)
-{
-    __m256 lo0 = _mm256_loadu_ps(low), lo1 = _mm256_loadu_ps(low + 8);
-    __m256 hi0 = _mm256_loadu_ps(high), hi1 = _mm256_loadu_ps(high + 8);
-    __m256 odd = _mm256_setzero_ps();
-    ptrdiff_t i;
-    for (i = 0; i + 16 <= size; i += 16) {
-        const __m256 a = _mm256_loadu_ps(x + i), b = _mm256_loadu_ps(x + i + 8);
-        lo0 = _mm256_min_ps(a, lo0);
-        lo1 = _mm256_min_ps(b, lo1);
-        hi0 = _mm256_max_ps(a, hi0);
-        hi1 = _mm256_max_ps(b, hi1);
-        odd = _mm256_or_ps(odd, _mm256_cmp_ps(a, b, _CMP_UNORD_Q));
-    }
-    _mm256_storeu_ps(low, lo0);
-    _mm256_storeu_ps(low + 8, lo1);
-    _mm256_storeu_ps(high, hi0);
-    _mm256_storeu_ps(high + 8, hi1);
-    return _mm256_movemask_ps(odd) != 0;
-}
-
-/* Stores thirty-two bytes at a time; returns how many values that was. */
-FA_TARGET_AVX2 static ptrdiff_t fa_store_bytes_avx2(const float *FA_RESTRICT x, ptrdiff_t size,
-                                                    float half, uint8_t *FA_RESTRICT out)
-{
-    const __m256 most = _mm256_set1_ps(255), halves = _mm256_set1_ps(half);
-    const __m256i fours = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-    ptrdiff_t i;
-/* The minimum of NaN is NaN; that and what is far below 0 become the smallest of integers. */
-#define FA_LEVELS(at) \
-    _mm256_cvttps_epi32(_mm256_min_ps(most, _mm256_add_ps(_mm256_loadu_ps(at), halves)))
-    for (i = 0; i + 32 <= size; i += 32) {
-        const __m256i a = _mm256_packs_epi32(FA_LEVELS(x + i), FA_LEVELS(x + i + 8));
-        const __m256i b = _mm256_packs_epi32(FA_LEVELS(x + i + 16), FA_LEVELS(x + i + 24));
-        const __m256i bytes = _mm256_permutevar8x32_epi32(_mm256_packus_epi16(a, b), fours);
-        _mm256_storeu_si256((__m256i *)(void *)(out + i), bytes);
-    }
-#undef FA_LEVELS
-    return i;
-}
-
-/* What fa_locate_near does with each block. */
-FA_INLINE FA_TARGET_AVX2 void fa_locate_blocks(const fa_axes *axes, double r_start, double c_start,
-                                               int32_t stride, int32_t step, ptrdiff_t count,
-                                               const int reversed, fa_samples *s)
-{
-    /* both axes side by side, as far as a block has one value for each */
-    const __m128d start = _mm_setr_pd(r_start, c_start);
-    const __m128d along = _mm_loadu_pd(axes->step);
-    const __m128d back = _mm_loadu_pd(axes->back), on = _mm_loadu_pd(axes->on);
-    const __m128d last = _mm_loadu_pd(axes->last), top = _mm_loadu_pd(axes->top);
-    /* within these a block lies in the image, though float32 rounds its coordinates */
-    const __m128d least = _mm_set1_pd(0.001), most = _mm_sub_pd(last, least);
-    const __m256 r_along = _mm256_loadu_ps(axes->along[0]);
-    const __m256 r_on = _mm256_loadu_ps(axes->along[0] + 8);
-    const __m256 c_along = _mm256_loadu_ps(axes->along[1]);
-    const __m256 c_on = _mm256_loadu_ps(axes->along[1] + 8);
-    const __m256i strides = _mm256_set1_epi32(stride), steps = _mm256_set1_epi32(step);
-    const __m128i both = _mm_setr_epi32(stride, step, 0, 0);
-    const __m256i turn = _mm256_setr_epi32(7, 6, 5, 4, 3, 2, 1, 0);
-    __m256i furthest = _mm256_setzero_si256();
-    int32_t all[8];
-    ptrdiff_t i;
-    int k;
-#define FA_OF_ROW(x) _mm256_broadcastss_ps(x)
-#define FA_OF_COLUMN(x) _mm256_broadcastss_ps(_mm_movehdup_ps(x))
-/* Eight pixels; clamp takes their coordinates v, in the axis that comes with it. */
-#define FA_LOCATE_EIGHT(at, r_along, c_along, clamp, bound) { \
-        __m256 r = _mm256_add_ps(FA_OF_ROW(rest), r_along); \
-        __m256 c = _mm256_add_ps(FA_OF_COLUMN(rest), c_along); \
-        __m256i rows, columns, offset; \
-        r = clamp(r, FA_OF_ROW); \
-        c = clamp(c, FA_OF_COLUMN); \
-        rows = bound(_mm256_cvttps_epi32(r), FA_OF_ROW); \
-        columns = bound(_mm256_cvttps_epi32(c), FA_OF_COLUMN); \
-        const ptrdiff_t place = reversed ? count - 8 - (at) : (at); \
-        r = _mm256_sub_ps(r, _mm256_cvtepi32_ps(rows)); \
-        c = _mm256_sub_ps(c, _mm256_cvtepi32_ps(columns)); \
-        offset = _mm256_add_epi32(_mm256_mullo_epi32(rows, strides), \
-                                  _mm256_mullo_epi32(columns, steps)); \
-        offset = _mm256_add_epi32(base, offset); \
-        furthest = _mm256_max_epi32(furthest, offset); \
-        if (reversed) { \
-            r = _mm256_permutevar8x32_ps(r, turn); \
-            c = _mm256_permutevar8x32_ps(c, turn); \
-            offset = _mm256_permutevar8x32_epi32(offset, turn); \
-        } \
-        _mm256_storeu_ps(s->row_weight + place, r); \
-        _mm256_storeu_ps(s->column_weight + place, c); \
-        _mm256_storeu_si256((__m256i *)(void *)(s->offset + place), offset); \
-    }
-#define FA_CLAMP(v, of) _mm256_min_ps(_mm256_max_ps(v, of(low)), of(high))
-#define FA_BOUND(i, of) \
-    _mm256_min_epi32(i, _mm256_castps_si256(of(_mm_castsi128_ps(tops))))
-#define FA_AS_IT_IS(x, of) (x)
-    for (i = 0; i < count; i += FA_BLOCK) {
-        const __m128d first = _mm_add_pd(start, _mm_mul_pd(along, _mm_set1_pd((double)i)));
-        const __m128d smallest = _mm_add_pd(first, back), largest = _mm_add_pd(first, on);
-        const __m128d whole = _mm_floor_pd(smallest);
-        const __m128 rest = _mm_cvtpd_ps(_mm_sub_pd(first, whole));
-        const __m128i scaled = _mm_mullo_epi32(_mm_cvttpd_epi32(whole), both);
-        const __m256i base = _mm256_broadcastd_epi32(
-            _mm_add_epi32(scaled, _mm_shuffle_epi32(scaled, _MM_SHUFFLE(1, 1, 1, 1))));
-        const __m128d inside =
-            _mm_and_pd(_mm_cmpge_pd(smallest, least), _mm_cmple_pd(largest, most));
-        if (_mm_movemask_pd(inside) == 3) {
-            FA_LOCATE_EIGHT(i, r_along, c_along, FA_AS_IT_IS, FA_AS_IT_IS)
-            FA_LOCATE_EIGHT(i + 8, r_on, c_on, FA_AS_IT_IS, FA_AS_IT_IS)
-        } else {
-            const __m128 low = _mm_cvtpd_ps(_mm_sub_pd(_mm_setzero_pd(), whole));
-            const __m128 high = _mm_cvtpd_ps(_mm_sub_pd(last, whole));
-            const __m128i tops = _mm_cvttpd_epi32(_mm_sub_pd(top, whole));
-            FA_LOCATE_EIGHT(i, r_along, c_along, FA_CLAMP, FA_BOUND)
-            FA_LOCATE_EIGHT(i + 8, r_on, c_on, FA_CLAMP, FA_BOUND)
-        }
-    }
-#undef FA_OF_ROW
-#undef FA_OF_COLUMN
-#undef FA_LOCATE_EIGHT
-#undef FA_CLAMP
-#undef FA_BOUND
-#undef FA_AS_IT_IS
-    _mm256_storeu_si256((__m256i *)(void *)all, furthest);
-    s->furthest = 0;
-    for (k = 0; k < 8; k++) s->furthest = all[k] > s->furthest ? all[k] : s->furthest;
-}
-
-FA_TARGET_AVX2 static void fa_locate_near_avx2(const fa_axes *axes, double r_start, double c_start,
-                                               int32_t stride, int32_t step, ptrdiff_t count,
-                                               int reversed, fa_samples *s)
-{
-    if (reversed) fa_locate_blocks(axes, r_start, c_start, stride, step, count, 1, s);
-    else fa_locate_blocks(axes, r_start, c_start, stride, step, count, 0, s);
-}
 
 FA_INLINE ptrdiff_t fa_reach_u8(ptrdiff_t channels) { return channels == 1 ? 4 : 16; }
 FA_INLINE ptrdiff_t fa_reach_f32(ptrdiff_t channels) { return channels == 1 ? 2 : channels + 4; }
@@ -378,5 +224,8 @@ FA_INLINE int fa_blend_avx512_f32(const float *image, ptrdiff_t channels, const 
     (void)image, (void)channels, (void)s, (void)count, (void)out;
     return 0; /* one pixel of float32 already fills AVX2 */
 }
+
+
+#endif
 
 #endif

@@ -11,7 +11,7 @@
 
 #include "numpy/random/bitgen.h"
 
-#include "_pixels.h"
+#include "affine.h"
 
 #define FA_WORDS 624
 
