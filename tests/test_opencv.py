@@ -27,8 +27,9 @@ from test_decode import (
 )
 
 import fastaug
-from fastaug import decode, opencv
-from fastaug.decode import Target
+from fastaug import opencv
+from fastaug.data import decode
+from fastaug.data.decode import Target
 
 ROOT = pathlib.Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -192,7 +193,7 @@ DECODE = """
 import pickle, sys
 import cv2
 import fastaug
-from fastaug.decode import Target, decode
+from fastaug.data.decode import Target, decode
 import numpy as np
 
 folder, targets = sys.argv[1], pickle.load(open(sys.argv[1] + "/targets", "rb"))
