@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from fastaug.data.directory import list_pictures, validate_filename
     from fastaug.data.images import array_to_img, img_to_array, load_img, save_img
+    from fastaug.keras_api.array_iterator import NumpyArrayIterator
     from fastaug.keras_api.file_iterators import DataFrameIterator, DirectoryIterator
     from fastaug.keras_api.functions import elementwise
     from fastaug.keras_api.generator import ImageDataGenerator
-    from fastaug.keras_api.iterators import Iterator, NumpyArrayIterator
+    from fastaug.keras_api.iterator import Iterator
     from fastaug.keras_api.transforms import (
         apply_affine_transform,
         apply_brightness_shift,
@@ -36,8 +37,8 @@ _HOMES = {
     "DataFrameIterator": "keras_api.file_iterators",
     "DirectoryIterator": "keras_api.file_iterators",
     "ImageDataGenerator": "keras_api.generator",
-    "Iterator": "keras_api.iterators",
-    "NumpyArrayIterator": "keras_api.iterators",
+    "Iterator": "keras_api.iterator",
+    "NumpyArrayIterator": "keras_api.array_iterator",
     "SysMonitor": "show.monitor",
     "UsageWarning": "warn",
     "apply_affine_transform": "keras_api.transforms",

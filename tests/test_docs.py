@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 import fastaug
-from fastaug.keras_api.iterators import AugmentingIterator
+from fastaug.keras_api.augmenting import AugmentingIterator
 
 ROOT = pathlib.Path(__file__).parent.parent
 DOCS = ROOT / "docs"

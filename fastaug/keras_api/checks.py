@@ -3,9 +3,14 @@
 What Keras takes passes: None for a range that is off, numbers of any kind, arrays of one number.
 """
 
+import concurrent.futures
+import multiprocessing.pool
+import numbers
 from typing import Any
 
 import numpy as np
+
+_DIM_ORDERINGS = {"default": None, "tf": "channels_last", "th": "channels_first"}
 
 _RANGES = (
     "rotation_range",
@@ -60,6 +65,71 @@ def check_number(name: str, value: Any, none_allowed: bool = False) -> None:
     """
     if not (_is_number(value) or (none_allowed and value is None)):
         raise _wrong_type(name, "a number", value)
+
+
+def checked_data_format(data_format, dim_ordering):
+    """Returns the layout that `dim_ordering` or `data_format` names; None: neither does.
+
+    Raises:
+        ValueError: If `dim_ordering` is unknown, or both name different ones.
+    """
+    if dim_ordering is None:
+        return data_format
+    if dim_ordering not in _DIM_ORDERINGS:
+        raise ValueError(
+            f"Invalid dim_ordering: {dim_ordering}; expected one of: {sorted(_DIM_ORDERINGS)}"
+        )
+    named = _DIM_ORDERINGS[dim_ordering]
+    if None not in (named, data_format) and named != data_format:
+        raise ValueError(
+            f"dim_ordering={dim_ordering!r} means data_format={named!r}. "
+            f"Received: data_format={data_format!r}"
+        )
+    return named or data_format
+
+
+def checked_count(name, value, none_allowed=False):
+    """Returns an argument that counts something as an int.
+
+    Raises:
+        TypeError: If it is no integer.
+        ValueError: If it is negative.
+    """
+    if value is None and none_allowed:
+        return None
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"`{name}` should be an integer. Received: {value!r}")
+    if value < 0:
+        raise ValueError(f"`{name}` should not be negative. Received: {value}")
+    return int(value)
+
+
+def checked_pool_size(pool):
+    """Returns how many workers a user's pool has; None: there is none.
+
+    Raises:
+        TypeError: If it is no pool.
+        ValueError: If it is a pool that is closed, or a negative number.
+        RuntimeError: If it is an executor that was shut down.
+    """
+    if pool is None:
+        return None
+    if isinstance(pool, multiprocessing.pool.Pool):  # a ThreadPool is one too
+        if pool._state != multiprocessing.pool.RUN:
+            raise ValueError(f"Pool not running. Received: pool={pool!r}")
+        return pool._processes
+    if isinstance(pool, concurrent.futures.Executor):
+        if getattr(pool, "_shutdown", False) or getattr(pool, "_shutdown_thread", False):
+            raise RuntimeError(
+                f"cannot schedule new futures after shutdown. Received: pool={pool!r}"
+            )
+        return getattr(pool, "_max_workers", None)
+    if isinstance(pool, bool) or not isinstance(pool, numbers.Integral):
+        raise TypeError(
+            "`pool` should be a multiprocessing pool, an executor or an integer. "
+            f"Received: {pool!r}"
+        )
+    return checked_count("pool", pool)
 
 
 def _is_number(value):

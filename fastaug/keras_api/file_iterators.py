@@ -14,7 +14,8 @@ from fastaug.data.images import can_read
 from fastaug.data.sources import FileSource
 from fastaug.defaults import floatx, image_data_format
 from fastaug.keras_api.advice import about_folders, about_rows, about_split
-from fastaug.keras_api.iterators import AugmentingIterator, check_batch_size
+from fastaug.keras_api.augmenting import AugmentingIterator
+from fastaug.keras_api.iterator import check_batch_size
 from fastaug.typing import (
     Array,
     Batch,

@@ -1,21 +1,154 @@
-"""Statistics of a data set that an iterator reads: of all images once, in float64.
+"""The statistics of a data set: `ImageDataGenerator.fit`.
 
-What `ImageDataGenerator.fit` does with an array, for images that are not in memory together.
+Of an array, as Keras computes them. Of what an iterator reads, images that are not in memory
+together, of all of them once, in float64.
 """
 
 import contextlib
+import copy
 import math
 import pathlib
 
 import numpy as np
 
 from fastaug.data.directory import Progress
+from fastaug.data.sources import ArraySource
+from fastaug.keras_api.augment import Augmentation
+from fastaug.keras_api.streams import global_stream
 from fastaug.run.cgroups import free_memory
+from fastaug.run.threads import shared_pool
+from fastaug.warn import warn
 
 _BAR = 30  # characters
 
 # Matrices of the size of the whitening one that are in memory at once, at most.
 _MATRICES = 3
+
+
+def fit_to_array(generator, x, augment, rounds, seed):
+    """Gives a generator the statistics of an array, by Keras's expressions.
+
+    Args:
+        generator: An `ImageDataGenerator`.
+        x: Images, of rank 4.
+        augment: Whether to take augmented images.
+        rounds: How often to augment each.
+        seed: Seed for `np.random.seed`, or None.
+
+    Raises:
+        ValueError: If the rank is not 4.
+    """
+    images = np.array(x, dtype=generator.dtype)
+    if images.ndim != 4:
+        raise ValueError(
+            f"Input to `.fit()` should have rank 4. Got array with shape: {images.shape}"
+        )
+    axis = generator.channel_axis
+    channels = images.shape[axis]
+    if channels not in (1, 3, 4):
+        warn(
+            "Expected input to be images (as Numpy array) following the data format "
+            f'convention "{generator.data_format}" (channels on axis {axis}), i.e. '
+            f"expected either 1, 3 or 4 channels on axis {axis}. However, it was "
+            f"passed an array with shape {images.shape} ({channels} channels).",
+        )
+    if seed is not None:
+        np.random.seed(seed)
+    if generator.rescale:
+        images *= generator.rescale
+    if augment:
+        images = _augmented(generator, images, rounds)
+
+    axes = (0, generator.row_axis, generator.col_axis)
+    broadcast_shape = [1, 1, 1]
+    broadcast_shape[axis - 1] = channels
+    if generator.featurewise_center:
+        generator.mean = np.reshape(np.mean(images, axis=axes), broadcast_shape)
+        images -= generator.mean
+    if generator.featurewise_std_normalization:
+        generator.std = np.reshape(np.std(images, axis=axes), broadcast_shape)
+        images /= generator.std + 1e-6
+    if generator.zca_whitening:
+        n = len(images)
+        flat = np.reshape(images, (n, -1))
+        u, s, _ = np.linalg.svd(flat.T, full_matrices=False)
+        generator.zca_whitening_matrix = (u * (np.sqrt(n) / (s + generator.zca_epsilon))).dot(u.T)
+
+
+def fit_to_iterator(generator, iterator, augment):
+    """Gives a generator the statistics of the images that an iterator reads, in float64.
+
+    Args:
+        generator: An `ImageDataGenerator`.
+        iterator: An iterator of fastaug.
+        augment: Whether augmented images are asked for, which there are not.
+
+    Raises:
+        TypeError: If the iterator is of another kind.
+        ValueError: If it has no images or another `data_format`, or is to be augmented.
+        MemoryError: If there is no room for a whitening matrix.
+    """
+    if not hasattr(iterator, "_plain_batches"):
+        raise TypeError(
+            "`fit` takes an array, or an iterator of fastaug over an array or files. "
+            f"Received: x={iterator!r}"
+        )
+    if augment:
+        raise ValueError("`fit` augments no images of an iterator; give them as an array")
+    shape, batches = iterator._plain_batches()
+    if iterator.data_format != generator.data_format:
+        raise ValueError(
+            f"The iterator has data_format={iterator.data_format!r}, and the generator "
+            f"{generator.data_format!r}"
+        )
+    axis = generator.channel_axis - 1
+    found = statistics_of(
+        batches, shape, axis, iterator.n, generator.rescale, generator.zca_whitening
+    )
+    kind = np.dtype(generator.dtype)
+    kind = kind if kind.kind == "f" else np.dtype(np.float64)
+    mean, std = 0.0, 1.0
+    if generator.featurewise_center:
+        mean = found.mean
+        generator.mean = mean.astype(kind)
+    if generator.featurewise_std_normalization:
+        std = found.std + 1e-6
+        generator.std = found.std.astype(kind)
+    if generator.zca_whitening:
+        generator.zca_whitening_matrix = found.whitening(mean, std, generator.zca_epsilon)
+
+
+def _augmented(generator, images, rounds):
+    """Returns `rounds` random transforms of each image."""
+    n = len(images)
+    out = np.zeros((rounds * n, *images.shape[1:]), dtype=generator.dtype)
+    if (
+        generator._overrides_methods()
+        or out.dtype != np.float32
+        or generator.brightness_range is not None
+    ):
+        for i in range(rounds * n):
+            out[i] = generator.random_transform(images[i % n])
+    elif out.size:
+        unfitted = copy.copy(generator)  # statistics of before have no part in this
+        unfitted.mean = unfitted.std = unfitted.zca_whitening_matrix = None
+        augmentation = Augmentation(unfitted, images.shape[1:], generator.data_format)
+        index = np.tile(np.arange(n, dtype=np.int64), rounds)
+        table = augmentation.draw(global_stream(), rounds * n)
+        job, _ = augmentation.job(
+            ArraySource(images), index, table, out, generator._threads, standardize=False
+        )
+        if generator._threads:
+            pool = shared_pool(generator._threads)
+            pool.submit(job)
+        else:
+            job.run()
+        try:
+            job.wait()
+        except BaseException:  # an interrupt: leave the rest
+            job.cancel()
+            raise
+    return out
 
 
 class Statistics:

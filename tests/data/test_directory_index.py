@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from reference import assert_same, keras_image
+from terminal import Terminal
 
 from fastaug import defaults
 from fastaug.data import directory as directory_module
@@ -496,11 +497,6 @@ def test_prints_like_keras(tree, capsys, monkeypatch):
         assert (capsys.readouterr().out, logged) == ("without Keras\n", ["to the log"])
     finally:
         keras.config.enable_interactive_logging()
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
 
 
 def test_progress_only_on_a_terminal_and_only_if_slow(tree, monkeypatch):

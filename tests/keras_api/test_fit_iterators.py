@@ -16,7 +16,7 @@ from reference import (
     same_stream,
     take,
 )
-from test_directory_index import Terminal
+from terminal import Terminal
 
 import fastaug
 from fastaug.data import directory as directory_module

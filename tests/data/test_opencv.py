@@ -31,7 +31,7 @@ from fastaug import opencv
 from fastaug.data import decode
 from fastaug.data.decode import Target
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parent.parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
