@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from fastaug.data.images import array_to_img, img_to_array, load_img, save_img
     from fastaug.keras_api.array_iterator import NumpyArrayIterator
     from fastaug.keras_api.file_iterators import DataFrameIterator, DirectoryIterator
-    from fastaug.keras_api.functions import elementwise
     from fastaug.keras_api.generator import ImageDataGenerator
     from fastaug.keras_api.iterator import Iterator
+    from fastaug.keras_api.recognise import elementwise
     from fastaug.keras_api.transforms import (
         apply_affine_transform,
         apply_brightness_shift,
@@ -45,7 +45,7 @@ _HOMES = {
     "apply_brightness_shift": "keras_api.transforms",
     "apply_channel_shift": "keras_api.transforms",
     "array_to_img": "data.images",
-    "elementwise": "keras_api.functions",
+    "elementwise": "keras_api.recognise",
     "img_to_array": "data.images",
     "list_pictures": "data.directory",
     "load_img": "data.images",

@@ -2,7 +2,7 @@
 
 A source has `shape` and `dtype` of one image, `len`, `array`, an array of all images that the core
 can read where it lies, or None, `in_floatx`, whether Keras works on the images in its floatx,
-whatever the type of the batches, `cut(index, slices)`, which returns the places of an index that
+whatever the type of the batches, `cut(index, count)`, which returns the places of an index that
 are best read together, about so many lists of them, or None, if that makes no difference,
 `open(index)`, which begins to read some images, `image(position, dtype)`, which reads one, and
 `images_of(index, dtype)`, a function that returns the image of a place in the index. What `open`
@@ -80,7 +80,7 @@ class ArraySource:
     def close(self):
         """There is nothing to give back."""
 
-    def cut(self, index, slices):
+    def cut(self, index, count):
         """Any images can be read together."""
 
     def open(self, index):
@@ -138,12 +138,12 @@ class LazySource(ArraySource):
         images, positions = self._rows.read(index)
         return lambda place: images[positions[place]].astype(dtype)
 
-    def cut(self, index, slices):
+    def cut(self, index, count):
         """Returns lists of places, which have no chunk of the array in common."""
         chunks = self._rows.chunks_of(index)
         order = np.argsort(chunks, kind="stable")
         starts = np.flatnonzero(np.diff(chunks[order], prepend=-1))
-        wanted = np.arange(1, slices) * len(index) // slices
+        wanted = np.arange(1, count) * len(index) // count
         cuts = np.unique(starts[np.minimum(np.searchsorted(starts, wanted), len(starts) - 1)])
         return [np.sort(places) for places in np.split(order, cuts[cuts > 0])]
 
@@ -242,7 +242,7 @@ class FileSource:
             )
         return self._reader.job(plan, index, *arguments)
 
-    def cut(self, index, slices):
+    def cut(self, index, count):
         """Any files can be read together."""
 
     def open(self, index):

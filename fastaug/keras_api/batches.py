@@ -26,16 +26,9 @@ import numpy as np
 
 from fastaug import _core
 from fastaug.keras_api.advice import Results
-from fastaug.keras_api.augment import Augmentation, augmentation_for
-from fastaug.keras_api.calls import (
-    FunctionCalls,
-    call_for_each,
-    is_without_calls,
-    make_in_place,
-    replace_images,
-)
 from fastaug.keras_api.epoch_order import EpochOrder
 from fastaug.keras_api.order import NEXT, Order
+from fastaug.keras_api.program import Augmentation, augmentation_for
 from fastaug.keras_api.streams import (
     LateStream,
     can_stand,
@@ -45,8 +38,15 @@ from fastaug.keras_api.streams import (
     put,
     step_over,
 )
+from fastaug.keras_api.user_code import (
+    FunctionCalls,
+    call_for_each,
+    is_without_calls,
+    make_in_place,
+    replace_images,
+)
 from fastaug.log import note
-from fastaug.run.buffers import Buffers
+from fastaug.run.array_pool import ArrayPool
 from fastaug.run.locks import renew_in_child
 from fastaug.run.threads import shared_pool
 from fastaug.warn import UsageWarning, warn
@@ -133,7 +133,7 @@ class BatchMaker:
         self._prefetch = prefetch if workers else 0
         self._hash_limit = None
         # those ahead, the one in the making, twice if a function keeps its images, the user's
-        self._buffers = Buffers(self._prefetch + 4)
+        self._arrays = ArrayPool(self._prefetch + 4)
         self._pool = None
         self._augmentation = None
         self._told = _NOTHING  # the last settings that the log knows of
@@ -146,7 +146,7 @@ class BatchMaker:
         self.epoch_order = EpochOrder()
         self._wrong = 0
         self._pause = 0
-        self._calls = FunctionCalls(self._buffers)
+        self._calls = FunctionCalls(self._arrays)
         self._results = Results(dtype)
         self._renew_in_child()
         renew_in_child(self)
@@ -185,7 +185,7 @@ class BatchMaker:
         """Drops what was prepared ahead, and the threads. The next batch starts them again."""
         self._drop_guesses()
         self._pool = None
-        self._buffers.clear()
+        self._arrays.clear()
         _core.KeptMemory.release()
         self._source.close()
 
@@ -262,7 +262,7 @@ class BatchMaker:
         augmentation = batch.augmentation
         hashes = batch.hashes
         if augmentation is None:
-            images = self._buffers.array((len(batch.index), *self._source.shape), self._dtype)
+            images = self._arrays.array((len(batch.index), *self._source.shape), self._dtype)
             if is_without_calls(self._generator, self._source):
                 make_in_place(self._generator, self._source, batch, images)
                 hashes = self._draw_hashes(batch.stream, len(images))
@@ -396,7 +396,7 @@ class BatchMaker:
         if augmentation is not None:
             if type(stream) is not LateStream:
                 self._draw(batch)
-            batch.images = self._buffers.array((len(index), *self._source.shape), self._dtype)
+            batch.images = self._arrays.array((len(index), *self._source.shape), self._dtype)
             batch.paths = self._paths_of(own_index)
         return batch
 
@@ -492,7 +492,7 @@ class BatchMaker:
         if not self._is_core_work(augmentation):  # each is a job of its own
             self._enough = self._enough if self._source.has_readers else self._prefetch
             length = 1
-        self._buffers.kept = self._enough + length + 3
+        self._arrays.kept = self._enough + length + 3
         if self._ahead:
             batch = self._ahead[-1]
         while len(self._ahead) < self._enough:

@@ -13,7 +13,7 @@ import numpy as np
 
 from fastaug.data.directory import Progress
 from fastaug.data.sources import ArraySource
-from fastaug.keras_api.augment import Augmentation
+from fastaug.keras_api.program import Augmentation
 from fastaug.keras_api.streams import global_stream
 from fastaug.run.cgroups import free_memory
 from fastaug.run.threads import shared_pool

@@ -22,10 +22,10 @@ from fastaug.keras_api.checks import (
 )
 from fastaug.keras_api.fitting import fit_to_array, fit_to_iterator
 from fastaug.keras_api.flows import Flows
-from fastaug.keras_api.functions import name_function, returned
 from fastaug.keras_api.params import KeptSampler
 from fastaug.keras_api.settings import STATISTICS
 from fastaug.keras_api.streams import global_stream
+from fastaug.keras_api.user_code import name_function, returned
 from fastaug.keras_api.warp import border_name, check_engine, check_order
 from fastaug.run.threads import MOST_THREADS, usable_cores
 from fastaug.typing import (

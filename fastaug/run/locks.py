@@ -8,7 +8,7 @@ Who holds one of these may take one further down, never one further up:
     streams._turns                 which thread `np.random` is lent to; not held by its code
     ThreadPool's lock              its threads, and that a job is put into the queue in one go
     DecodePool's, ProcessPool's    which readers there are
-    pools' dictionaries, Buffers   one look-up each
+    pools' dictionaries, ArrayPool one look-up each
     the queue's lock, in C         no Python object is made while it is held
 
 The garbage collector may run a finalizer, a `__del__` or a weak reference's callback in any thread,

@@ -1,4 +1,4 @@
-"""Threads that run slices of batches and go away when there is nothing to do.
+"""Threads that run chunks of batches and go away when there is nothing to do.
 
 Owns the threads of the program: one pool for each size, shared by the iterators that ask for it,
 gone with the last of them. A thread that has had no work for a second ends; the next job starts it
@@ -42,7 +42,7 @@ _states: "weakref.WeakSet[_State]" = weakref.WeakSet()
 
 
 class Job:
-    """Calls that belong together: slices of one batch.
+    """Calls that belong together: chunks of one batch.
 
     Args:
         calls: Functions without arguments, each with a method `cancel` for when it is not wanted.

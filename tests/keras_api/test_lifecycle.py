@@ -35,7 +35,7 @@ from scripts import A_FLOW, check_script, interrupt, run_script, started_script
 from waiting import PATIENCE, library_threads, wait_until
 
 import fastaug
-from fastaug.keras_api.calls import FunctionCalls
+from fastaug.keras_api.user_code import FunctionCalls
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 

@@ -2,7 +2,8 @@
 
 Either the preprocessing function, on images that the threads have warped, or the generator itself,
 for all that is done to an image. Called as Keras would, with the global `np.random` where Keras
-would have it; what prepares that is `batches`, and the batches here are its own.
+would have it; what prepares that is `batches`, and the batches here are its own. Errors name the
+function, and what it returned.
 """
 
 import itertools
@@ -11,10 +12,9 @@ import sys
 import numpy as np
 
 from fastaug import _core
-from fastaug.keras_api.functions import name_function, returned
 from fastaug.keras_api.settings import FOR_FLOATS
 from fastaug.keras_api.streams import global_stream, lent_to_user_code
-from fastaug.run.buffers import COUNTS_REFERENCES
+from fastaug.run.array_pool import COUNTS_REFERENCES
 
 
 def call_for_each(generator, source, batch, images, start, bad_image, params=None, results=None):
@@ -158,11 +158,11 @@ class FunctionCalls:
     """Calls the preprocessing functions of one iterator, and remembers what was seen of them.
 
     Args:
-        buffers: Memory for batches.
+        arrays: `ArrayPool` for batches.
     """
 
-    def __init__(self, buffers):
-        self._buffers = buffers
+    def __init__(self, arrays):
+        self._arrays = arrays
         self._draws = None  # the function that was seen to draw
         self._keeps = None  # and the one that was seen to keep an image, or a part of it
 
@@ -191,7 +191,7 @@ class FunctionCalls:
         in_place = COUNTS_REFERENCES and self._keeps is not function
         images = batch.images
         if not in_place:
-            images = self._buffers.array(images.shape, images.dtype)
+            images = self._arrays.array(images.shape, images.dtype)
         kept_memory = _core.KeptMemory()
         standardized = False
         for i in range(len(images)):
@@ -213,7 +213,7 @@ class FunctionCalls:
                 references += 1
             if images is batch.images and sys.getrefcount(image) != references:
                 self._keeps = function
-                images = self._buffers.array(images.shape, images.dtype)
+                images = self._arrays.array(images.shape, images.dtype)
                 images[:i] = batch.images[:i]
             if not standardized and not (
                 type(result) is np.ndarray
@@ -269,3 +269,53 @@ def _draw_again(batch, i):
         if np.array_equal(row, batch.table[i], equal_nan=True):
             return None
     return augmentation.sampler.to_dict(row)
+
+
+def returned(function, result, image, channel_axis):
+    """Returns what a `preprocessing_function` returned.
+
+    Args:
+        function: The function.
+        result: What it returned.
+        image: What it was given, or a batch of it.
+        channel_axis: Axis of the channels in a batch.
+
+    Raises:
+        TypeError: If it is None, of which NumPy would make an image of NaN.
+        ValueError: If it is an array with fewer values than pixels, of which NumPy would make
+            stripes. One number is a colour, as in Keras.
+    """
+    if type(result) is np.ndarray and result.shape == getattr(image, "shape", None):
+        return result
+    if result is None:
+        raise TypeError(
+            f"The preprocessing_function {name_of(function)} returned None; it should return an "
+            "image"
+        )
+    if isinstance(result, np.ndarray) and isinstance(image, np.ndarray):
+        pixels = image.size // max(image.shape[channel_axis - 4], 1)
+        if result.size < pixels:
+            raise ValueError(
+                f"The preprocessing_function {name_of(function)} got an image of shape "
+                f"{image.shape} and returned {_kind_of(result)}"
+            )
+    return result
+
+
+def name_function(error, function, result):
+    """Adds to an error what a `preprocessing_function` returned, of which no image can be made.
+
+    As a note: the text stays NumPy's, as in Keras.
+    """
+    error.add_note(f"The preprocessing_function {name_of(function)} returned: {_kind_of(result)}")
+
+
+def _kind_of(result):
+    if isinstance(result, np.ndarray):
+        return f"an array of shape {result.shape} and dtype {result.dtype}"
+    return type(result).__name__
+
+
+def name_of(function):
+    """Returns what to call a function in a text."""
+    return getattr(function, "__name__", None) or repr(function)

@@ -10,17 +10,17 @@ import numpy as np
 
 from fastaug import _core
 from fastaug.defaults import floatx, image_data_format
-from fastaug.keras_api.functions import affine_map, apply_elementwise, channel_map, is_elementwise
+from fastaug.keras_api.chunks import chunked_job
 from fastaug.keras_api.params import ParameterSampler
+from fastaug.keras_api.recognise import affine_map, apply_elementwise, channel_map, is_elementwise
 from fastaug.keras_api.settings import FOR_FLOATS, Settings, makes_bytes, stays_in_levels
-from fastaug.keras_api.slices import sliced_job
 from fastaug.keras_api.warp import border_name, check_order, choose
 
-# Values in a slice, at least: below it, handing a slice to a thread costs more than it saves.
-_SLICE_VALUES = 1 << 17
+# Values in a chunk, at least: below it, handing a chunk to a thread costs more than it saves.
+_CHUNK_VALUES = 1 << 17
 
-# And at most: an interrupt waits for the slices that have begun.
-_LARGEST_SLICE_VALUES = 1 << 24
+# And at most: an interrupt waits for the chunks that have begun.
+_LARGEST_CHUNK_VALUES = 1 << 24
 
 
 def augmentation_for(generator, source, data_format, dtype) -> "Augmentation | None":
@@ -182,14 +182,14 @@ class Augmentation:
         return self.plan, function
 
     def job(self, source, index, table, out, workers, standardize=True):
-        """Returns the work of a batch, in slices for `workers` threads, and begins to read it.
+        """Returns the work of a batch, in chunks for `workers` threads, and begins to read it.
 
         Args:
             source: Where the images come from.
             index: int64 array, the position of each image in the source.
             table: Parameter table with a row for each image.
             out: Array for the finished images, of the type of the batches.
-            workers: Number of threads that the slices are for.
+            workers: Number of threads that the chunks are for.
             standardize: Whether to standardize; not, if a function comes before it.
 
         Returns:
@@ -214,9 +214,9 @@ class Augmentation:
             in_core = standardize and function is None
             job = source.job(plan, index, table, out, in_core, after, then)
             return job, job.errors
-        slices = min(2 * workers, out.size // _SLICE_VALUES)
-        slices = max(slices, out.size // _LARGEST_SLICE_VALUES)
-        return sliced_job(source, index, table, out, slices, augment, after, then)
+        chunks = min(2 * workers, out.size // _CHUNK_VALUES)
+        chunks = max(chunks, out.size // _LARGEST_CHUNK_VALUES)
+        return chunked_job(source, index, table, out, chunks, augment, after, then)
 
     def standardize(self, out):
         """Standardizes finished images in place."""

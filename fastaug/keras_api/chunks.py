@@ -1,4 +1,4 @@
-"""A batch as slices for threads, each of which waits for its images and gives them back."""
+"""A batch in chunks for threads, each of which waits for its images and gives them back."""
 
 import itertools
 
@@ -7,7 +7,7 @@ import numpy as np
 from fastaug.run.threads import Job
 
 
-def sliced_job(source, index, table, out, slices, work, after=None, then=None):
+def chunked_job(source, index, table, out, chunks, work, after=None, then=None):
     """Returns the work of a batch, and begins to read its images.
 
     Args:
@@ -15,7 +15,7 @@ def sliced_job(source, index, table, out, slices, work, after=None, then=None):
         index: int64 array, the position of each image in the source.
         table: Parameter table with a row for each image.
         out: Array for the finished images.
-        slices: Number of slices, brought to one at least, and to one for each image at most. The
+        chunks: Number of chunks, brought to one at least, and to one for each image at most. The
             source says which images go together.
         work: Function to call, in any thread, with the images that were read, the position in them
             of each image of some part of the batch, its rows of the table and its part of `out`.
@@ -28,16 +28,16 @@ def sliced_job(source, index, table, out, slices, work, after=None, then=None):
     """
     count = len(index)
     errors: dict[int, Exception] = {}
-    slices = max(1, min(slices, count))
-    bounds = [count * k // slices for k in range(slices + 1)]
-    cut = source.cut(index, slices) if count else None
+    chunks = max(1, min(chunks, count))
+    bounds = [count * k // chunks for k in range(chunks + 1)]
+    cut = source.cut(index, chunks) if count else None
     if cut is None:
         cut = [np.arange(start, stop) for start, stop in itertools.pairwise(bounds)]
     calls = []
     try:
         for places in cut:
             reading = source.open(index[places])
-            calls.append(_Slice(reading, work, after, table, out, places, errors))
+            calls.append(_Chunk(reading, work, after, table, out, places, errors))
     except BaseException:  # Ctrl-C among others: what was begun must not keep its memory
         for call in calls:
             call.cancel()
@@ -45,7 +45,7 @@ def sliced_job(source, index, table, out, slices, work, after=None, then=None):
     return Job(calls, then), errors
 
 
-class _Slice:
+class _Chunk:
     """Some images of a batch: waits for them, works on them, gives them back."""
 
     __slots__ = ("_after", "_errors", "_out", "_places", "_reading", "_table", "_work")

@@ -25,7 +25,7 @@ def _with_references(arrays):
 _UNUSED = next(_with_references([np.empty(1)]))[1]
 
 
-class Buffers:
+class ArrayPool:
     """Memory for batches, used again when nobody has the batch any more.
 
     A new array of many megabytes comes from the system page by page, each of them cleared first,
