@@ -105,6 +105,7 @@ class FileReader:
             memory.buffer, slots, slot_bytes, paths.offsets, paths.names, about
         )
         self.ring.view = View(self.ring, memory.buffer, is_ours=True)
+        self.ring.open_files(relative=True)
         self._memory = memory
         own_rings[self.address] = self.ring
         path, device, inode, _ = self.address
