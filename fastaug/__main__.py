@@ -8,6 +8,6 @@ if __name__ == "__main__":
     except ImportError as error:
         print("python -m fastaug:", error, *getattr(error, "__notes__", ()), file=sys.stderr)
         sys.exit(2)
-    from fastaug.command import main
+    from fastaug.show.command import main
 
     sys.exit(main())

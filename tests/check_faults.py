@@ -1,11 +1,11 @@
-"""A reader of `fastaug.check` whose files do something to it, by their names."""
+"""A reader of `fastaug.show.check` whose files do something to it, by their names."""
 
 import os
 import pathlib
 import signal
 import time
 
-from fastaug import check
+from fastaug.show import check
 
 
 def read_files(connection):

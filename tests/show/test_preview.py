@@ -1,0 +1,295 @@
+"""`python -m fastaug preview`: the page, its code, and what a browser makes of it."""
+
+import argparse
+import base64
+import html.parser
+import inspect
+import io
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+
+import numpy as np
+import pytest
+import trees
+from PIL import Image
+from scripts import WITHOUT_KERAS
+
+import fastaug
+from fastaug.data.images import img_to_array, load_img
+from fastaug.show import command
+from fastaug.show import preview as module
+from fastaug.show.command import FLOW_ARGUMENTS, GENERATOR_ARGUMENTS, main
+from fastaug.show.preview import code_for
+
+_MAIN = WITHOUT_KERAS + "from fastaug.show.command import main\n"
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+class Page(html.parser.HTMLParser):
+    """The pictures of a page, and the texts of the elements that have an id."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.pictures, self.texts, self.links, self._id = [], {}, [], None
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self._id = attributes.get("id", self._id)
+        if tag == "img":
+            head, data = attributes["src"].split(",")
+            assert head in ("data:image/jpeg;base64", "data:image/png;base64")
+            self.pictures.append(Image.open(io.BytesIO(base64.b64decode(data))))
+        self.links += [attributes[name] for name in ("href", "src") if name in attributes]
+
+    def handle_data(self, text):
+        self.texts[self._id] = self.texts.get(self._id, "") + text
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    monkeypatch.setattr(module, "_MEASURED_SECONDS", 0.05)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    for number in range(6):
+        trees.write(tmp_path, f"photos/{'ab'[number % 2]}/{number}.png", number, size=(90, 120))
+    return tmp_path / "photos"
+
+
+def made(tmp_path, *arguments):
+    """Runs the command; returns its page."""
+    output = tmp_path / "page.html"
+    assert main(["preview", *map(os.fspath, arguments), "--output", os.fspath(output)]) == 0
+    return Page(output.read_text(encoding="utf-8"))
+
+
+def test_the_page(photos, tmp_path, quick, capsys):
+    page = made(
+        tmp_path, photos, "--images", "3", "--variants", "2", "--target-size", "60", "80",
+        "--seed", "7", "--rotation-range", "30", "--channel-shift-range", "20",
+    )  # fmt: skip
+    assert re.search(
+        r"3 images, 2 variants of each; [\d,]+ images per second", capsys.readouterr().out
+    )
+    assert all(link.startswith("data:") for link in page.links)
+    pictures = [np.asarray(picture, np.float32) for picture in page.pictures]
+    files = [photos / name for name in ("a/0.png", "a/4.png", "b/5.png")]
+    originals = np.stack([img_to_array(load_img(file, target_size=(60, 80))) for file in files])
+    generator = fastaug.ImageDataGenerator(rotation_range=30, channel_shift_range=20)
+    with generator.flow(np.repeat(originals, 2, 0), batch_size=6, shuffle=False, seed=7) as flow:
+        variants = next(flow)
+    for row in range(3):
+        expected = [originals[row], *variants[2 * row : 2 * row + 2]]
+        for picture, image in zip(pictures[3 * row : 3 * row + 3], expected, strict=True):
+            assert np.abs(picture - image).mean() < 4  # JPEG
+    assert len(pictures) == 9
+    assert re.fullmatch(r"[\d,]+ images per second from these files on \d+ cores\s*Settings\s*",
+                        page.texts["pace"])  # fmt: skip
+    assert page.texts["settings"].startswith("rotation_range30channel_shift_range20")
+    names = {}
+    exec(page.texts["code"].split("\n\n\n")[0].strip(), names)
+    assert repr(names["generator"]) == repr(generator)
+    assert names["flow"].target_size == (60, 80) and names["flow"].seed == 7
+    names["flow"].close()
+
+
+def test_a_folder_without_classes_and_gray_images(photos, tmp_path, quick):
+    page = made(tmp_path, photos / "a", "--color-mode", "grayscale", "--rescale", "0.003",
+                "--target-size", "8", "9")  # fmt: skip
+    assert len(page.pictures) == 3 * 7
+    assert {picture.mode for picture in page.pictures} == {"L"}
+    assert f"directory={str(photos)!r}" in page.texts["code"]
+    assert "classes=['a']" in page.texts["code"] and "class_mode=None" in page.texts["code"]
+
+
+def test_statistics_and_transparency(photos, tmp_path, quick):
+    page = made(tmp_path, photos, "--featurewise-center", "--featurewise-std-normalization",
+                "--color-mode", "rgba", "--target-size", "8", "9")  # fmt: skip
+    assert {picture.mode for picture in page.pictures} == {"RGBA"}
+    assert "those of the images shown" in page.texts["settings"]
+    names = {}
+    exec(page.texts["code"].split("\n\n\n")[0].strip(), names)
+    assert names["generator"].mean.shape == (1, 1, 4)
+    with names["flow"] as flow:
+        assert abs(next(flow)[0].mean()) < 1, "centred"
+    assert "images shown" not in made(tmp_path, photos, "--target-size", "8", "9").texts["settings"]
+
+
+def test_what_cannot_be_read_and_odd_names(photos, tmp_path, quick, monkeypatch):
+    monkeypatch.setattr(module, "_TIMEOUT", 1.0)
+    trees.text(photos / "a/0.png")
+    os.mkfifo(photos / "a/00.png")
+    (photos / "a/4.png").unlink()
+    (photos / "a/2.png").rename(photos / "a" / os.fsdecode(b"<b>\xff.png"))
+    page = made(tmp_path, photos, "--images", "9", "--target-size", "8", "8")
+    assert len(page.pictures) == 4 * 7
+    assert "a/<b>\\xff.png" in page.texts["grid"]
+
+
+def test_only_what_a_flow_reads(photos, tmp_path, quick, capsys):
+    trees.write(tmp_path, "photos/beside.png", 7)
+    trees.write(tmp_path, "photos/.ipynb_checkpoints/copy.png", 8)
+    page = made(tmp_path, photos, "--images", "9", "--target-size", "8", "9")
+    assert "beside.png" not in page.texts["grid"] and "copy.png" in page.texts["grid"]
+    printed = capsys.readouterr()
+    assert "seem to be none" in printed.err
+    assert f"Wrote {tmp_path / 'page.html'}: 7 images" in printed.out
+    page = made(tmp_path, photos, "--images", "9", "--classes", "a", "--target-size", "8", "9")
+    assert "page.html, over the file that was there: 3 images" in capsys.readouterr().out
+    assert len(page.pictures) == 3 * 7
+
+
+def test_no_images(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    assert main(["preview", os.fspath(tmp_path / "empty")]) == 1
+    assert "can be read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--rotation-range", "much"], "argument --rotation-range: should be a number, not 'much'"),
+        (["--images", "some"], "argument --images: should be a whole number of at least 1"),
+        (["--fill-mode", "edge"], "--fill-mode"),
+        (["--images", "0"], "at least 1"),
+        (["--zoom-range", "1", "2", "3"], "zoom_range"),
+        (["--interpolation-order", "7"], "order"),
+        (["--preprocessing-function", "os"], "module:name"),
+        (["--preprocessing-function", "os:nothing"], "nothing"),
+        (["--output", "/nowhere/page.html"], "nowhere"),
+    ],
+)
+def test_wrong_use(photos, quick, capsys, arguments, word):
+    try:
+        status = main(["preview", os.fspath(photos), *arguments])
+    except SystemExit as end:
+        status = end.code
+    assert status == 2
+    assert word in capsys.readouterr().err
+
+
+# ---- arguments from the signatures ----
+
+
+def given(*arguments):
+    options = vars(command._parser().parse_args(["preview", "DIR", *arguments]))
+    return {k: v for k, v in options.items() if k in GENERATOR_ARGUMENTS + FLOW_ARGUMENTS}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ("--rotation-range 20", {"rotation_range": 20}),
+        ("--width-shift-range 5", {"width_shift_range": 5}),
+        ("--width-shift-range 5.0", {"width_shift_range": 5.0}),
+        ("--height-shift-range -3 0 3", {"height_shift_range": [-3, 0, 3]}),
+        ("--zoom-range 0.2", {"zoom_range": 0.2}),
+        ("--zoom-range 0.8 1.2", {"zoom_range": [0.8, 1.2]}),
+        ("--brightness-range 0.5 1.5", {"brightness_range": (0.5, 1.5)}),
+        ("--horizontal-flip --vertical-flip", {"horizontal_flip": True, "vertical_flip": True}),
+        ("--fill-mode grid-wrap --cval 3", {"fill_mode": "grid-wrap", "cval": 3}),
+        ("--rescale 0.5 --interpolation-order 3", {"rescale": 0.5, "interpolation_order": 3}),
+        ("--workers 2 --warp fused", {"workers": 2, "warp": "fused"}),
+        ("--target-size 8 9 --seed 3", {"target_size": (8, 9), "seed": 3}),
+        ("--classes a b --formats webp", {"classes": ["a", "b"], "formats": ["webp"]}),
+        ("--keep-aspect-ratio", {"keep_aspect_ratio": True}),
+        ("--preprocessing-function numpy:sqrt", {"preprocessing_function": np.sqrt}),
+    ],
+)
+def test_arguments(arguments, expected):
+    found = given(*arguments.split())
+    assert found == expected
+    assert [type(value) for value in found.values()] == [type(v) for v in expected.values()]
+
+
+def test_every_setting_has_an_option():
+    parameters = inspect.signature(fastaug.ImageDataGenerator).parameters
+    assert set(parameters) - set(GENERATOR_ARGUMENTS) == set(command._WITHOUT_EFFECT)
+    assert given() == {}
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser, fastaug.ImageDataGenerator, GENERATOR_ARGUMENTS)
+    helped = " ".join(parser.format_help().split())
+    for name in GENERATOR_ARGUMENTS:
+        assert f"--{name.replace('_', '-')}" in helped
+    assert "Degrees, from -rotation_range to rotation_range." in helped
+
+
+def test_code_with_a_function():
+    code = code_for({"preprocessing_function": os.path.basename, "cval": 3}, {"directory": "a'b"})
+    assert code == (
+        "from fastaug import ImageDataGenerator\n"
+        "from posixpath import basename\n\n"
+        "generator = ImageDataGenerator(\n    preprocessing_function=basename,\n    cval=3,\n)\n"
+        'flow = generator.flow_from_directory(directory="a\'b")\n'
+    )
+
+
+# ---- in a browser ----
+
+
+def browse(url, *arguments):
+    return subprocess.run(
+        [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+         "--virtual-time-budget=5000", "--window-size=1400,900", *arguments, url],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium")
+def test_in_a_browser(photos, tmp_path, quick):
+    made(tmp_path, photos, "--rotation-range", "30", "--horizontal-flip")
+    page = tmp_path / "page.html"
+    picture = tmp_path / "page.png"
+    browse(page.as_uri(), f"--screenshot={picture}")
+    with Image.open(picture) as screenshot:
+        assert screenshot.size == (1400, 900)
+        shot = np.asarray(screenshot.convert("RGB"))
+    left, right = shot[:, :900], shot[:, 1000:]
+    assert len(np.unique(left.reshape(-1, 3), axis=0)) > 5000, "the images"
+    assert 0 < (right < 100).all(-1).mean() < 0.2, "text on a bright page"
+
+    # the same page, with a script that tells what came of it
+    probe = (
+        "<script>addEventListener('load', async () => {"
+        "document.getElementById('copy').click();"
+        "await new Promise((done) => setTimeout(done, 200));"
+        "const images = [...document.images];"
+        "document.title = JSON.stringify([images.length,"
+        " images.filter((i) => i.complete && i.naturalWidth === 256).length,"
+        " document.documentElement.scrollWidth <= innerWidth,"
+        " document.getElementById('copy').textContent === 'Copied' || String(getSelection())"
+        " .startsWith('from fastaug')]);"
+        "});</script>"
+    )
+    page.write_text(page.read_text(encoding="utf-8").replace("</body>", probe + "</body>"))
+    dom = browse(page.as_uri(), "--dump-dom").stdout
+    assert "<title>[28,28,true,true]</title>" in dom
+
+
+def test_serve(photos, tmp_path):
+    with subprocess.Popen(
+        [sys.executable, "-P", "-c", _MAIN + "sys.exit(main())",
+         "preview", os.fspath(photos), "--serve", "--output", os.fspath(tmp_path / "page.html")],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        try:
+            assert process.stdout.readline().startswith("Wrote ")
+            url = re.match(r"(http://127\.0\.0\.1:\d+/) ", process.stdout.readline())[1]
+            with urllib.request.urlopen(url, timeout=30) as answer:
+                assert answer.read() == pathlib.Path(tmp_path / "page.html").read_bytes()
+            with pytest.raises(urllib.error.HTTPError):
+                urllib.request.urlopen(url + "etc/passwd", timeout=30)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=30) == 0
+        finally:
+            process.kill()
