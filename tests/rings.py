@@ -82,7 +82,7 @@ class Program:
             for k in range(0, len(files), each)
         ]
         warp = options.pop("warp", None)
-        plan = _core.Plan(*SHAPE, warp=warp)
+        plan = _core.Program(*SHAPE, warp=warp)
         # a warp of no effect is left out
         row = IDENTITY if warp is None else (30, *IDENTITY[1:])
         table = np.tile(np.array(row), (len(files), 1))

@@ -127,11 +127,11 @@ class FileReader:
         """The path of the file that a slot is for."""
         return self._paths[self.ring.file(slot)]
 
-    def job(self, plan, index, table, out, standardize, after=None, then=None):
+    def job(self, program, index, table, out, standardize, after=None, then=None):
         """Returns the work of a batch, for the threads.
 
         Args:
-            plan: A `_core.Plan`.
+            program: A `_core.Program`.
             index: int64 array, the position of each file.
             table: Parameter table with a row for each image.
             out: Array for the finished images.
@@ -148,7 +148,7 @@ class FileReader:
         if self.pool.kind == PROCESSES or _was_changed:
             self.ring.follow_pillow()
         batch = _core.Batch(
-            plan, self.ring.view.images, index, table, [out], standardize,
+            program, self.ring.view.images, index, table, [out], standardize,
             ring=self.ring, after=after, then=then,
         )  # fmt: skip
         return FileJob(self, batch, len(index))

@@ -227,7 +227,7 @@ class FileSource:
         """Whether others read the files ahead, for the batches that `job` returns."""
         return self._pool is not None
 
-    def job(self, plan, index, *arguments):
+    def job(self, program, index, *arguments):
         """Returns the work of a batch; see `FileReader.job`."""
         if (
             self._reader is None
@@ -240,7 +240,7 @@ class FileSource:
             self._reader = FileReader(
                 self._paths, self.target, self.shape, self._pool(), self._slots, self._timeout
             )
-        return self._reader.job(plan, index, *arguments)
+        return self._reader.job(program, index, *arguments)
 
     def cut(self, index, count):
         """Any files can be read together."""

@@ -11,6 +11,7 @@ import numpy as np
 from fastaug import _core
 from fastaug.defaults import floatx, image_data_format
 from fastaug.keras_api.chunks import chunked_job
+from fastaug.keras_api.compile import compile_program
 from fastaug.keras_api.params import ParameterSampler
 from fastaug.keras_api.recognise import affine_map, apply_elementwise, channel_map, is_elementwise
 from fastaug.keras_api.settings import FOR_FLOATS, Settings, makes_bytes, stays_in_levels
@@ -44,9 +45,7 @@ def augmentation_for(generator, source, data_format, dtype) -> "Augmentation | N
         or (dtype == np.uint8 and not makes_bytes(generator, source, floatx()))
     ):
         return None
-    array = source.array
-    read = None if array is None else array.dtype
-    return Augmentation(generator, source.shape, data_format, dtype, source.in_floatx, read)
+    return Augmentation(generator, source.shape, data_format, dtype, source.in_floatx)
 
 
 def _brightens(channels, data_format):
@@ -63,13 +62,12 @@ class Augmentation:
         data_format: 'channels_last' or 'channels_first', the layout of images and batches.
         dtype: Type of the batches, float32, or uint8 where `makes_bytes`.
         in_floatx: Whether Keras has the images as floats until they go into the batch.
-        read: Type of the images where the core reads them itself, or None: uint8 or float32.
 
     Raises:
         RuntimeError: If `fill_mode` or `interpolation_order` is not one that SciPy has.
     """
 
-    def __init__(self, generator, shape, data_format, dtype=np.float32, in_floatx=False, read=None):
+    def __init__(self, generator, shape, data_format, dtype=np.float32, in_floatx=False):
         self.settings = Settings(generator, dtype)
         self.sampler = ParameterSampler.of(generator)
         channels_first = data_format == "channels_first"
@@ -120,18 +118,18 @@ class Augmentation:
             "sample_center": bool(generator.samplewise_center),
             "sample_std": bool(generator.samplewise_std_normalization),
             "feature_mean": core_mean,
-            "feature_scale": None if core_std is None else 1 / (core_std + np.float32(1e-6)),
+            "feature_std": core_std,
+            "is_bytes": dtype == np.uint8,
             "truncates": in_floatx,
-            "source": read,
             "warp": choose(generator.warp, order, border, size),
         }
-        self.plan = _core.Plan(*size, **settings, **_map_settings(mapped))
+        self.program = compile_program(*size, function=mapped, **settings)
         # for images of 8 bits
-        self._affine_plan = affine and _core.Plan(*size, **settings, **_map_settings(affine))
+        self._affine_program = affine and compile_program(*size, function=affine, **settings)
 
     def __str__(self):
         """Returns what makes the batches, in words."""
-        warp = "fused" if self.plan.warp is None else "OpenCV's"
+        warp = "fused" if self.program.warp is None else "OpenCV's"
         function = getattr(self.function, "__name__", type(self.function).__name__)
         calls = f"; {function} is called for each image" if self.function is not None else ""
         return f"in the core, with the {warp} warp{calls}"
@@ -151,10 +149,10 @@ class Augmentation:
             source: Where the images come from.
             standardize: As for `job`.
         """
-        plan, function = self._plan_for(source, standardize)
+        program, function = self._program_for(source, standardize)
         return (
             source.array is not None
-            and plan.warp is None
+            and program.warp is None
             and function is None
             and not (standardize and self._rest)
         )
@@ -170,16 +168,16 @@ class Augmentation:
             standardize: As for `job`.
             seeds: What to seed a stream with before the draws of each batch, in 0..2**32 - 1.
         """
-        plan, _ = self._plan_for(source, standardize)
+        program, _ = self._program_for(source, standardize)
         draws = None if seeds is None else self.sampler.draws_of(self.height, self.width)
-        return _core.Batch(plan, source.array, index, table, outs, standardize, draws, seeds)
+        return _core.Batch(program, source.array, index, table, outs, standardize, draws, seeds)
 
-    def _plan_for(self, source, standardize):
-        """Returns the plan for images of a source, and a function to call on the batch after."""
+    def _program_for(self, source, standardize):
+        """Returns the program for images of a source, and a function to call on the batch after."""
         function = self._elementwise if standardize else None
-        if function is not None and self._affine_plan is not None and source.dtype == np.uint8:
-            return self._affine_plan, None
-        return self.plan, function
+        if function is not None and self._affine_program is not None and source.dtype == np.uint8:
+            return self._affine_program, None
+        return self.program, function
 
     def job(self, source, index, table, out, workers, standardize=True):
         """Returns the work of a batch, in chunks for `workers` threads, and begins to read it.
@@ -198,21 +196,21 @@ class Augmentation:
         """
         if self.is_core_work(source, standardize):
             return self.core_job(source, index, table, [out], standardize), {}
-        plan, function = self._plan_for(source, standardize)
+        program, function = self._program_for(source, standardize)
 
         def augment(images, positions, rows, result):
             in_core = standardize and function is None
-            _core.augment(plan, images, positions, rows, None, result, 0, len(result), in_core)
+            _core.augment(program, images, positions, rows, None, result, 0, len(result), in_core)
 
         def apply(result):
             apply_elementwise(function, result, self._standardizes)
-            _core.standardize(plan, result, 0, len(result))
+            _core.standardize(program, result, 0, len(result))
 
         then = (lambda: self._standardize_rest(out)) if standardize and self._rest else None
         after = apply if function is not None else None
         if workers and source.has_readers:
             in_core = standardize and function is None
-            job = source.job(plan, index, table, out, in_core, after, then)
+            job = source.job(program, index, table, out, in_core, after, then)
             return job, job.errors
         chunks = min(2 * workers, out.size // _CHUNK_VALUES)
         chunks = max(chunks, out.size // _LARGEST_CHUNK_VALUES)
@@ -220,7 +218,7 @@ class Augmentation:
 
     def standardize(self, out):
         """Standardizes finished images in place."""
-        _core.standardize(self.plan, out, 0, len(out))
+        _core.standardize(self.program, out, 0, len(out))
         self._standardize_rest(out)
 
     def _standardize_rest(self, out):
@@ -231,17 +229,6 @@ class Augmentation:
         if self._whitening is not None and len(out):
             flat = out.reshape(len(out), math.prod(self.shape))
             flat[:] = flat @ self._whitening
-
-
-def _map_settings(mapped):
-    """Returns a `ChannelMap`, or None, as arguments of a plan."""
-    if mapped is None:
-        return {}
-    return {
-        "function_scale": mapped.scale,
-        "function_offset": mapped.offset,
-        "function_reverses": mapped.reverses,
-    }
 
 
 def _per_channel(values, channels, channels_first):

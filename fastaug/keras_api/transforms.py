@@ -91,7 +91,7 @@ def apply_affine_transform(
     if turned:
         matrix = np.ascontiguousarray(matrix[:, ::-1][:, :, [1, 0, 2]])
     channels, height, width = x.shape if channels_first else (x.shape[2], *x.shape[:2])
-    plan = _core.Plan(
+    program = _core.Program(
         height,
         width,
         channels,
@@ -99,11 +99,10 @@ def apply_affine_transform(
         order=order,
         border=border,
         cval=cval,
-        source=x.dtype,
     )
     out = np.empty((1, *x.shape), dtype=np.float32)
     images = np.ascontiguousarray(x)[np.newaxis]
-    _core.augment(plan, images, _FIRST, table, matrix, out, 0, 1)
+    _core.augment(program, images, _FIRST, table, matrix, out, 0, 1)
     if x.dtype == np.float32:
         return out[0]
     result = np.empty(x.shape, x.dtype)

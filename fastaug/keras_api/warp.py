@@ -176,10 +176,10 @@ class OpenCV:
 
     def _warp_fused(self, image, matrix, out):
         table = affine_row(tx=1)  # anything but no geometry
-        plan = _core.Plan(*image.shape, border=self._border_name)
+        program = _core.Program(*image.shape, border=self._border_name)
         index = np.zeros(1, dtype=np.int64)
         _core.augment(
-            plan, image[np.newaxis], index, table, matrix[np.newaxis], out[np.newaxis], 0, 1
+            program, image[np.newaxis], index, table, matrix[np.newaxis], out[np.newaxis], 0, 1
         )
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
+from programs import keras_program
 from scipy import ndimage
 
 from fastaug import _core
@@ -44,7 +45,7 @@ def run(image, table=None, matrix=None, standardize=True, **plan):
         matrix = _core.affine_matrices(table, height, width)
     out = np.full((1, *image.shape), np.nan, dtype=np.float32)
     _core.augment(
-        _core.Plan(height, width, channels, **plan),
+        keras_program(height, width, channels, **plan),
         image[np.newaxis],
         np.zeros(1, dtype=np.int64),
         table,
@@ -364,7 +365,7 @@ def test_standardization(data, center, std, channels_first):
     later = run(image, standardize=False, channels_first=channels_first)[np.newaxis]
     np.testing.assert_array_equal(later[0], image)
     height, width = image.shape[1:] if channels_first else image.shape[:2]
-    plan = _core.Plan(
+    plan = keras_program(
         height, width, channels, channels_first=channels_first, rescale=1 / 127,
         sample_center=center, sample_std=std, feature_mean=mean, feature_scale=scale,
     )  # fmt: skip
@@ -381,7 +382,7 @@ def test_channels_first_is_the_same_turned():
 
 
 def batch_arguments(count=4, batch=3):
-    plan = _core.Plan(5, 6, 3)
+    plan = keras_program(5, 6, 3)
     images = np.random.default_rng(5).integers(0, 256, (count, 5, 6, 3), dtype=np.uint8)
     table = np.repeat(table_of(), batch, axis=0)
     return [
@@ -404,8 +405,10 @@ def test_a_slice_writes_only_its_own_images():
 @pytest.mark.parametrize(
     ("position", "change", "error", "text"),
     [
-        (1, lambda a: a.astype(np.float64), TypeError, "float64"),
-        (1, lambda a: a[:, :4], ValueError, r"\(4, 4, 6, 3\)"),
+        (1, lambda a: a.astype(np.complex64), TypeError, "complex64"),
+        (1, lambda a: a[..., :2], ValueError, r"\(4, 5, 6, 2\)"),
+        (1, lambda a: a[0], ValueError, r"\(5, 6, 3\)"),
+        (1, lambda a: a[:, :0], ValueError, r"\(4, 0, 6, 3\)"),
         (1, lambda a: a[:, :, ::-1], ValueError, "contiguous"),
         (2, lambda a: a + 2, IndexError, "index 4 is out of bounds for 4 images"),
         (2, lambda a: a - 1, IndexError, "index -1 is out of bounds"),
@@ -461,10 +464,10 @@ def test_batches_of_bytes_that_are_refused(change, error, text, whole):
     arguments = batch_arguments()
     step = change.get("slice", 1)
     plan = {name: value for name, value in change.items() if name not in ("images", "slice")}
-    arguments[0] = _core.Plan(5, 6, 3, **plan)
     arguments[1] = arguments[1].astype(change.get("images", np.uint8))
     arguments[5] = np.zeros((3 * step, 5, 6, 3), dtype=np.uint8)[::step]
     with pytest.raises(error, match=text):
+        arguments[0] = keras_program(5, 6, 3, is_bytes=True, **plan)
         if whole:
             _core.Batch(*arguments[:4], [arguments[5]])
         else:
@@ -475,7 +478,7 @@ def run_to_bytes(image, table, **plan):
     height, width, channels = image.shape
     out = np.full((1, *image.shape), 99, dtype=np.uint8)
     _core.augment(
-        _core.Plan(height, width, channels, **plan), image[np.newaxis],
+        keras_program(height, width, channels, is_bytes=True, **plan), image[np.newaxis],
         np.zeros(1, dtype=np.int64), table, None, out, 0, 1,
     )  # fmt: skip
     return out[0]
@@ -531,7 +534,7 @@ def test_shifted_bytes_are_shifted_in_double(intensity, brightness):
 def test_plans_name_what_is_wrong(change, text):
     arguments = {"height": 5, "width": 6, "channels": 3, **change}
     with pytest.raises(ValueError, match=text):
-        _core.Plan(**arguments)
+        keras_program(**arguments)
 
 
 def draws(**changes):

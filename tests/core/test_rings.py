@@ -226,7 +226,7 @@ def test_memory_that_is_too_small():
 def test_arguments_that_do_not_fit(program):
     ring, foreign = program.ring(slots=2, files=5), Program().ring(slots=2, files=5)
     table = np.tile(np.array(IDENTITY), (1, 1))
-    out, plan = np.zeros((1, *SHAPE), np.float32), _core.Plan(*SHAPE)
+    out, plan = np.zeros((1, *SHAPE), np.float32), _core.Program(*SHAPE)
 
     def batch(images, file):
         return _core.Batch(plan, images, np.array([file]), table, [out], ring=ring)
@@ -335,7 +335,7 @@ def test_those_who_warp_are_counted(workers):
     )
     table = np.tile(np.array([30.0, *IDENTITY[1:]]), (8, 1))
     out = np.zeros((8, *shape), np.float32)
-    plan = _core.Plan(*shape, order=3)
+    plan = _core.Program(*shape, order=3)
     workers(program.tasks, 1)
     seen, end = set(), time.monotonic() + PATIENCE
     while seen != {0, 1}:

@@ -11,6 +11,7 @@ import time
 
 import numpy as np
 import pytest
+from programs import keras_program
 from waiting import wait_until
 
 from fastaug import _core
@@ -38,7 +39,7 @@ def batch_of(plan, images, index, table, out, *rest):
 def arguments(count=7, size=9, channels_first=False, seed=0):
     rng = np.random.RandomState(seed)
     shape = (3, size, size + 2) if channels_first else (size, size + 2, 3)
-    plan = _core.Plan(size, size + 2, 3, channels_first=channels_first, rescale=1 / 255)
+    plan = keras_program(size, size + 2, 3, channels_first=channels_first, rescale=1 / 255)
     images = rng.randint(0, 256, (5, *shape)).astype(np.uint8)
     index = rng.randint(0, 5, count).astype(np.int64)
     table = sampler().draw(rng, count, size, size + 2)
@@ -322,7 +323,7 @@ def test_a_batch_goes_into_one_queue_once():
 @pytest.mark.parametrize(
     ("position", "change", "error", "text"),
     [
-        (0, lambda p: _core.Plan(9, 11, 3, warp=print), ValueError, "needs the GIL"),
+        (0, lambda p: keras_program(9, 11, 3, warp=print), ValueError, "needs the GIL"),
         (1, lambda a: a.astype(np.int16), TypeError, "int16"),
         (2, lambda a: a.astype(np.int32), ValueError, "int32"),
         (2, lambda a: a[:-1], ValueError, r"of shape \(6,\)"),

@@ -98,7 +98,7 @@ class Files:
         index = np.array(files, np.int64)
         out = np.full((len(files), *SIZE), -1, np.float32)
         table = np.tile(np.array([0, 0, 0, 0, 1, 1, 0, 0, np.nan, np.nan]), (len(files), 1))
-        job = self.reader.job(_core.Plan(*SIZE), index, table, out, True)
+        job = self.reader.job(_core.Program(*SIZE), index, table, out, True)
         self.readers.decode_pool.warps.submit(job)
         return job, out
 

@@ -370,7 +370,7 @@ class Threads:
     def ask(self, count):
         out = np.empty((count, 2, 2, 3), np.float32)
         table = np.zeros((count, 10))
-        job = self.files.job(_core.Plan(2, 2, 3), np.arange(count), table, out, True)
+        job = self.files.job(_core.Program(2, 2, 3), np.arange(count), table, out, True)
         job.put_into(self.tasks)
         return job
 
