@@ -13,7 +13,6 @@ import io
 import multiprocessing
 import multiprocessing.connection
 import os
-import re
 import signal
 import stat
 import time
@@ -423,5 +422,4 @@ def _text_of(error, path):
     """Returns what an error says, without the path, which is named before it."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    text = (str(error) or type(error).__name__).removeprefix(f"{path}: ")
-    return shown(re.sub("image file <.*>", "an image", text))  # Pillow knows only its bytes
+    return shown((str(error) or type(error).__name__).removeprefix(f"{path}: "))

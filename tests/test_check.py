@@ -75,8 +75,8 @@ def test_what_is_found(tmp_path):
         },
         "unreadable": {
             f"{tmp_path}/b/cut.jpg": "image file is truncated (46 bytes not processed)",
-            f"{tmp_path}/b/deeper.png": "cannot identify an image",
-            f"{tmp_path}/text.jpg": "cannot identify an image",
+            f"{tmp_path}/b/deeper.png": "cannot identify image file",
+            f"{tmp_path}/text.jpg": "cannot identify image file",
         },
         "not-rgb": {f"{tmp_path}/b/alpha.png": "RGBA", f"{tmp_path}/b/gray.png": "L"},
         "turned": {f"{tmp_path}/b/turned.jpg": "orientation 6"},

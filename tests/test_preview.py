@@ -10,6 +10,7 @@ import pathlib
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -149,6 +150,46 @@ def test_only_what_a_flow_reads(photos, tmp_path, quick, capsys):
     assert len(page.pictures) == 3 * 7
 
 
+def test_more_images_than_there_are(photos, tmp_path, quick):
+    page = made(tmp_path, photos, "--images", "1" + 15 * "0", "--target-size", "8", "8")
+    assert len(page.pictures) == 6 * 7
+
+
+def test_a_port_that_is_taken(photos, tmp_path, quick, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        page = os.fspath(tmp_path / "page.html")
+        assert main(["preview", os.fspath(photos), "--output", page, "--serve", str(port)]) == 2
+    assert f"port {port} of localhost: Address already in use" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["darker", "Some.darker", "made"])
+def test_the_function_is_imported_from_where_it_was_named(
+    name, photos, tmp_path, quick, monkeypatch
+):
+    (tmp_path / "functions_here.py").write_text(
+        "class Some:\n"
+        "    @staticmethod\n"
+        "    def darker(image):\n"
+        "        return image / 2\n"
+        "    def __call__(self, image):\n"
+        "        return image / 2\n"
+        "darker = lambda image: image / 2\n"
+        "made = Some()\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    page = made(tmp_path, photos, "--preprocessing-function", f"functions_here:{name}",
+                "--target-size", "8", "9")  # fmt: skip
+    monkeypatch.syspath_prepend(tmp_path)
+    names = {}
+    try:
+        exec(page.texts["code"].split("\n\n\n")[0].strip(), names)
+    finally:
+        sys.modules.pop("functions_here")
+    names["flow"].close()
+    assert names["generator"].preprocessing_function(4) == 2
+
+
 def test_no_images(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert main(["preview", os.fspath(tmp_path / "empty")]) == 1
@@ -166,7 +207,12 @@ def test_no_images(tmp_path, capsys):
         (["--interpolation-order", "7"], "order"),
         (["--preprocessing-function", "os"], "module:name"),
         (["--preprocessing-function", "os:nothing"], "nothing"),
+        (["--preprocessing-function", ":x"], "should be module:name, not ':x'"),
+        (["--preprocessing-function", ".os:path"], "'package' argument"),
         (["--output", "/nowhere/page.html"], "nowhere"),
+        (["--serve", "65536"], "argument --serve: should be a port, from 0 to 65535"),
+        (["--serve", "-1"], "argument --serve: should be a port, from 0 to 65535"),
+        (["--target-size", "100000000", "500000"], "Unable to allocate"),
     ],
 )
 def test_wrong_use(photos, quick, capsys, arguments, word):
@@ -232,6 +278,21 @@ def test_code_with_a_function():
         "generator = ImageDataGenerator(\n    preprocessing_function=basename,\n    cval=3,\n)\n"
         'flow = generator.flow_from_directory(directory="a\'b")\n'
     )
+
+
+# ---- as a program ----
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["preview", "--help"], ["check", os.fspath(pathlib.Path(__file__).parent)]],
+)
+def test_without_docstrings(arguments):
+    done = subprocess.run(
+        [sys.executable, "-P", "-OO", "-m", "fastaug", *arguments],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (int(arguments[0] == "check"), "")
 
 
 # ---- in a browser ----
