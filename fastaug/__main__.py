@@ -9,5 +9,7 @@ if __name__ == "__main__":
         print("python -m fastaug:", error, *getattr(error, "__notes__", ()), file=sys.stderr)
         sys.exit(2)
     from fastaug.command import main
+    from fastaug.keras_backend import do_without
 
+    do_without()
     sys.exit(main())

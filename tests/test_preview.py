@@ -295,6 +295,19 @@ def test_without_docstrings(arguments):
     assert (done.returncode, done.stderr) == (int(arguments[0] == "check"), "")
 
 
+def test_keras_is_not_waited_for(photos, tmp_path):
+    (tmp_path / "keras.py").write_text("raise SystemExit('Keras was imported')")
+    paths = [str(tmp_path), os.environ.get("PYTHONPATH", "")]
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "fastaug", "preview", os.fspath(photos), "--output",
+         os.fspath(tmp_path / "page.html")],
+        capture_output=True, text=True, timeout=60, check=False,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Wrote ")
+
+
 # ---- in a browser ----
 
 
