@@ -11,6 +11,7 @@ with their parent.
 import contextlib
 import ctypes
 import functools
+import importlib
 import json
 import os
 import sys
@@ -64,6 +65,7 @@ class View:
         self.is_ours = is_ours
         self.target = Target(*about["target"])
         self.folder = None if is_ours else about["folder"]
+        self._reads = about["reads"]
         offset, stride = ring.images_at
         shape = tuple(about["shape"])
         inner = np.empty((1, *shape), self.target.dtype).strides[1:]
@@ -93,6 +95,8 @@ class View:
                     path = os.path.join(self.folder, path)  # noqa: PTH118
                 else:
                     _go_to(self.folder, path)
+            if self._reads is not None:
+                return None, importlib.import_module(self._reads).read_into(path, out)
             data = read_file(path)
             reading = time.perf_counter()
             _decode_into(data, path, self.target, out)

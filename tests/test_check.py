@@ -14,6 +14,7 @@ from PIL import Image
 
 import fastaug
 from fastaug import check as module
+from fastaug import decode_pool
 from fastaug import directory as directory_module
 from fastaug.check import KINDS, check
 
@@ -200,20 +201,20 @@ def check_in_process(capsys, *arguments, **options):
 def test_files_that_kill_or_hold_their_reader(tmp_path, monkeypatch, capsys):
     for number, name in enumerate(("crash", "hang", "once", *"abcdefghijklmnopqrst")):
         large(tmp_path, f"class/{name}.jpg", number)
-    monkeypatch.setattr(module, "read_files", check_faults.read_files)
+    monkeypatch.setattr(module, "_READS", check_faults.__name__)
     status, found = check_in_process(capsys, tmp_path, timeout=1, workers=2)
     assert (status, list(found)) == (1, ["unreadable"])
     assert found["unreadable"] == {
-        f"{tmp_path}/class/crash.jpg": "the process that read it ended (SIGSEGV)",
+        f"{tmp_path}/class/crash.jpg": "the process that read it died 2 times (SIGSEGV)",
         f"{tmp_path}/class/hang.jpg": "not read within 1 seconds",
     }
 
 
 def test_no_process_starts(tmp_path, monkeypatch):
     large(tmp_path, "class/x.jpg", 0)
-    monkeypatch.setattr(module, "read_files", check_faults.die)
-    with pytest.raises(RuntimeError, match="no process can be started"):
-        check(tmp_path)
+    monkeypatch.setattr(decode_pool, "prepare_process", check_faults.die)
+    with pytest.raises(RuntimeError, match="could not be started: exit status 7"):
+        check(tmp_path, workers=5)  # a number that no other pool of this program has
 
 
 def test_folders_that_cannot_be_read(tmp_path, monkeypatch, capsys):
@@ -273,8 +274,8 @@ def test_ctrl_c(tmp_path):
     for number in range(3):
         large(tmp_path, f"class/hang{number}.jpg", number)
     code = (
-        "import sys; sys.path.insert(0, sys.argv[2]); import check_faults;"
-        "from fastaug import check; check.read_files = check_faults.slowly;"
+        "import sys; sys.path.insert(0, sys.argv[2]);"
+        "from fastaug import check; check._READS = 'check_faults';"
         "from fastaug.command import main;"
         "sys.exit(main(['check', sys.argv[1], '--workers', '1']))"
     )
@@ -283,9 +284,9 @@ def test_ctrl_c(tmp_path):
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     end = time.monotonic() + 60
-    # a process gets more files when it has told of the ones before
     while not (tmp_path / "class/hang0.seen").exists() and time.monotonic() < end:
         time.sleep(0.05)
+    time.sleep(1)  # the files before are told
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=30)
     assert (process.returncode, errors) == (130, "")
