@@ -79,12 +79,11 @@ def preview(
         return FOUND
     if _has_statistics(augmenting):
         generator.fit(originals)
-    seed = reading.get("seed")
     with generator.flow(
         np.repeat(originals, variants, axis=0),
         batch_size=len(originals) * variants,
         shuffle=False,
-        seed=np.random.randint(2**31) if seed is None else seed,
+        seed=reading.get("seed"),
     ) as flow:
         made = displayable(next(flow), generator.data_format)
     pace = _pace(generator, files)

@@ -150,6 +150,51 @@ def test_only_what_a_flow_reads(photos, tmp_path, quick, capsys):
     assert len(page.pictures) == 3 * 7
 
 
+def test_nothing_of_a_user_s_is_markup(tmp_path, quick):
+    folder = tmp_path / "<b id=x>photos"
+    trees.write(folder, "a<i id=y>/0.png", 0)
+    page = made(tmp_path, folder, "--classes", "a<i id=y>", "--target-size", "8", "8")
+    assert set(page.texts) <= {None, "grid", "pace", "settings", "copy", "code"}
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert f"<title>fastaug: {html.escape(os.fspath(folder))}</title>" in text
+    assert f"<h1>{html.escape(os.fspath(folder))}</h1>" in text
+    assert repr(os.fspath(folder)) in page.texts["settings"]
+    assert repr(os.fspath(folder)) in page.texts["code"]
+
+
+def test_others_in_the_place_of_files_that_cannot_be_read(tmp_path, quick):
+    for number in range(9):
+        trees.text(trees.write(tmp_path, f"photos/a/{number}.png", number))
+    trees.write(tmp_path, "photos/a/3.png", 3)
+    page = made(tmp_path, tmp_path / "photos", "--images", "2", "--target-size", "8", "8")
+    assert len(page.pictures) == 7 and "a/3.png" in page.texts["grid"]
+
+
+def test_the_current_folder(photos, tmp_path, quick, monkeypatch):
+    monkeypatch.chdir(photos / "a")
+    page = made(tmp_path, ".", "--target-size", "8", "8")
+    assert len(page.pictures) == 3 * 7 and "classes=['a']" in page.texts["code"]
+
+
+def test_warnings_that_tell_nothing_of_settings(photos, tmp_path, quick, capsys):
+    trees.write(photos, "a/x.tiff", 9)
+    made(tmp_path, photos, "--target-size", "8", "8")
+    assert capsys.readouterr().err == ""
+
+
+def test_others_in_the_network_do_not_see_the_page(photos, tmp_path, quick, monkeypatch):
+    addresses = []
+
+    def server(address, handler):
+        addresses.append(address)
+        raise OSError(98, "seen enough")
+
+    monkeypatch.setattr(module.http.server, "ThreadingHTTPServer", server)
+    page = os.fspath(tmp_path / "page.html")
+    assert main(["preview", os.fspath(photos), "--output", page, "--serve", "1234"]) == 2
+    assert addresses == [("127.0.0.1", 1234)]
+
+
 def test_more_images_than_there_are(photos, tmp_path, quick):
     page = made(tmp_path, photos, "--images", "1" + 15 * "0", "--target-size", "8", "8")
     assert len(page.pictures) == 6 * 7
@@ -268,6 +313,19 @@ def test_every_setting_has_an_option():
     for name in GENERATOR_ARGUMENTS:
         assert f"--{name.replace('_', '-')}" in helped
     assert "Degrees, from -rotation_range to rotation_range." in helped
+
+
+def test_a_percent_sign_in_a_docstring():
+    def function(share: float):
+        """Does nothing.
+
+        Args:
+            share: 100 % of it, or 50 %s.
+        """
+
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser, function, ["share"])
+    assert "100 % of it, or 50 %s." in parser.format_help()
 
 
 def test_code_with_a_function():
