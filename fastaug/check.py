@@ -96,7 +96,7 @@ def check(
     listed = {kind: texts for kind, texts in found.items() if texts and kind not in ignore}
     for kind, texts in listed.items():
         print(f"{KINDS[kind]} ({kind}):")
-        for path, text in sorted(texts):
+        for path, text in texts:
             print(f"  {shown(path)}: {text}" if path else f"  {text}")
     seconds = time.perf_counter() - start
     counts = ", ".join(f"{len(texts):,} {kind}" for kind, texts in listed.items())

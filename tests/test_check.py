@@ -109,6 +109,21 @@ def test_what_a_flow_warns_of(tmp_path):
     assert done.returncode == 0 and "all is well" in done.stdout
 
 
+def test_folders_that_are_named_like_images(tmp_path):
+    large(tmp_path, "cats.jpg/x.png", 0)
+    large(tmp_path, "cats.jpg/dogs.png/y.png", 1)
+    done = run(tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Read 2 of 2 images" in done.stdout
+
+
+def test_files_in_the_order_of_their_paths(tmp_path):
+    for number in range(30):
+        large(tmp_path, f"{'ba'[number % 2]}/{number:02}.png", number, "L")
+    lines = [line for line in run(tmp_path).stdout.splitlines() if line.startswith("  ")]
+    assert len(lines) == 30 and lines == sorted(lines)
+
+
 def test_images_that_no_class_has(tmp_path):
     large(tmp_path, "x.png", 0)
     assert "all is well" in run(tmp_path).stdout, "a folder of images"

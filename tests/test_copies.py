@@ -15,6 +15,7 @@ import trees
 from reference import GEOMETRY, assert_batches_equal, assert_same, images, take
 
 import fastaug
+from fastaug import carried
 
 WAYS = {
     "copy": copy.copy,
@@ -334,6 +335,11 @@ def test_a_memmap_that_made_its_file_is_opened_and_not_made_again(tmp_path):
     copied = pickle.loads(pickle.dumps(flow))
     assert x.any() and copied.x.flags.writeable
     assert_goes_on_alike(copied, flow)
+
+
+def test_addresses_of_objects_are_not_carried_by_their_place(tmp_path):
+    x = np.memmap(tmp_path / "x", object, "w+", shape=(2,))
+    assert carried._place_in_a_file(x) is None
 
 
 def test_a_memmap_whose_file_is_gone_is_carried(tmp_path):
