@@ -5,11 +5,12 @@ import sys
 if __name__ == "__main__":
     try:
         from fastaug import ImageDataGenerator  # noqa: F401 (its error says how to build fastaug)
+        from fastaug.command import main
+        from fastaug.keras_backend import do_without
     except ImportError as error:
         print("python -m fastaug:", error, *getattr(error, "__notes__", ()), file=sys.stderr)
         sys.exit(2)
-    from fastaug.command import main
-    from fastaug.keras_backend import do_without
-
+    except KeyboardInterrupt:  # while NumPy and the rest are imported
+        sys.exit(130)
     do_without()
     sys.exit(main())

@@ -91,8 +91,7 @@ def check(
                 progress.add(1)
         except KeyboardInterrupt:
             interrupted = True
-    if "duplicate" not in ignore:
-        found["duplicate"] = list(_duplicates(paths, digests))
+    found["duplicate"] = list(_duplicates(paths, digests))
     listed = {kind: texts for kind, texts in found.items() if texts and kind not in ignore}
     for kind, texts in listed.items():
         print(f"{KINDS[kind]} ({kind}):")
@@ -100,7 +99,10 @@ def check(
             print(f"  {shown(path)}: {text}" if path else f"  {text}")
     seconds = time.perf_counter() - start
     counts = ", ".join(f"{len(texts):,} {kind}" for kind, texts in listed.items())
-    verdict = counts or ("all is well" if paths else "nothing to read")
+    if interrupted:
+        verdict = f"{counts or 'nothing found'}, until Ctrl-C"
+    else:
+        verdict = counts or ("all is well" if paths else "nothing to read")
     print(f"Read {read:,} of {len(paths):,} images in {seconds:.1f} s: {verdict}.")
     if tree.left_out:
         others = ", ".join(f"{count} .{ending}" for ending, count in sorted(tree.left_out.items()))

@@ -1,6 +1,7 @@
 """`python -m fastaug check`: every file is named that a flow could not read, and what is odd."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from PIL import Image
 
 import fastaug
 from fastaug import check as module
-from fastaug import decode_pool
+from fastaug import decode_pool, file_reader
 from fastaug import directory as directory_module
 from fastaug.check import KINDS, check
 
@@ -87,7 +88,7 @@ def test_what_is_found(tmp_path):
     assert "1 .webp" in done.stdout
     done = run(tmp_path, "--ignore", "not-rgb", "--ignore", "unreadable", "--tiny", "31",
                "--ignore", "classes",
-               "--formats", "webp")  # fmt: skip
+               "--formats", ".WEBP")  # fmt: skip
     assert list(listed(done.stdout)) == ["turned", "duplicate"]
     assert "of 10 images" in done.stdout
 
@@ -225,6 +226,26 @@ def test_files_that_kill_or_hold_their_reader(tmp_path, monkeypatch, capsys):
     }
 
 
+def test_files_are_read_while_another_one_hangs(tmp_path, monkeypatch):
+    for number in range(3 * module._FILES):
+        large(tmp_path, f"class/{number}.png", number)
+    begun = []
+
+    class Reader(file_reader.FileReader):
+        def job(self, *arguments):
+            begun.append(len(arguments[1]))
+            return super().job(*arguments)
+
+    def wait(job):
+        assert begun == 3 * [module._FILES]
+        return real(job)
+
+    real = file_reader.FileJob.wait
+    monkeypatch.setattr(file_reader.FileJob, "wait", wait)
+    monkeypatch.setattr(module, "FileReader", Reader)
+    assert check(tmp_path) == 0
+
+
 def test_no_process_starts(tmp_path, monkeypatch):
     large(tmp_path, "class/x.jpg", 0)
     monkeypatch.setattr(decode_pool, "prepare_process", check_faults.die)
@@ -238,13 +259,16 @@ def test_folders_that_cannot_be_read(tmp_path, monkeypatch, capsys):
     real = directory_module._entries
 
     def entries(folder, progress):
-        if folder.endswith("1/deep"):
+        if folder.endswith(("1/deep", "1/other")):
             raise PermissionError(13, "Permission denied", folder)
         return real(folder, progress)
 
+    (tmp_path / "1/other").mkdir()
     monkeypatch.setattr(directory_module, "_entries", entries)
     status, found = check_in_process(capsys, tmp_path)
-    assert (status, found) == (1, {"folder": {f"{tmp_path}/1/deep": "Permission denied"}})
+    paths = [f"{tmp_path}/1/deep", f"{tmp_path}/1/other"]
+    assert (status, found) == (1, {"folder": dict.fromkeys(paths, "Permission denied")})
+    assert list(found["folder"]) == paths
 
 
 def test_a_file_larger_than_pillow_allows(tmp_path, capsys):
@@ -306,4 +330,23 @@ def test_ctrl_c(tmp_path):
     output, errors = process.communicate(timeout=30)
     assert (process.returncode, errors) == (130, "")
     assert len(listed(output)["not-rgb"]) == module._FILES
-    assert "Read 8 of 11 images" in output
+    assert re.search(r"Read 8 of 11 images in .* s: 8 not-rgb, until Ctrl-C\.", output)
+
+
+def test_ctrl_c_before_anything_was_found(tmp_path, monkeypatch, capsys):
+    large(tmp_path, "class/x.png", 0)
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(module, "_reports", interrupted)
+    assert check(tmp_path) == 130
+    assert "nothing found, until Ctrl-C." in capsys.readouterr().out
+
+
+def test_ctrl_c_while_the_program_starts(tmp_path):
+    (tmp_path / "numpy.py").write_text("raise KeyboardInterrupt")
+    paths = [str(tmp_path), os.environ.get("PYTHONPATH", "")]
+    done = run(tmp_path, env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))})
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
