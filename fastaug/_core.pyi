@@ -361,6 +361,18 @@ class Control:
     def stop(self) -> None:
         """Has the readers in threads come to an end."""
 
+    def allowed(self, kind: int) -> int:
+        """Readers of a kind that may take a file now."""
+
+    def account(self, reading: float, in_all: float) -> None:
+        """Takes the seconds of a file into account, and those for which the disk was waited for."""
+
+    def account_thread(self, seconds: float) -> None:
+        """Takes the seconds of a core into account that a reader in a thread took for a file.
+
+        Threads that need few of them hold the GIL for much of the time: fewer are allowed.
+        """
+
     def has_work(self, kind: int) -> bool:
         """Whether files wait for a reader of a kind."""
 
@@ -448,6 +460,13 @@ class Ring:
     def pillow(self) -> tuple[int | None, bool] | None:
         """Pillow's settings of the program, or None where readers are to have their own."""
 
+    def open_files(self, relative: bool) -> None:
+        """Has readers in this process open files before they have the GIL.
+
+        Args:
+            relative: Whether those with a relative path too.
+        """
+
     def follow_pillow(self) -> None:
         """Has the readers take on Pillow's settings of the program."""
 
@@ -510,6 +529,21 @@ class Reader:
             has to be given to `attach` first; or None after the time.
         """
 
+    def account(self, reading: float) -> None:
+        """Takes the time of the file from `next` into account, before `finish`.
+
+        Args:
+            reading: Seconds that the disk has taken since `next` has returned.
+        """
+
+    def take_file(self) -> bytes | int | None:
+        """Returns the contents of the file from `next`, if it is a small one.
+
+        Returns:
+            The bytes; the descriptor of the open file, to be closed by the caller; or None if it
+            is not open.
+        """
+
     def attach(self, entry: int, ring: Ring) -> None:
         """Makes a ring the one of an entry that `next` has returned."""
 
@@ -518,8 +552,6 @@ class Reader:
         ring: Ring,
         slot: int,
         record: bytes | None = None,
-        reading: float = 0.0,
-        in_all: float = 0.0,
     ) -> bool:
         """Says what became of a file.
 
@@ -527,8 +559,6 @@ class Reader:
             ring: As from `next`.
             slot: Likewise.
             record: Why there is no image; None: it is in the slot.
-            reading: Seconds that the disk has taken.
-            in_all: Seconds that the file has taken.
 
         Returns:
             False if the slot was taken from the reader.

@@ -9,8 +9,9 @@ threads, from a seed; starts no thread. Two slices of a batch share only what bo
 does not depend on how its batch was cut.
 """
 
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.exc cimport PyErr_CheckSignals, PyErr_SetFromErrno
-from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
+from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree, PyMem_RawMalloc
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from cpython.pythread cimport (
     NOWAIT_LOCK, WAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock,
@@ -178,10 +179,15 @@ cdef extern from "_memory.h":
     void fa_kept_release()
     object PyDataMem_SetHandler(object handler)
 
-cdef extern from "_file.h":
+cdef extern from "_file.h" nogil:
+    enum:
+        FA_SMALL_FILE
+        FA_LONG_PATH
+
     int fa_memory_file(const char *name)
     void fa_close(int fd)
     long fa_current_process()
+    Py_ssize_t fa_read_small(const char *path, char *data, int *fd)
 
 
 cdef extern from "_ring.h" nogil:
@@ -198,6 +204,8 @@ cdef extern from "_ring.h" nogil:
         FA_FAILED
         FA_ABANDONED
         FA_THREADS
+        FA_OPENS_ABSOLUTE
+        FA_OPENS_ALL
 
     ctypedef struct fa_event:
         uint32_t sequence, asleep
@@ -210,7 +218,7 @@ cdef extern from "_ring.h" nogil:
 
     ctypedef struct fa_reader:
         fa_event wakes
-        uint64_t redo, busy
+        uint64_t redo, busy, since
 
     ctypedef struct fa_control:
         fa_event ready
@@ -234,6 +242,7 @@ cdef extern from "_ring.h" nogil:
         fa_control *control
         fa_entry *entry
         uint32_t generation
+        int opens
         uint64_t next
         int32_t *free_slots
         ptrdiff_t free_count
@@ -242,17 +251,22 @@ cdef extern from "_ring.h" nogil:
 
     uint32_t fa_load32(const uint32_t *at)
     uint64_t fa_load64(const uint64_t *at)
+    uint64_t fa_now()
+    uint64_t fa_thread_time()
     void fa_store32(uint32_t *at, uint32_t value)
     void fa_store64(uint64_t *at, uint64_t value)
     void fa_event_signal(fa_event *event, ptrdiff_t count)
     uint64_t fa_ring_layout(const fa_ring_header *header, char *memory, fa_ring *ring)
     uint64_t fa_control_bytes(uint32_t readers)
+    bint fa_path_to_open(const fa_ring *ring, int32_t slot, char *path, size_t room)
     int32_t fa_claim(fa_ring *ring, uint32_t reader)
     bint fa_settle(fa_ring *ring, uint32_t slot, uint32_t reader, int state)
     int fa_next(fa_control *control, fa_ring **rings, uint32_t reader, uint32_t kind,
                 long long microseconds, int32_t *entry, int32_t *slot)
     uint32_t fa_hung(fa_control *control, uint32_t kind)
+    uint32_t fa_allowed(fa_control *control, uint32_t kind)
     void fa_account(fa_control *control, double reading, double in_all)
+    void fa_account_thread(fa_control *control, double seconds)
     uint64_t fa_unclaimed(fa_entry *entry)
     void fa_wake_reader(fa_reader *reader)
     void fa_wake_readers(fa_control *control)
@@ -1130,6 +1144,18 @@ cdef class Control:
         """Readers of a kind that there should be: `limit`, and one for each that hangs."""
         return min(fa_load32(&self.c.limit) + fa_hung(self.c, kind), self.c.readers)
 
+    def allowed(self, uint32_t kind):
+        """Readers of a kind that may take a file now."""
+        return min(fa_allowed(self.c, kind), self.c.readers)
+
+    cpdef void account(self, double reading, double in_all) noexcept:
+        """Takes the seconds of a file into account, and those for which the disk was waited for."""
+        fa_account(self.c, reading, in_all)
+
+    cpdef void account_thread(self, double seconds) noexcept:
+        """Takes the seconds of a core into account that a thread had for a file."""
+        fa_account_thread(self.c, seconds)
+
     @property
     def warping(self):
         """Threads of the program that are at work."""
@@ -1363,6 +1389,10 @@ cdef class Ring:
         """Has the readers take on Pillow's settings of the program."""
         fa_store64(&self.c.header.follows_pillow, 1)
 
+    def open_files(self, bint relative):
+        """Has readers open files before they have the GIL; see ``_core.pyi``."""
+        self.c.opens = FA_OPENS_ALL if relative else FA_OPENS_ABSOLUTE
+
     @property
     def wanted(self):
         """Images of batches that are still to be read; 0 if the ring is closed."""
@@ -1458,14 +1488,28 @@ cdef class Reader:
     cdef fa_ring *_rings[FA_ENTRIES]
     cdef int32_t _entry  # of the last file
     cdef dict _held
+    cdef char *_data  # of that file,
+    cdef Py_ssize_t _size  # so many bytes; -1: it was not read
+    cdef int _fd  # and is open here, or -1
+    cdef uint64_t _reading  # microseconds that it took
+    cdef uint64_t _begun  # in those of this thread
 
     def __cinit__(self, Control control not None, uint32_t index, uint32_t kind):
+        self._fd = -1
         if index >= control.c.readers or kind > FA_THREADS:
             raise ValueError(f"There are {control.c.readers} readers. Received: {index}")
         self._control = control
         self._index = kind * control.c.readers + index
         self._kind = kind
         self._held = {}
+        self._data = <char *>PyMem_RawMalloc(FA_SMALL_FILE)
+        if self._data == NULL:
+            raise MemoryError()
+
+    def __dealloc__(self):
+        PyMem_RawFree(self._data)
+        if self._fd >= 0:
+            fa_close(self._fd)
 
     def next(self, double timeout):
         """Waits for a file; see ``_core.pyi``."""
@@ -1476,6 +1520,8 @@ cdef class Reader:
             with nogil:
                 outcome = fa_next(self._control.c, self._rings, self._index, self._kind,
                                   microseconds, &self._entry, &slot)
+                if outcome == FA_CLAIMED:
+                    self._read(self._rings[self._entry], slot)
             entry = self._entry
             if outcome == FA_CLAIMED:
                 return self._held[entry], slot
@@ -1486,6 +1532,25 @@ cdef class Reader:
             self._rings[entry] = NULL
             del self._held[entry]
 
+    cdef void _read(self, const fa_ring *ring, int32_t slot) noexcept nogil:
+        """Opens a file while no thread waits for the GIL, and reads it if it is small."""
+        cdef char path[FA_LONG_PATH]
+        cdef uint64_t now = fa_now()
+        self._begun = fa_thread_time()
+        if self._fd >= 0:
+            fa_close(self._fd)
+        self._fd = self._size = -1
+        if fa_path_to_open(ring, slot, path, FA_LONG_PATH):
+            self._size = fa_read_small(path, self._data, &self._fd)
+        self._reading = fa_now() - now
+
+    def take_file(self):
+        """What was read of the file, or where it is open; see ``_core.pyi``."""
+        if self._size >= 0:
+            return PyBytes_FromStringAndSize(self._data, self._size)
+        fd, self._fd = self._fd, -1
+        return fd if fd >= 0 else None
+
     def attach(self, uint32_t entry, Ring ring not None):
         """Makes a ring the one of an entry that `next` has returned."""
         if entry >= FA_ENTRIES:
@@ -1493,13 +1558,19 @@ cdef class Reader:
         self._held[entry] = ring
         self._rings[entry] = &ring.c
 
-    def finish(self, Ring ring not None, uint32_t slot, bytes record=None, double reading=0,
-               double in_all=0):
+    def account(self, double reading):
+        """Takes the time of a file into account; see ``_core.pyi``."""
+        cdef fa_control *control = self._control.c
+        self._control.account(reading + 1e-6 * self._reading,
+                              1e-6 * (fa_now() - control.reader[self._index].since))
+        if self._kind == FA_THREADS:
+            self._control.account_thread(1e-6 * (fa_thread_time() - self._begun))
+
+    def finish(self, Ring ring not None, uint32_t slot, bytes record=None):
         """Says what became of a file; see ``_core.pyi``."""
         ring._check(slot)
         if record is not None:
             ring._write(slot, record)
-        fa_account(self._control.c, reading, in_all)
         return fa_settle(&ring.c, slot, self._index, FA_DONE if record is None else FA_FAILED)
 
 

@@ -77,6 +77,18 @@ static uint64_t fa_now(void)
 #endif
 }
 
+/* Microseconds of a core that this thread has had; where that is not known, those that have passed. */
+static uint64_t fa_thread_time(void)
+{
+#if defined(_WIN32)
+    return fa_now();
+#else
+    struct timespec time;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return (uint64_t)time.tv_sec * 1000000 + (uint64_t)time.tv_nsec / 1000;
+#endif
+}
+
 /* Something that happens again and again, and who sleeps until it does. */
 typedef struct {
     uint32_t sequence;        /* changed each time */

@@ -1,10 +1,21 @@
-/* Files in memory, without a name, where the system has them. */
+/* Files of the system, without Python: in memory, without a name, and small ones on the disk. */
 #ifndef FASTAUG_FILE_H
 #define FASTAUG_FILE_H
 
+#include <stddef.h>
+
+#define FA_SMALL_FILE (1 << 16)  /* bytes of a file that is read as a whole */
+#define FA_LONG_PATH 4096        /* bytes of the path of one, its end included */
+
+#include <errno.h>
+#if !defined(_WIN32)
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#endif
+
 #if defined(__linux__)
 #include <sys/syscall.h>
-#include <unistd.h>
 
 #define FA_CLOSE_ON_EXEC 1u     /* MFD_CLOEXEC */
 
@@ -14,12 +25,8 @@ static int fa_memory_file(const char *name)
     return (int)syscall(SYS_memfd_create, name, FA_CLOSE_ON_EXEC);
 }
 
-static void fa_close(int fd) { close(fd); }
-
 static long fa_current_process(void) { return (long)getpid(); }
 #else
-#include <errno.h>
-
 static int fa_memory_file(const char *name)
 {
     (void)name;
@@ -27,9 +34,50 @@ static int fa_memory_file(const char *name)
     return -1;
 }
 
+static long fa_current_process(void) { return 0; }
+#endif
+
+#if defined(_WIN32)
 static void fa_close(int fd) { (void)fd; }
 
-static long fa_current_process(void) { return 0; }
+static ptrdiff_t fa_read_small(const char *path, char *data, int *fd)
+{
+    (void)path;
+    (void)data;
+    *fd = -1;
+    return -1;
+}
+#else
+static void fa_close(int fd) { close(fd); }
+
+/* Opens a file, and reads it where it is a small one.
+ *
+ * path: Its path.
+ * data: Room for FA_SMALL_FILE bytes.
+ * fd: Gets the descriptor of a file that is open and not read: a large one, a FIFO; else -1.
+ *
+ * Returns the number of bytes, or -1 if the file is not read. */
+static ptrdiff_t fa_read_small(const char *path, char *data, int *fd)
+{
+    struct stat status;
+    ptrdiff_t size = 0, count;
+    *fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (*fd < 0) return -1;
+    if (fstat(*fd, &status) || S_ISDIR(status.st_mode)) {
+        close(*fd);
+        *fd = -1;
+        return -1;
+    }
+    if (!S_ISREG(status.st_mode) || status.st_size >= FA_SMALL_FILE) return -1;
+    do { /* to its end: it may have another size by now */
+        count = pread(*fd, data + size, (size_t)(FA_SMALL_FILE - size), size);
+        if (count > 0) size += count;
+    } while ((count > 0 && size < FA_SMALL_FILE) || (count < 0 && errno == EINTR));
+    if (count) return -1;
+    close(*fd);
+    *fd = -1;
+    return size;
+}
 #endif
 
 #endif

@@ -8,6 +8,7 @@ Whatever a file does to the process that reads it, the file is named, as in a fl
 import collections
 import itertools
 import os
+import stat
 import time
 import types
 
@@ -69,13 +70,14 @@ def check(
         raise ValueError(f"timeout should be seconds above 0, not {timeout}")
     endings = (*FORMATS, *(ending.lower().removeprefix(".") for ending in formats))
     tree = _Tree(directory, endings, follow_links)
-    paths = tree.paths
+    special, paths = _sorted_out(tree.paths)
     # of each kind pairs of a path and a text; digests are kept for all files, and no reports
     found: dict[str, list[tuple[str, str]]] = {kind: [] for kind in KINDS}
     found["classes"] = [("", shown(text)) for text in tree.advice()]
     found["folder"] = [(error.filename, error.strerror) for error in tree.unreadable]
+    found["unreadable"] = special
     digests: list[bytes | None] = [None] * len(paths)
-    read, interrupted = 0, False
+    read, interrupted = len(special), False
     start = time.perf_counter()
     with Progress(lambda count: _bar(count, len(paths), time.perf_counter() - start)) as progress:
         try:
@@ -91,6 +93,7 @@ def check(
                 progress.add(1)
         except KeyboardInterrupt:
             interrupted = True
+    found["unreadable"].sort()
     found["duplicate"] = list(_duplicates(paths, digests))
     listed = {kind: texts for kind, texts in found.items() if texts and kind not in ignore}
     for kind, texts in listed.items():
@@ -102,16 +105,16 @@ def check(
     if interrupted:
         verdict = f"{counts or 'nothing found'}, until Ctrl-C"
     else:
-        verdict = counts or ("all is well" if paths else "nothing to read")
-    print(f"Read {read:,} of {len(paths):,} images in {seconds:.1f} s: {verdict}.")
+        verdict = counts or ("all is well" if tree.paths else "nothing to read")
+    print(f"Read {read:,} of {len(tree.paths):,} images in {seconds:.1f} s: {verdict}.")
     if tree.left_out:
         others = ", ".join(f"{count} .{ending}" for ending, count in sorted(tree.left_out.items()))
         print(f"Left out, as a flow does without `formats`: {others}.")
     if interrupted:
         return INTERRUPTED
-    if not paths:
+    if not tree.paths:
         print(f"There are no images in {shown(directory)}.")
-    return FOUND if listed or not paths else FINE
+    return FOUND if listed or not tree.paths else FINE
 
 
 class _Tree:
@@ -255,6 +258,28 @@ def _reports(paths, workers, timeout):
     finally:
         for job, *_ in jobs:
             job.cancel()
+
+
+_KINDS_OF_FILES = {
+    stat.S_IFIFO: "FIFO, for which a flow would wait until its timeout",
+    stat.S_IFSOCK: "socket",
+}
+
+
+def _sorted_out(paths):
+    """Returns pairs of a path of no regular file and a text, and a list of the other paths."""
+    special, others = [], []
+    for path in paths:
+        try:
+            mode = os.stat(path).st_mode  # noqa: PTH116 (strings)
+        except OSError:  # who reads it will say so
+            mode = stat.S_IFREG
+        if stat.S_ISREG(mode):
+            others.append(path)
+        else:
+            name = _KINDS_OF_FILES.get(stat.S_IFMT(mode), "device")
+            special.append((path, f"no regular file but a {name}"))
+    return special, others
 
 
 def _text_of(error, path):

@@ -103,11 +103,18 @@ def decode(path, target: Target, out: np.ndarray) -> None:
     decode_bytes(read_file(path), path, target, out)
 
 
-def read_file(path) -> bytes:
-    """Returns the bytes of a file; raises what `decode` raises."""
+def read_file(path, file=None) -> bytes:
+    """Returns the bytes of a file; raises what `decode` raises.
+
+    Args:
+        path: The file.
+        file: What is known of it: its bytes, or a descriptor, which is closed; or None.
+    """
+    if type(file) is bytes:
+        return file
     try:
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 (bytes are paths too)
-            return file.read()
+        with open(path if file is None else file, "rb", buffering=0) as opened:  # noqa: PTH123
+            return opened.read()
     except Exception as error:
         _put_path(error, path)
         raise

@@ -76,8 +76,8 @@ class FileReader:
         pool: What reads them.
         slots: Number of slots.
         timeout: Seconds after which a reader that is still at the same file is given up.
-        reads: Name of a module whose `read_into(path, out)` reads a file in the place of decoding
-            it, and returns how many seconds the disk took. None: files are decoded.
+        reads: Name of a module whose `read_into(path, file, out)` reads a file in the place of
+            decoding it, and returns how many seconds the disk took. None: files are decoded.
 
     Raises:
         OSError: If there is no memory for the slots.
@@ -112,6 +112,7 @@ class FileReader:
             memory.buffer, slots, slot_bytes, paths.offsets, paths.names, about
         )
         self.ring.view = View(self.ring, memory.buffer, is_ours=True)
+        self.ring.open_files(relative=True)
         self._memory = memory
         own_rings[self.address] = self.ring
         path, device, inode, _ = self.address

@@ -73,41 +73,44 @@ class View:
             (ring.slots, *shape), self.target.dtype, memory, offset, (stride, *inner)
         )
 
-    def read(self, ring, slot, join=False):
+    def read(self, ring, slot, file=None, join=False):
         """Reads the file of a slot.
 
         Args:
             ring: The ring.
             slot: The slot.
+            file: The contents of the file, or where it is open; None: it is opened here.
             join: Whether to put the folder before a path, and not to go there.
 
         Returns:
-            `(record, seconds)`: what is wrong, or None, and how long the disk took.
+            `(record, seconds)`: what is wrong, or None, and how long the disk took here.
         """
         if not self.is_ours:
             _take_on(ring.pillow)
-        start = reading = time.perf_counter()
+        seconds = 0.0
         out = self.images[slot]
         try:
             path = os.fsdecode(ring.path(slot))
-            if self.folder is not None and not os.path.isabs(path):  # noqa: PTH117
+            if file is None and self.folder is not None and not os.path.isabs(path):  # noqa: PTH117
                 if join and self.folder:
                     path = os.path.join(self.folder, path)  # noqa: PTH118
                 else:
                     _go_to(self.folder, path)
             if self._reads is not None:
-                return None, importlib.import_module(self._reads).read_into(path, out)
-            data = read_file(path)
-            reading = time.perf_counter()
+                seconds = importlib.import_module(self._reads).read_into(path, file, out)
+                return None, seconds
+            start = time.perf_counter()
+            data = read_file(path, file)
+            seconds = time.perf_counter() - start
             _decode_into(data, path, self.target, out)
         except Exception as error:
-            return record_of(error), reading - start
+            return record_of(error), seconds
         except KeyboardInterrupt:  # of who uses the pool
             raise
         except BaseException as error:  # a thread that ends here would be waited for
             error = OSError(f"{path}: {error} ({type(error).__name__})")
-            return record_of(error), reading - start
-        return None, reading - start
+            return record_of(error), seconds
+        return None, seconds
 
 
 _taken_on = None
@@ -166,6 +169,7 @@ def _ring_at(address):
         memory = attach(address)
         ring = _core.Ring(memory)
         ring.view = View(ring, memory, is_ours=False)
+        ring.open_files(relative=False)  # View.read goes to their folder
     return ring
 
 
@@ -182,9 +186,9 @@ def serve(control: _core.Control, reader: _core.Reader, idle_seconds: float):
             _attach_to(control, reader, found)
             continue
         ring, slot = found
-        start = time.perf_counter()
-        record, seconds = ring.view.read(ring, slot)
-        reader.finish(ring, slot, record, seconds, time.perf_counter() - start)
+        record, seconds = ring.view.read(ring, slot, reader.take_file())
+        reader.account(seconds)
+        reader.finish(ring, slot, record)
         del found, ring
 
 

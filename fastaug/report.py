@@ -2,8 +2,6 @@
 
 import hashlib
 import io
-import os
-import stat
 import time
 import warnings
 
@@ -28,17 +26,13 @@ TARGET = decode.Target(8, 8, "rgb")
 
 _ORIENTATION = 0x0112
 
-_KINDS_OF_FILES = {
-    stat.S_IFIFO: "FIFO, for which a flow would wait until its timeout",
-    stat.S_IFSOCK: "socket",
-}
 
-
-def read_into(path, out):
+def read_into(path, file, out):
     """Reads a file as a flow does, and reports on it.
 
     Args:
         path: The file.
+        file: What is known of it, as for `decode.read_file`.
         out: uint8 array of as many bytes as `REPORT` has.
 
     Returns:
@@ -47,12 +41,8 @@ def read_into(path, out):
     Raises:
         Exception: Whatever is wrong with the file.
     """
-    kind = os.stat(path).st_mode  # noqa: PTH116 (strings)
-    if not stat.S_ISREG(kind):
-        name = _KINDS_OF_FILES.get(stat.S_IFMT(kind), "device")
-        raise OSError(f"{path}: no regular file but a {name}")
     start = time.perf_counter()
-    data = decode.read_file(path)
+    data = decode.read_file(path, file)
     seconds = time.perf_counter() - start
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

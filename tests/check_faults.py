@@ -8,7 +8,7 @@ import time
 from fastaug import report
 
 
-def read_into(path, out):
+def read_into(path, file, out):
     """Dies over crash, hangs over names that begin with hang; `once` dies the first time only."""
     path = pathlib.Path(path)
     mark = path.with_suffix(".seen")
@@ -20,7 +20,7 @@ def read_into(path, out):
     if path.stem == "once" and not mark.exists():
         mark.touch()
         os._exit(9)
-    return report.read_into(str(path), out)
+    return report.read_into(str(path), file, out)
 
 
 def die(*_):

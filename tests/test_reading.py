@@ -130,10 +130,10 @@ def test_a_user_s_pool_that_hung_and_does_no_more(tree, monkeypatch, tmp_path):
     root, released, hangs = trees.plain_tree(tmp_path, (2,)), threading.Event(), [True]
     read_file = readers.read_file
 
-    def hang(path):
+    def hang(path, file):
         if hangs[0]:
             released.wait(PATIENCE)
-        return read_file(path)
+        return read_file(path, file)
 
     monkeypatch.setattr(readers, "read_file", hang)
     with ThreadPoolExecutor(8) as pool, flow(root, 2, pool=pool, timeout=0.1) as iterator:
@@ -230,7 +230,7 @@ def test_a_user_s_pool_that_is_terminated_while_a_batch_waits(tree, monkeypatch)
     """It drops what it was given, and says nothing."""
     reading, released, errors = threading.Event(), threading.Event(), []
 
-    def hang(path):
+    def hang(path, _file):
         reading.set()
         released.wait(PATIENCE)
         raise FileNotFoundError(path)
@@ -351,7 +351,7 @@ class Threads:
         self.tasks = _core.TaskQueue()
         self.reading, self.may_read = threading.Semaphore(0), threading.Semaphore(0)
 
-        def read_file(path):
+        def read_file(path, _file):
             self.reading.release()
             assert self.may_read.acquire(timeout=PATIENCE)
             raise FileNotFoundError(path)

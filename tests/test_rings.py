@@ -2,6 +2,7 @@
 
 import gc
 import os
+import pathlib
 import struct
 import sys
 import threading
@@ -356,7 +357,8 @@ def play(program, ring, rounds, share):
         while not batch.wait(0):
             for player in players:
                 if (found := player.take(0)) is not None:
-                    player.reader.finish(*found, None, share, 1)
+                    program.control.account(share, 1)
+                    player.reader.finish(*found)
             program.work()
 
 
@@ -374,6 +376,123 @@ def test_the_limit_follows_the_disk():
     assert program.control.limit == 2
 
 
+def test_threads_that_would_wait_for_the_gil_are_not_let_in():
+    """Processes are, whatever the time of a file, and so are threads that need long for one."""
+    program = Program(readers=16, cores=16)
+    assert [program.control.allowed(kind) for kind in (PROCESSES, THREADS)] == [16, 16]
+    for seconds, allowed in (30e-6, 1), (800e-6, 16), (110e-6, 3), (50e-6, 2), (0.2, 16):
+        for _ in range(1000):
+            program.control.account_thread(seconds)
+        assert [program.control.allowed(kind) for kind in (PROCESSES, THREADS)] == [16, allowed]
+
+
+@pytest.mark.parametrize(("kind", "allowed"), [(PROCESSES, 16), (THREADS, 1)])
+def test_a_reader_takes_the_time_of_its_core_into_account(kind, allowed):
+    """Next to none here: a thread which does nothing else would hold the GIL all the time."""
+    program = Program(readers=16, cores=16)
+    ring = program.ring(kind=kind)
+    player = Player(program, kind=kind).knows(ring)
+    for _ in range(300):
+        program.batch(ring, [1])
+        found = player.take()
+        player.reader.account(0)
+        player.reader.finish(*found)
+        program.work()
+    assert program.control.allowed(kind) == allowed
+
+
+def test_a_reader_takes_the_time_of_the_disk_into_account():
+    """What it tells, beside the time that the file has taken."""
+    program = Program(readers=8, cores=2)
+    ring = program.ring()
+    player = Player(program).knows(ring)
+    for share, limit in (0.9, 8), (0.0, 2):
+        for _ in range(400):
+            program.batch(ring, [1])
+            found = player.take()
+            start = time.perf_counter()
+            time.sleep(0.0005)
+            player.reader.account(share * (time.perf_counter() - start))
+            player.reader.finish(*found)
+            program.work()
+        assert program.control.limit == limit
+
+
+SMALL = 1 << 16  # bytes of a file that is not small any more
+
+CONTENTS = {
+    "nothing": b"",
+    "a byte": b"x",
+    "zeros": bytes(1000),
+    "one less": b"abc" * (SMALL // 3),
+    "as much": b"abcd" * (SMALL // 4),
+    "large": b"abcde" * SMALL,
+}
+
+
+@pytest.mark.parametrize("name", CONTENTS)
+def test_a_small_file_is_read_before_the_gil_is_taken(program, tmp_path, name):
+    """Where a large one is open is told."""
+    path = tmp_path / "file"
+    path.write_bytes(CONTENTS[name])
+    ring = program.ring(paths=[bytes(path), b"other"])
+    ring.open_files(False)
+    player = Player(program).knows(ring)
+    for _ in range(3):
+        program.batch(ring, [0])
+        found = player.take()
+        file = player.reader.take_file()
+        if len(CONTENTS[name]) < SMALL:
+            assert file == CONTENTS[name]
+        else:
+            with os.fdopen(file, "rb") as opened:
+                assert opened.read() == CONTENTS[name]
+        player.reader.finish(*found)
+        program.work()
+
+
+def test_what_is_not_opened(program, tmp_path, monkeypatch):
+    """A folder, what is not there, odd and relative paths; and no descriptor is lost."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "large").write_bytes(bytes(2 * SMALL))
+    (tmp_path / "here").write_bytes(b"contents")
+    os.mkfifo(tmp_path / "fifo")
+    writer = os.open(tmp_path / "fifo", os.O_RDWR)
+    folder = bytes(tmp_path)
+    long = folder + b"/" + b"./" * 2048 + b"here"
+    paths = [folder, folder + b"/no", b"", b"no\0where", folder + b"/here\0", long, b"here"]
+    ring = program.ring(paths=[*paths, folder + b"/large", folder + b"/fifo"])
+    players = [Player(program).knows(ring)]
+    descriptors = pathlib.Path("/proc/self/fd")
+    before = len(list(descriptors.iterdir()))
+
+    def take(file):
+        program.batch(ring, [file])
+        found = players[0].take()
+        taken = players[0].reader.take_file()
+        players[0].reader.finish(*found)
+        program.work()
+        return taken
+
+    assert take(paths.index(b"here")) is None  # nobody has said that files are to be opened
+    ring.open_files(False)
+    assert [take(k) for k in range(len(paths))] == [None] * len(paths)
+    for k in (7, 8) * 3:
+        opened = take(k)
+        assert (descriptors / str(opened)).readlink().parent == tmp_path
+        os.close(opened)
+    ring.open_files(True)
+    assert take(paths.index(b"here")) == b"contents"
+    for _ in range(10):  # a reader closes what nobody has taken
+        program.batch(ring, [7])
+        players[0].reader.finish(*players[0].take())
+        program.work()
+    assert len(list(descriptors.iterdir())) == before + 1
+    players.clear()
+    assert len(list(descriptors.iterdir())) == before
+    os.close(writer)
+
+
 def test_no_more_readers_than_there_are():
     program = Program(readers=2, cores=8)
     assert program.control.limit == 2
@@ -382,7 +501,8 @@ def test_no_more_readers_than_there_are():
     for reading, in_all in [(0, 0), (0.9, 1), (1, 1), (5, 1)] * 40:
         program.batch(ring, [1])
         found = player.take()
-        player.reader.finish(*found, None, reading, in_all)
+        program.control.account(reading, in_all)
+        player.reader.finish(*found)
         program.work()
         assert program.control.limit == 2
 

@@ -59,9 +59,9 @@ class Patch:
             load(module)
             read_file = module.read_file
 
-            def faulty(path):
+            def faulty(path, *file):
                 fault(path)
-                return read_file(path)
+                return read_file(path, *file)
 
             module.read_file = faulty
 
