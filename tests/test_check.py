@@ -15,7 +15,7 @@ from PIL import Image
 
 import fastaug
 from fastaug import check as module
-from fastaug import decode_pool, file_reader
+from fastaug import command, decode_pool, file_reader
 from fastaug import directory as directory_module
 from fastaug.check import KINDS, check
 
@@ -108,6 +108,38 @@ def test_what_a_flow_warns_of(tmp_path):
     assert lines[4].endswith(": 3 classes.")
     done = run(tmp_path, "--ignore", "classes")
     assert done.returncode == 0 and "all is well" in done.stdout
+
+
+def test_orientations_that_exif_does_not_have(tmp_path):
+    for number in (0, 1, 9, 2):
+        large(tmp_path, f"a/{number}.jpg", number, exif=trees.exif(number))
+    assert listed(run(tmp_path).stdout) == {"turned": {f"{tmp_path}/a/2.jpg": "orientation 2"}}
+
+
+def test_exif_data_that_nobody_can_read(tmp_path, monkeypatch, capsys):
+    def unreadable(image):
+        raise SyntaxError("not a TIFF file")
+
+    large(tmp_path, "a/x.jpg", 0, exif=trees.exif(6))
+    monkeypatch.setattr(Image.Image, "getexif", unreadable)
+    monkeypatch.setattr(decode_pool, "can_start_processes", lambda: False)
+    assert check(tmp_path, workers=4) == 0
+
+
+def test_what_pillow_warns_of_is_not_printed(tmp_path):
+    (tmp_path / "a").mkdir()
+    Image.new("1", (10_000, 10_000)).save(tmp_path / "a/large.png")
+    done = run(tmp_path)
+    assert (list(listed(done.stdout)), done.stderr) == (["not-rgb"], "")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_a_terminal_without_accents(tmp_path, encoding):
+    large(tmp_path, "a/é.png", 0, "L")
+    done = run(tmp_path, env=os.environ | {"PYTHONIOENCODING": encoding})
+    assert (done.returncode, done.stderr) == (1, "")
+    name = "é" if encoding == "utf-8" else "\\xe9"
+    assert f"a/{name}.png: L" in done.stdout
 
 
 def test_folders_that_are_named_like_images(tmp_path):
@@ -343,6 +375,14 @@ def test_ctrl_c_before_anything_was_found(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(module, "_reports", interrupted)
     assert check(tmp_path) == 130
     assert "nothing found, until Ctrl-C." in capsys.readouterr().out
+
+
+def test_ctrl_c_anywhere(monkeypatch):
+    def interrupted(**_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "_check", interrupted)
+    assert command.main(["check", "photos"]) == 130
 
 
 def test_ctrl_c_while_the_program_starts(tmp_path):
