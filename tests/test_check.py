@@ -215,6 +215,7 @@ def test_wrong_use(tmp_path):
         ([file], "x.jpg"),
         ([tmp_path, "--ignore", "small"], "small"),
         ([tmp_path, "--timeout", "0"], "timeout"),
+        ([tmp_path, "--timeout", "nan"], "timeout"),
         ([tmp_path, "--workers", "0"], "at least 1"),
         ([], "DIR"),
     ):
