@@ -20,7 +20,7 @@ setup(
         Extension(
             "fastaug._core",
             ["fastaug/_core.pyx"],
-            depends=[str(header) for header in pathlib.Path("fastaug").glob("*.h")],
+            depends=[str(header) for header in pathlib.Path("fastaug/kernels").iterdir()],
             include_dirs=[numpy.get_include()],
             define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
             extra_compile_args=FLAGS,

@@ -15,7 +15,7 @@ from report import aligned, describe_settings
 from studies import Study
 from timing import Timing, first_batch, settle_memory, time_round
 
-from fastaug.warp import choose
+from fastaug.keras_api.warp import choose
 
 ENGINES = ("fused", "opencv")
 BORDERS = ("nearest", "reflect", "mirror", "grid-wrap")

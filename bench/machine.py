@@ -21,14 +21,14 @@ PACKAGES = (
 
 def usable_cores():
     """Returns the number of cores that this process may use, as fastaug's default counts them."""
-    from fastaug import threads
+    from fastaug.run import threads
 
     return threads.usable_cores()
 
 
 def describe():
     """Returns the machine, the system and the versions of what is loaded, as a dict."""
-    from fastaug.monitor import gpu_names
+    from fastaug.show.monitor import gpu_names
 
     keras = sys.modules.get("keras")
     return {

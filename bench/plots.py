@@ -105,7 +105,7 @@ def loads(title, panels, caption):
     Returns:
         A matplotlib figure.
     """
-    from fastaug.monitor import draw
+    from fastaug.show.monitor import draw
 
     with _style():
         figure = _figure(title, caption, 9, 1.2 + 2.8 * len(panels))

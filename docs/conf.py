@@ -25,7 +25,7 @@ autodoc_default_options = {"member-order": "bysource"}
 autodoc_typehints = "description"  # beside each argument
 nitpick_ignore_regex = [  # types of others, whose pages are not here, and names of fastaug.typing
     ("py:class", r"(collections|concurrent|io|multiprocessing|numpy|os|pandas|pathlib|PIL)\..*"),
-    ("py:class", r"(fastaug\.typing\.)?(Array|SupportsArray)|fastaug\.functions\._Function"),
+    ("py:class", r"(fastaug\.typing\.)?(Array|SupportsArray)|fastaug\..*\._Function"),
     ("py:class", "Axes|Figure"),
 ]
 napoleon_google_docstring = True

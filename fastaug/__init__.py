@@ -9,15 +9,14 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fastaug.directory import list_pictures, validate_filename
-    from fastaug.file_iterators import DataFrameIterator, DirectoryIterator
-    from fastaug.functions import elementwise
-    from fastaug.generator import ImageDataGenerator
-    from fastaug.images import array_to_img, img_to_array, load_img, save_img
-    from fastaug.iterators import Iterator, NumpyArrayIterator
-    from fastaug.monitor import SysMonitor
-    from fastaug.plotting import plot_images
-    from fastaug.transforms import (
+    from fastaug.data.directory import list_pictures, validate_filename
+    from fastaug.data.images import array_to_img, img_to_array, load_img, save_img
+    from fastaug.keras_api.array_iterator import NumpyArrayIterator
+    from fastaug.keras_api.file_iterators import DataFrameIterator, DirectoryIterator
+    from fastaug.keras_api.generator import ImageDataGenerator
+    from fastaug.keras_api.iterator import Iterator
+    from fastaug.keras_api.recognise import elementwise
+    from fastaug.keras_api.transforms import (
         apply_affine_transform,
         apply_brightness_shift,
         apply_channel_shift,
@@ -28,35 +27,37 @@ if TYPE_CHECKING:
         random_shift,
         random_zoom,
     )
+    from fastaug.show.monitor import SysMonitor
+    from fastaug.show.plotting import plot_images
     from fastaug.warn import UsageWarning
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "DataFrameIterator": "file_iterators",
-    "DirectoryIterator": "file_iterators",
-    "ImageDataGenerator": "generator",
-    "Iterator": "iterators",
-    "NumpyArrayIterator": "iterators",
-    "SysMonitor": "monitor",
+    "DataFrameIterator": "keras_api.file_iterators",
+    "DirectoryIterator": "keras_api.file_iterators",
+    "ImageDataGenerator": "keras_api.generator",
+    "Iterator": "keras_api.iterator",
+    "NumpyArrayIterator": "keras_api.array_iterator",
+    "SysMonitor": "show.monitor",
     "UsageWarning": "warn",
-    "apply_affine_transform": "transforms",
-    "apply_brightness_shift": "transforms",
-    "apply_channel_shift": "transforms",
-    "array_to_img": "images",
-    "elementwise": "functions",
-    "img_to_array": "images",
-    "list_pictures": "directory",
-    "load_img": "images",
-    "plot_images": "plotting",
-    "random_brightness": "transforms",
-    "random_channel_shift": "transforms",
-    "random_rotation": "transforms",
-    "random_shear": "transforms",
-    "random_shift": "transforms",
-    "random_zoom": "transforms",
-    "save_img": "images",
-    "validate_filename": "directory",
+    "apply_affine_transform": "keras_api.transforms",
+    "apply_brightness_shift": "keras_api.transforms",
+    "apply_channel_shift": "keras_api.transforms",
+    "array_to_img": "data.images",
+    "elementwise": "keras_api.recognise",
+    "img_to_array": "data.images",
+    "list_pictures": "data.directory",
+    "load_img": "data.images",
+    "plot_images": "show.plotting",
+    "random_brightness": "keras_api.transforms",
+    "random_channel_shift": "keras_api.transforms",
+    "random_rotation": "keras_api.transforms",
+    "random_shear": "keras_api.transforms",
+    "random_shift": "keras_api.transforms",
+    "random_zoom": "keras_api.transforms",
+    "save_img": "data.images",
+    "validate_filename": "data.directory",
 }
 
 __all__ = [
@@ -93,7 +94,8 @@ def _load(name):
     try:
         value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
     except ImportError as error:
-        if error.name == __name__:  # the checkout's folder comes before the installed package
+        # the checkout's folder comes before the installed package
+        if error.name in (__name__, f"{__name__}._core"):
             error.add_note(f"fastaug is not built in {__path__[0]}: pip install -e .")
         raise
     globals()[name] = value

@@ -5,8 +5,8 @@ import sys
 if __name__ == "__main__":
     try:
         from fastaug import ImageDataGenerator  # noqa: F401 (its error says how to build fastaug)
-        from fastaug.command import main
-        from fastaug.keras_backend import do_without
+        from fastaug.defaults import do_without
+        from fastaug.show.command import main
     except ImportError as error:
         print("python -m fastaug:", error, *getattr(error, "__notes__", ()), file=sys.stderr)
         sys.exit(2)

@@ -1,6 +1,6 @@
-"""Types of the extension module; the code is in ``_core.pyx``, the loops in ``_pixels.h``."""
+"""Types of the extension module; the code is in ``_core.pyx``, the loops in ``kernels``."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, final
 
 import numpy as np
@@ -19,6 +19,8 @@ _Warp = Callable[
     [npt.NDArray[np.float32], npt.NDArray[np.float64], npt.NDArray[np.float32]], object
 ]
 
+_Images = npt.NDArray[Any] | Sequence[npt.NDArray[Any]]
+
 def simd_variants() -> tuple[str, ...]:
     """Names of the variants of the pixel loops that this processor runs, the best one last.
 
@@ -32,37 +34,52 @@ def select_simd(variant: str) -> None:
         ValueError: If the processor does not run it.
     """
 
+OPS: tuple[str, ...]
+"""Names of the ops that a step may have, those of the table in `kernels/ops.h`."""
+
 @final
-class Plan:
-    """What is the same for all images of a batch.
+class Program:
+    """What is done to the images of a batch: where samples are taken, and steps on their values.
+
+    A step is a dict: `op` is one of `OPS`; `column`, where the op has any, its first in the parameter
+    table, and NaN there means that the step is off for an image. The others are constants:
+
+    - `channel_shift`, a column: adds an intensity, within the extrema of the image.
+    - `brightness`, a column: a factor, as `PIL.ImageEnhance.Brightness` has it.
+    - `linear`: multiplies by `scale` and adds `offset`, a value for each channel, which are put in
+      reversed order before that if `reverses_channels`.
+    - `rescale`: multiplies by `factor`.
+    - `sample_center`, `sample_std`: subtracts an image's mean, divides by its standard deviation
+      + 1e-6.
+    - `normalize`: subtracts `offset` and then multiplies by `scale`, a value for each channel, or
+      None.
 
     Args:
-        height: Height of an image, from 1.
-        width: Width of an image, from 1.
+        height: Height of a finished image, from 1.
+        width: Width of a finished image, from 1.
         channels: Channels of an image, from 1.
+        steps: What is done to the values after the warp and the flips.
+        standardization: What is done after that, and later if a caller says so; the same for all
+            images.
+        function: A step that comes before the standardization, and is not repeated by `standardize`;
+            or None.
         channels_first: Whether source and output are `(channels, height, width)`.
+        is_bytes: Whether batches are uint8, of uint8 images; else float32.
+        truncates: Whether bytes are made of float32 images after all steps, by truncation; else of
+            images that were rounded first.
         order: Interpolation order of the built-in warp, 0 to 5.
         border: One of `BORDERS`.
         cval: Value outside, for the two constant borders.
-        rescale: Factor for each value, or None.
-        sample_center: Whether to subtract an image's mean.
-        sample_std: Whether to divide by an image's standard deviation + 1e-6.
-        feature_mean: A value for each channel to subtract, or None.
-        feature_scale: A value for each channel to multiply by, or None.
-        function_scale: A value for each channel to multiply by before any of these, or None.
-        function_offset: A value for each channel to add then, or None.
-        function_reverses: Whether to turn the channels round before that.
-        truncates: Whether a uint8 batch is made of float32 images, which were shifted before, by
-            truncation; else of images that were rounded first, and shifted after that.
-        source: A type of `CONVERTED` if the images may be of that, or None: they are uint8 or
-            float32.
+        columns: Columns of the parameter table, of which those of `COLUMNS` come first.
         warp: None for the built-in warp, else `warp(image, matrix, out)`: both images float32
             `(height, width, channels)`, the matrix float64 `(2, 3)` from output to source
             coordinates, (row, column), flips included. Called with the GIL.
 
     Raises:
-        ValueError: If a size, an order, a border or a shape of values is not one of the above.
-        TypeError: If a type is not.
+        ValueError: If a size, an order, a border, an op or a shape of values is not one of the above,
+            or a step of a uint8 batch needs floats.
+        IndexError: If a column is outside the table.
+        TypeError: If a step has constants that no op has.
     """
 
     def __init__(
@@ -70,27 +87,42 @@ class Plan:
         height: int,
         width: int,
         channels: int,
+        steps: Iterable[dict[str, Any]] = ...,
+        standardization: Iterable[dict[str, Any]] = ...,
         *,
+        function: dict[str, Any] | None = None,
         channels_first: bool = False,
+        is_bytes: bool = False,
+        truncates: bool = False,
         order: int = 1,
         border: str = "nearest",
         cval: float = 0.0,
-        rescale: float | None = None,
-        sample_center: bool = False,
-        sample_std: bool = False,
-        feature_mean: npt.ArrayLike | None = None,
-        feature_scale: npt.ArrayLike | None = None,
-        function_scale: npt.ArrayLike | None = None,
-        function_offset: npt.ArrayLike | None = None,
-        function_reverses: bool = False,
-        truncates: bool = False,
-        source: npt.DTypeLike | None = None,
+        columns: int = ...,
         warp: _Warp | None = None,
     ) -> None: ...
     @property
     def shape(self) -> tuple[int, int, int]: ...
     @property
+    def columns(self) -> int: ...
+    @property
     def warp(self) -> _Warp | None: ...
+
+@final
+class Sources:
+    """The images that the batches of a program come from.
+
+    Args:
+        program: The program.
+        images: An array of images, of rank 4, or a sequence of arrays of rank 3, each of its own
+            size: uint8, float32 or a type of `CONVERTED`, in the layout of the program, with the
+            pixels of a row (channels first: of a row of a plane) next to each other. Only read.
+
+    Raises:
+        TypeError: If they are of another type, or not uint8 where the batches are.
+        ValueError: If they do not have the layout above or the channels of the program.
+    """
+
+    def __new__(cls, program: Program, images: _Images) -> Sources: ...
 
 @final
 class Draws:
@@ -232,8 +264,8 @@ def affine_matrices(
     """
 
 def augment(
-    plan: Plan,
-    images: npt.NDArray[Any],
+    program: Program,
+    images: _Images,
     index: npt.NDArray[np.int64],
     table: npt.NDArray[np.float64],
     matrices: npt.NDArray[np.float64] | None,
@@ -244,24 +276,24 @@ def augment(
 ) -> None:
     """Augments images `index[start:stop]` into `out[start:stop]`.
 
-    Warp or flips, channel shift, brightness, and the standardization that the plan names. Runs
-    without the GIL, but for a warp in Python.
+    The warp or flips, the steps and the standardization of the program. Runs without the GIL, but
+    for a warp in Python.
 
     Args:
-        plan: Settings and the shape of an image.
-        images: uint8 or float32, `(any number,) + plan.shape`, each image contiguous; only read.
+        program: What is done.
+        images: What it is done to; see `Sources`.
         index: int64, position in `images` of each image of the batch.
-        table: float64 `(batch, len(COLUMNS))`.
+        table: float64 `(batch, program.columns)`.
         matrices: float64 `(batch, 2, 3)`, as from `affine_matrices`. None: those of the table.
-        out: float32 or, of uint8 images, uint8, `(batch,) + plan.shape`, contiguous.
+        out: Of the type of the program, `(batch,) + program.shape`, contiguous.
         start: First image of the slice.
         stop: End of the slice.
         standardize: False leaves the standardization to a later call of `standardize`.
 
     Raises:
-        TypeError: If the images are neither uint8 nor float32, or not uint8 where `out` is.
-        ValueError: If an array does not have the layout above, or `out` is uint8 and the plan has a
-            warp in Python, or standardization that is asked for.
+        TypeError: If the images are of a type that is not read.
+        ValueError: If an array does not have the layout above, or `out` is uint8 and standardization
+            is asked for.
         IndexError: If an index is outside `images`.
     """
 
@@ -574,10 +606,10 @@ class Batch:
     The arrays are kept until no thread works on them, and must not change until then.
 
     Args:
-        plan: Settings and the shape of an image; its warp has to be the built-in one.
+        program: What is done; its warp has to be the built-in one.
         images: As for `augment`.
         index: int64 `(batch,)`, contiguous.
-        table: float64 `(batch, len(COLUMNS))`, contiguous. None: the threads draw it.
+        table: float64 `(batch, program.columns)`, contiguous. None: the threads draw it.
         outs: The results, in one array or in several, each as for `augment` and as long as the
             first, but for the last one, which may be shorter.
         standardize: As for `augment`.
@@ -598,8 +630,8 @@ class Batch:
 
     def __init__(
         self,
-        plan: Plan,
-        images: npt.NDArray[Any],
+        program: Program,
+        images: _Images,
         index: npt.NDArray[np.int64],
         table: npt.NDArray[np.float64] | None,
         outs: Sequence[npt.NDArray[np.float32] | npt.NDArray[np.uint8]],
@@ -782,12 +814,12 @@ def exact_warp(
         ValueError: If the rank, the matrix or the border is not one of the above.
     """
 
-def standardize(plan: Plan, out: npt.NDArray[np.float32], start: int, stop: int) -> None:
-    """Standardizes `out[start:stop]` in place, as the plan says.
+def standardize(program: Program, out: npt.NDArray[np.float32], start: int, stop: int) -> None:
+    """Standardizes `out[start:stop]` in place, as the program says.
 
     Args:
-        plan: Settings and the shape of an image.
-        out: float32 `(batch,) + plan.shape`, contiguous.
+        program: What is done; its batches are float32.
+        out: float32 `(batch,) + program.shape`, contiguous.
         start: First image of the slice.
         stop: End of the slice.
 

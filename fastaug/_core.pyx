@@ -3,8 +3,8 @@
 """Pixel work for a slice of a batch, outside the GIL.
 
 Owns what keeps images and batches alive while they are worked on; the loops over images and pixels
-are C, in ``_pixels.h``, and so is the queue, in ``_tasks.h``, that threads take such work from
-without the GIL. Draws the numbers of a parameter table, from a stream that it is given or, in those
+are C, in ``kernels/run.h`` and what that includes, and so is the queue, in ``kernels/queue.h``, that
+threads take such work from without the GIL. Draws the numbers of a parameter table, from a stream that it is given or, in those
 threads, from a seed; starts no thread. Two slices of a batch share only what both read, so an image
 does not depend on how its batch was cut.
 """
@@ -35,14 +35,11 @@ cimport numpy as cnp
 
 cnp.import_array()
 
-cdef extern from "_pixels.h" nogil:
-    enum:
-        FA_COLUMNS
-        FA_TX
-        FA_TY
-        FA_FLIP_HORIZONTAL
-        FA_FLIP_VERTICAL
+cdef extern from "kernels/simd.h" nogil:
+    int fa_simd
+    int fa_best_simd()
 
+cdef extern from "kernels/image.h" nogil:
     enum:
         FA_NO_TYPE
         FA_UINT8
@@ -55,53 +52,67 @@ cdef extern from "_pixels.h" nogil:
         FA_INT64
         FA_FLOAT16
         FA_FLOAT64
+        FA_FLOAT32
 
-    ctypedef struct fa_plan:
+    ctypedef struct fa_image:
+        const void *data
+        ptrdiff_t height, width, row, padding
+        int type
+
+    ctypedef struct fa_form:
         ptrdiff_t height, width, channels
-        int channels_first
-        int order
-        int border
+        bint channels_first, is_bytes, truncates
+
+    ptrdiff_t fa_form_size(const fa_form *form)
+
+cdef extern from "kernels/program.h" nogil:
+    ctypedef struct fa_op:
+        const char *name
+        int columns
+        void *map_levels
+
+    ctypedef struct fa_step:
+        const fa_op *op
+        ptrdiff_t column
+        float factor
+        bint reverses_channels
+        const float *scale
+        const float *offset
+
+    ctypedef struct fa_sampler:
+        int order, border
         float cval
-        int rescales
-        float rescale
-        int sample_center, sample_std
-        const float *feature_mean
-        const float *feature_scale
-        bint function_reverses
-        const float *function_scale
-        const float *function_offset
-        bint truncates
-        int source
 
-    ctypedef struct fa_layout:
-        ptrdiff_t height, width, channels, row, column, channel
+    ctypedef struct fa_program:
+        fa_form form
+        fa_sampler sampler
+        const fa_step *steps
+        ptrdiff_t count, standardization, after_function, columns
 
-    ctypedef struct fa_batch:
-        const fa_plan *plan
-        const char *images
-        bint is_float
-        bint converts
-        ptrdiff_t stride, count
-        const int64_t *index
-        const double *table
-        const double *matrices
-        ptrdiff_t places
-        bint standardize
-        bint to_bytes
-        void **outs
-        ptrdiff_t out_places
+cdef extern from "kernels/ops.h" nogil:
+    enum:
+        FA_OPS
 
-    int fa_simd
-    int fa_best_simd()
+    const fa_op fa_ops[FA_OPS]
+
+cdef extern from "kernels/affine.h" nogil:
+    enum:
+        FA_COLUMNS
+        FA_TX
+        FA_TY
+        FA_FLIP_HORIZONTAL
+        FA_FLIP_VERTICAL
+
     bint fa_has_geometry(const double *row)
     void fa_matrix(const double *row, ptrdiff_t height, ptrdiff_t width, double *m)
-    void fa_before_warp(const fa_plan *plan, const void *image, bint is_float, void *work,
-                        float *out)
-    void fa_after_warp(const fa_plan *plan, const double *row, bint standardize, float *image,
-                       float *out)
-    void fa_process(const fa_plan *plan, const void *image, bint is_float, ptrdiff_t behind,
-                    size_t next, const double *row, const double *m, bint standardize, float *work,
-                    float *out)
+
+cdef extern from "kernels/values.h" nogil:
+    double fa_sum(const float *x, ptrdiff_t size)
+    double fa_sum_squares(const float *x, ptrdiff_t size, float mean)
+    void fa_brightness(float *x, ptrdiff_t size, ptrdiff_t channels, double factor, float low,
+                       float high)
+
+cdef extern from "kernels/arrays.h" nogil:
     enum:
         FA_MULTIPLY
         FA_SUBTRACT
@@ -113,31 +124,61 @@ cdef extern from "_pixels.h" nogil:
                             const double *values, int operation)
     void fa_combine_halves(uint16_t *x, ptrdiff_t outer, ptrdiff_t count, ptrdiff_t inner,
                            const float *values, int operation)
-    double fa_sum(const float *x, ptrdiff_t size)
-    double fa_sum_squares(const float *x, ptrdiff_t size, float mean)
     double fa_sum_doubles(const double *x, ptrdiff_t size)
     double fa_sum_square_doubles(const double *x, ptrdiff_t size, double mean)
     void fa_flip(char *image, ptrdiff_t height, ptrdiff_t width, ptrdiff_t bytes, bint horizontal,
                  bint vertical)
     void fa_gather(const char *source, const ptrdiff_t *shape, const ptrdiff_t *strides,
                    ptrdiff_t bytes, char *out)
-    void fa_brightness(float *x, ptrdiff_t size, ptrdiff_t channels, double factor, float low,
-                       float high)
-    ptrdiff_t fa_work_values(const fa_plan *plan, bint to_bytes)
+
+cdef extern from "kernels/convert.h" nogil:
     void fa_to_floats(int type, const void *values, ptrdiff_t size, float *out)
     bint fa_floats_to_halves(const float *x, ptrdiff_t size, uint16_t *out)
     bint fa_doubles_to_halves(const double *x, ptrdiff_t size, uint16_t *out)
+
+cdef extern from "kernels/exact.h" nogil:
+    ctypedef struct fa_layout:
+        ptrdiff_t height, width, channels, row, column, channel
+
     void fa_exact_warp(const double *image, const fa_layout *at, int order, int border,
                        double cval, const double *m, double *out)
     void fa_from_doubles(int type, const double *x, ptrdiff_t size, void *out)
-    void fa_run(const fa_batch *batch, ptrdiff_t start, ptrdiff_t stop, ptrdiff_t threads,
-                float *work)
-    void fa_standardize(const fa_plan *plan, float *x)
+
+cdef extern from "kernels/pick.h" nogil:
     void fa_pick_pixels(const uint8_t *image, ptrdiff_t stride, ptrdiff_t width,
                         const int32_t *rows, ptrdiff_t row_count, const int32_t *columns,
                         ptrdiff_t column_count, uint8_t *out)
 
-cdef extern from "_jpeg.h" nogil:
+cdef extern from "kernels/run.h" nogil:
+    ctypedef struct fa_batch:
+        const fa_program *program
+        fa_image image
+        ptrdiff_t stride, count
+        const fa_image *sources
+        const int64_t *index
+        const double *table
+        const double *matrices
+        ptrdiff_t places
+        bint standardize
+        void **outs
+        ptrdiff_t out_places
+
+    fa_image fa_source(const fa_batch *batch, ptrdiff_t k)
+    fa_image fa_as_floats(const fa_form *form, const fa_image *image, float *values)
+    bint fa_is_read(int type)
+    ptrdiff_t fa_image_size(const fa_image *image, const fa_form *form)
+    void fa_measure_sources(fa_batch *batch)
+    ptrdiff_t fa_work_values(const fa_batch *batch)
+    void fa_process(const fa_program *program, const fa_image *image, size_t next,
+                    const double *row, const double *m, bint standardize, float *work, void *out)
+    void fa_run(const fa_batch *batch, ptrdiff_t start, ptrdiff_t stop, ptrdiff_t threads,
+                float *work)
+    void fa_standardize(const fa_program *program, float *x)
+    void fa_before_warp(const fa_program *program, const fa_image *image, void *pixels, float *out)
+    void fa_after_warp(const fa_program *program, const double *row, bint standardize,
+                       float *image, float *out)
+
+cdef extern from "kernels/jpeg.h" nogil:
     ctypedef struct fa_jpeg:
         int height, width
         int has_metadata
@@ -149,7 +190,7 @@ cdef extern from "numpy/random/bitgen.h":
     ctypedef struct bitgen_t:
         void *state
 
-cdef extern from "_draws.h" nogil:
+cdef extern from "kernels/draws.h" nogil:
     ctypedef struct fa_mt19937:
         pass
 
@@ -174,12 +215,12 @@ cdef extern from "pythread.h" nogil:
     PyLockStatus PyThread_acquire_lock_timed(PyThread_type_lock lock, long long microseconds,
                                              bint interruptible)
 
-cdef extern from "_memory.h":
+cdef extern from "kernels/memory.h":
     object fa_kept_capsule()
     void fa_kept_release()
     object PyDataMem_SetHandler(object handler)
 
-cdef extern from "_file.h" nogil:
+cdef extern from "kernels/file.h" nogil:
     enum:
         FA_SMALL_FILE
         FA_LONG_PATH
@@ -190,7 +231,7 @@ cdef extern from "_file.h" nogil:
     Py_ssize_t fa_read_small(const char *path, char *data, int *fd)
 
 
-cdef extern from "_ring.h" nogil:
+cdef extern from "kernels/ring.h" nogil:
     enum:
         FA_ENTRIES
         FA_READERS
@@ -274,7 +315,7 @@ cdef extern from "_ring.h" nogil:
     void fa_take_from(fa_ring *ring, int32_t slot, int state)
     uint64_t FA_REDO(int entry, int slot, uint32_t generation)
 
-cdef extern from "_tasks.h" nogil:
+cdef extern from "kernels/queue.h" nogil:
     ctypedef struct fa_failure:
         fa_failure *next
         ptrdiff_t place
@@ -325,10 +366,10 @@ cdef extern from "_tasks.h" nogil:
     void fa_end_warp(fa_control *control)
     fa_task *fa_work(fa_queue *queue, long long microseconds, ptrdiff_t *start, ptrdiff_t *stop)
 
-# The order of enum fa_border in _pixels.h.
+# The order of enum fa_border in border.h.
 BORDERS = ("nearest", "reflect", "mirror", "grid-wrap", "wrap", "constant", "grid-constant")
 
-# The order of enum fa_column in _pixels.h: the columns of a parameter table.
+# The order of enum fa_column in affine.h: Keras's columns of a parameter table.
 COLUMNS = (
     "theta", "tx", "ty", "shear", "zx", "zy", "flip_horizontal", "flip_vertical",
     "channel_shift_intensity", "brightness",
@@ -338,11 +379,11 @@ _TYPES = {
     np.dtype(name): code for name, code in (
         ("uint8", FA_UINT8), ("int8", FA_INT8), ("uint16", FA_UINT16), ("int16", FA_INT16),
         ("uint32", FA_UINT32), ("int32", FA_INT32), ("uint64", FA_UINT64), ("int64", FA_INT64),
-        ("float16", FA_FLOAT16), ("float64", FA_FLOAT64),
+        ("float16", FA_FLOAT16), ("float64", FA_FLOAT64), ("float32", FA_FLOAT32),
     )
 }
 
-CONVERTED = tuple([dtype for dtype in _TYPES if dtype != np.uint8])
+CONVERTED = tuple([dtype for dtype in _TYPES if dtype not in (np.uint8, np.float32)])
 
 
 cdef int _type_of(dtype):
@@ -350,7 +391,7 @@ cdef int _type_of(dtype):
     return _TYPES.get(dtype, FA_NO_TYPE)
 
 
-# The order of the enum in _simd.h.
+# The order of enum fa_variant in simd.h.
 _VARIANTS = ("plain", "avx2", "avx512")
 
 
@@ -370,22 +411,31 @@ def select_simd(str variant):
 select_simd(_VARIANTS[fa_best_simd()])
 
 
+OPS = tuple([fa_ops[k].name.decode() for k in range(FA_OPS)])
+
+
 @cython.final
-cdef class Plan:
-    """What is the same for all images of a batch; see ``_core.pyi`` for the arguments."""
+cdef class Program:
+    """What is done to the images of a batch; see ``_core.pyi`` for the arguments."""
 
-    cdef fa_plan c
+    cdef fa_program c
+    cdef fa_step *_steps
+    cdef list _held
     cdef readonly object warp
-    cdef cnp.ndarray _mean
-    cdef cnp.ndarray _scale
-    cdef cnp.ndarray _function_scale
-    cdef cnp.ndarray _function_offset
 
-    def __init__(self, Py_ssize_t height, Py_ssize_t width, Py_ssize_t channels, *,
-                 bint channels_first=False, int order=1, str border="nearest", float cval=0.0,
-                 rescale=None, bint sample_center=False, bint sample_std=False,
-                 feature_mean=None, feature_scale=None, function_scale=None, function_offset=None,
-                 bint function_reverses=False, bint truncates=False, source=None, warp=None):
+    def __cinit__(self, *args, **kwargs):
+        self._held = []
+
+    def __dealloc__(self):
+        PyMem_RawFree(self._steps)
+
+    def __init__(self, Py_ssize_t height, Py_ssize_t width, Py_ssize_t channels, steps=(),
+                 standardization=(), *, function=None, bint channels_first=False,
+                 bint is_bytes=False, bint truncates=False, int order=1, str border="nearest",
+                 float cval=0.0, Py_ssize_t columns=FA_COLUMNS, warp=None):
+        cdef Py_ssize_t k
+        if self._steps != NULL:
+            raise ValueError("This program has its steps")
         if height < 1 or width < 1 or channels < 1:
             raise ValueError(f"An image has at least one pixel. Received: {height} x {width} x "
                              f"{channels}")
@@ -393,51 +443,86 @@ cdef class Plan:
             raise ValueError(f"Image sides go up to 2**30. Received: {height} x {width}")
         if not 0 <= order <= 5:
             raise ValueError(f"Interpolation orders go from 0 to 5. Received: order={order}")
-        self.c.height = height
-        self.c.width = width
-        self.c.channels = channels
-        self.c.channels_first = channels_first
-        self.c.order = order
-        self.c.border = BORDERS.index(border)
-        self.c.cval = cval
-        self.c.rescales = rescale is not None
-        self.c.rescale = 1.0 if rescale is None else rescale
-        self.c.sample_center = sample_center
-        self.c.sample_std = sample_std
-        self._mean = self._per_channel(feature_mean)
-        self._scale = self._per_channel(feature_scale)
-        self.c.feature_mean = <const float *>self._mean.data if self._mean is not None else NULL
-        self.c.feature_scale = <const float *>self._scale.data if self._scale is not None else NULL
-        if (function_scale is None) != (function_offset is None):
-            raise ValueError("A function has both a scale and an offset")
-        self._function_scale = self._per_channel(function_scale)
-        self._function_offset = self._per_channel(function_offset)
-        if self._function_scale is not None:
-            self.c.function_reverses = function_reverses
-            self.c.function_scale = <const float *>self._function_scale.data
-            self.c.function_offset = <const float *>self._function_offset.data
-        self.c.truncates = truncates
-        if source is not None and source not in (np.uint8, np.float32):
-            self.c.source = _type_of(np.dtype(source))
-            if self.c.source == FA_NO_TYPE:
-                raise TypeError(f"Expected a type in CONVERTED. Received: source={source!r}")
+        if is_bytes and warp is not None:
+            raise ValueError("A warp in Python works on float32 batches")
+        if is_bytes and order > 1:
+            raise ValueError(f"Splines make float32 batches. Received: order={order}")
+        if columns < FA_COLUMNS:
+            raise ValueError(f"A table has at least {FA_COLUMNS} columns. Received: {columns}")
+        self.c.form.height = height
+        self.c.form.width = width
+        self.c.form.channels = channels
+        self.c.form.channels_first = channels_first
+        self.c.form.is_bytes = is_bytes
+        self.c.form.truncates = truncates
+        self.c.sampler.order = order
+        self.c.sampler.border = BORDERS.index(border)
+        self.c.sampler.cval = cval
+        self.c.columns = columns
         self.warp = warp
+        steps, standardization = list(steps), list(standardization)
+        functions = [] if function is None else [function]
+        self.c.standardization = len(steps)
+        self.c.after_function = len(steps) + len(functions)
+        steps += functions + standardization
+        self.c.count = len(steps)
+        self._steps = <fa_step *>PyMem_RawCalloc(len(steps) + 1, sizeof(fa_step))
+        if self._steps == NULL:
+            raise MemoryError()
+        self.c.steps = self._steps
+        for k in range(len(steps)):
+            self._set_step(&self._steps[k], steps[k])
+            if k >= self.c.standardization and self._steps[k].op.columns:
+                raise ValueError(f"Standardization is the same for all images. Received: {steps[k]}")
+            if is_bytes and k < self.c.standardization and self._steps[k].op.map_levels == NULL:
+                raise ValueError(f"This step makes float32 batches: {steps[k]}")
 
-    def _per_channel(self, values):
+    cdef int _set_step(self, fa_step *step, dict constants) except -1:
+        """Sets a step from the name of its op and its constants."""
+        cdef Py_ssize_t k
+        constants = dict(constants)
+        name = constants.pop("op", None)
+        if name not in OPS:
+            raise ValueError(f"Expected one of {OPS}. Received: op={name!r}")
+        k = OPS.index(name)
+        step.op = &fa_ops[k]
+        step.column = constants.pop("column", 0)
+        if not 0 <= step.column <= self.c.columns - step.op.columns:
+            raise IndexError(f"column {step.column} is out of bounds for {self.c.columns} columns")
+        step.factor = constants.pop("factor", 1.0)
+        step.reverses_channels = constants.pop("reverses_channels", False)
+        step.scale = self._per_channel(constants.pop("scale", None))
+        step.offset = self._per_channel(constants.pop("offset", None))
+        if name == "linear" and (step.scale == NULL or step.offset == NULL):
+            raise ValueError("A linear step has both a scale and an offset")
+        if constants:
+            raise TypeError(f"Unknown constants of a step: {', '.join(constants)}")
+        return 0
+
+    cdef const float *_per_channel(self, values) except? NULL:
+        """The values of a constant for each channel, which this object keeps; NULL: there are none."""
+        cdef cnp.ndarray array
         if values is None:
-            return None
-        values = np.ascontiguousarray(values, dtype=np.float32)
-        if values.shape != (self.c.channels,):
-            raise ValueError(f"Expected one value for each of {self.c.channels} channels. "
-                             f"Received shape: {values.shape}")
-        return values
+            return NULL
+        array = np.array(values, dtype=np.float32, order="C")
+        if (<object>array).shape != (self.c.form.channels,):
+            raise ValueError(f"Expected one value for each of {self.c.form.channels} channels. "
+                             f"Received shape: {(<object>array).shape}")
+        self._held.append(array)
+        return <const float *>cnp.PyArray_DATA(array)
 
     @property
     def shape(self):
-        """The shape of one image in the layout of source and output."""
-        if self.c.channels_first:
-            return (self.c.channels, self.c.height, self.c.width)
-        return (self.c.height, self.c.width, self.c.channels)
+        """The shape of one finished image."""
+        cdef fa_form *form = &self.c.form
+        if form.channels_first:
+            return (form.channels, form.height, form.width)
+        return (form.height, form.width, form.channels)
+
+    @property
+    def columns(self):
+        """Columns of the parameter table."""
+        return self.c.columns
 
 
 @cython.final
@@ -632,23 +717,21 @@ def affine_matrices(const double[:, ::1] table, Py_ssize_t height, Py_ssize_t wi
     return matrices
 
 
-def augment(Plan plan not None, cnp.ndarray images not None, const int64_t[::1] index not None,
+def augment(Program program not None, images not None, const int64_t[::1] index not None,
             const double[:, ::1] table not None, const double[:, :, ::1] matrices,
             cnp.ndarray out not None, Py_ssize_t start, Py_ssize_t stop, bint standardize=True):
     """Augments images ``index[start:stop]`` into ``out[start:stop]``; see ``_core.pyi``."""
-    cdef Py_ssize_t i, size
+    cdef Py_ssize_t i
     cdef fa_batch batch
-    cdef double own[6]
-    cdef const double *m
-    cdef const char *image
-    cdef cnp.ndarray pixels
+    cdef Sources sources = Sources(program, images)
     cdef void *results = cnp.PyArray_DATA(out)
-    _lend(&batch, plan, images, out, standardize)
+    sources.lend(&batch, out, standardize)
     if not 0 <= start <= stop <= min(out.shape[0], index.shape[0], table.shape[0],
                                      stop if matrices is None else matrices.shape[0]):
         raise ValueError(f"No slice {start}:{stop} of a batch of {out.shape[0]}")
-    if table.shape[1] != FA_COLUMNS or (matrices is not None and not (matrices.shape[1] == 2
-                                                                      and matrices.shape[2] == 3)):
+    if table.shape[1] != program.c.columns or (matrices is not None
+                                               and not (matrices.shape[1] == 2
+                                                        and matrices.shape[2] == 3)):
         raise ValueError("Expected a parameter table and 2x3 matrices")
     if start == stop:
         return
@@ -659,47 +742,53 @@ def augment(Plan plan not None, cnp.ndarray images not None, const int64_t[::1] 
     batch.outs = &results
     batch.out_places = stop
     _check_index(&batch, start, stop)
-    if plan.warp is None:
-        work_array = np.empty(fa_work_values(&plan.c, batch.to_bytes), dtype=np.float32)
+    if program.warp is None:
+        work_array = np.empty(fa_work_values(&batch), dtype=np.float32)
         with nogil:
             fa_run(&batch, start, stop, 1, <float *>cnp.PyArray_DATA(<cnp.ndarray>work_array))
         return
-    # Python code may keep what it is shown of this, so it is an array that lives as long.
-    work_array = np.empty((2, plan.c.height, plan.c.width, plan.c.channels), dtype=np.float32)
-    size = plan.c.height * plan.c.width * plan.c.channels
-    pixels = np.empty(size if batch.converts else 0, dtype=np.float32)
+    work_array = _array_around_warp(program)
     for i in range(start, stop):
-        m = own
-        if batch.matrices != NULL:
-            m = batch.matrices + 6 * i
-        else:
-            fa_matrix(&table[i, 0], plan.c.height, plan.c.width, own)
-        image = batch.images + index[i] * batch.stride
-        if batch.converts:
-            fa_to_floats(plan.c.source, image, size, <float *>cnp.PyArray_DATA(pixels))
-            image = <const char *>cnp.PyArray_DATA(pixels)
-        _process_with(plan, image, batch.is_float or batch.converts, &table[i, 0], m, standardize,
-                      work_array, out, i)
+        _process_with(program, &batch, i, work_array, out, i)
 
 
-cdef int _process_with(Plan plan, const void *image, bint is_float, const double *row,
-                       const double *m, bint standardize, cnp.ndarray work_array,
-                       cnp.ndarray out_array, Py_ssize_t place) except -1:
-    """Does what fa_process does, with a warp in Python between two parts without the GIL."""
-    cdef fa_plan *c = &plan.c
-    cdef Py_ssize_t k, size = c.height * c.width * c.channels
+cdef cnp.ndarray _array_around_warp(Program program):
+    """Two images, for `_process_with`. Python code may keep what it is shown of this."""
+    cdef fa_form *form = &program.c.form
+    return np.empty((2, form.height, form.width, form.channels), dtype=np.float32)
+
+
+cdef int _process_with(Program program, const fa_batch *batch, Py_ssize_t place,
+                       cnp.ndarray work_array, cnp.ndarray out_array,
+                       Py_ssize_t row_of_out) except -1:
+    """Does what fa_run does, with a warp in Python between two parts without the GIL."""
+    cdef fa_program *c = &program.c
+    cdef fa_form *form = &c.form
+    cdef const double *row = batch.table + place * c.columns
+    cdef double own[6]
+    cdef const double *m = own
+    cdef Py_ssize_t k, size = fa_form_size(form)
     cdef float *work = <float *>cnp.PyArray_DATA(work_array)
-    cdef float *out = <float *>cnp.PyArray_DATA(out_array) + place * size
-    cdef float *target = work if c.channels_first else out
-    cdef float *source = work + size
+    cdef float *out = <float *>cnp.PyArray_DATA(out_array) + row_of_out * size
+    cdef float *target = work if form.channels_first else out
+    cdef fa_image image = fa_source(batch, batch.index[place])
+    cdef cnp.ndarray pixels
     cdef double rows, columns
+    if not fa_is_read(image.type):
+        pixels = np.empty(fa_image_size(&image, form), dtype=np.float32)
+        image = fa_as_floats(form, &image, <float *>cnp.PyArray_DATA(pixels))
+    image.padding = 0
+    if batch.matrices != NULL:
+        m = batch.matrices + 6 * place
+    else:
+        fa_matrix(row, form.height, form.width, own)
     if not fa_has_geometry(row):
         with nogil:
-            fa_process(c, image, is_float, 0, 0, row, m, standardize, work, out)
+            fa_process(c, &image, 0, row, m, batch.standardize, work, out)
         return 0
     with nogil:
         # target is free until the warp: it holds the image in its own type, channels last
-        fa_before_warp(c, image, is_float, target, source)
+        fa_before_warp(c, &image, target, work + size)
     # A flip of the output turns the coordinate that the matrix is given.
     matrix = np.empty((2, 3))
     for k in range(2):
@@ -708,13 +797,14 @@ cdef int _process_with(Plan plan, const void *image, bint is_float, const double
         matrix[k, 0], matrix[k, 1], matrix[k, 2] = rows, columns, m[3 * k + 2]
         if row[FA_FLIP_VERTICAL] != 0:
             matrix[k, 0] = -rows
-            matrix[k, 2] += rows * <double>(c.height - 1)
+            matrix[k, 2] += rows * <double>(form.height - 1)
         if row[FA_FLIP_HORIZONTAL] != 0:
             matrix[k, 1] = -columns
-            matrix[k, 2] += columns * <double>(c.width - 1)
-    plan.warp(work_array[1], matrix, work_array[0] if c.channels_first else out_array[place])
+            matrix[k, 2] += columns * <double>(form.width - 1)
+    program.warp(work_array[1], matrix,
+                 work_array[0] if form.channels_first else out_array[row_of_out])
     with nogil:
-        fa_after_warp(c, row, standardize, target, out)
+        fa_after_warp(c, row, batch.standardize, target, out)
     return 0
 
 
@@ -1026,16 +1116,19 @@ def exact_warp(cnp.ndarray image not None, const double[:, :] matrix not None, i
     return out
 
 
-def standardize(Plan plan, cnp.ndarray out, Py_ssize_t start, Py_ssize_t stop):
+def standardize(Program program not None, cnp.ndarray out not None, Py_ssize_t start,
+                Py_ssize_t stop):
     """Standardizes ``out[start:stop]`` in place; see ``_core.pyi``."""
-    cdef Py_ssize_t i, size = plan.c.height * plan.c.width * plan.c.channels
-    _check_output(plan, out, cnp.NPY_FLOAT32)
+    cdef Py_ssize_t i, size = fa_form_size(&program.c.form)
+    if program.c.form.is_bytes:
+        raise ValueError("A uint8 batch cannot be standardized")
+    _check_output(program, out)
     if not 0 <= start <= stop <= out.shape[0]:
         raise ValueError(f"No slice {start}:{stop} of a batch of {out.shape[0]}")
     cdef float *target = <float *>cnp.PyArray_DATA(out)
     with nogil:
         for i in range(start, stop):
-            fa_standardize(&plan.c, target + i * size)
+            fa_standardize(&program.c, target + i * size)
 
 
 def pick_pixels(const uint8_t[:, :, ::1] image, const int32_t[::1] rows,
@@ -1584,7 +1677,7 @@ cdef class Batch:
     cdef bint _is_ready
     cdef TaskQueue _queue
     cdef object _held
-    cdef Plan _plan
+    cdef Program _program
     cdef Ring _ring
     cdef list _outs
     cdef object _after, _then, _error
@@ -1595,24 +1688,29 @@ cdef class Batch:
         if self.task.done == NULL:
             raise MemoryError()
 
-    def __init__(self, Plan plan not None, cnp.ndarray images not None, cnp.ndarray index not None,
+    def __init__(self, Program program not None, images not None, cnp.ndarray index not None,
                  cnp.ndarray table, outs not None, bint standardize=True, Draws draws=None,
                  seeds=None, *, Ring ring=None, after=None, then=None):
         cdef Py_ssize_t places
         cdef cnp.ndarray slots = index
+        cdef Sources sources
         if self._is_ready:
             raise ValueError("This batch has its arrays")
-        if plan.warp is not None and ring is None:
+        if program.warp is not None and ring is None:
             raise ValueError("A warp in Python needs the GIL")
         if not (table is None) == (draws is not None) == (seeds is not None):
             raise ValueError("Expected a table, or draws and seeds")
-        places = self._lend_outs(plan, images, list(outs), standardize)
+        sources = Sources(program, images)
+        places = self._lend_outs(program, sources, list(outs), standardize)
         if (index.ndim != 1 or cnp.PyArray_TYPE(index) != cnp.NPY_INT64
                 or not cnp.PyArray_ISCARRAY_RO(index) or index.shape[0] != places):
             raise ValueError(f"Expected an int64 index of {places} images. Received "
                              f"{index.dtype} of shape {(<object>index).shape}")
         self.task.drawn = places
         if draws is not None:
+            if program.c.columns != FA_COLUMNS:
+                raise ValueError(f"There are draws for {FA_COLUMNS} columns. Received a program with "
+                                 f"{program.c.columns}")
             seeds = np.array(seeds, dtype=np.uint32)
             if seeds.shape != (len(self._held),):
                 raise ValueError(f"Expected a seed for each of {len(self._held)} arrays. "
@@ -1625,22 +1723,22 @@ cdef class Batch:
             self.task.seeds = <const uint32_t *>cnp.PyArray_DATA(<cnp.ndarray>seeds)
         elif (table.ndim != 2 or cnp.PyArray_TYPE(table) != cnp.NPY_DOUBLE
                 or not cnp.PyArray_ISCARRAY_RO(table) or table.shape[0] != places
-                or table.shape[1] != FA_COLUMNS):
-            raise ValueError(f"Expected a float64 table of {places} x {FA_COLUMNS}. Received "
+                or table.shape[1] != program.c.columns):
+            raise ValueError(f"Expected a float64 table of {places} x {program.c.columns}. Received "
                              f"{table.dtype} of shape {(<object>table).shape}")
         if ring is not None:
             self._come_through(ring, images, index)
             slots = np.zeros(places, dtype=np.int64)
             self.task.slots = <int64_t *>cnp.PyArray_DATA(slots)
         self._outs = self._held
-        self._held = (plan, images, index, slots, table, draws, seeds)
+        self._held = (program, sources, index, slots, table, draws, seeds)
         self.c.index = <const int64_t *>cnp.PyArray_DATA(slots)
         self.c.table = <const double *>cnp.PyArray_DATA(table)
         self.c.matrices = NULL
         self.c.places = places
         _check_index(&self.c, 0, places)
-        self._plan, self._after, self._then = plan, after, then
-        self.task.needs_python = plan.warp is not None or after is not None or then is not None
+        self._program, self._after, self._then = program, after, then
+        self.task.needs_python = program.warp is not None or after is not None or then is not None
         self.task.count = places
         self.task.chunk = fa_chunk_size(&self.c, self.task.ring)
         self.task.batch = &self.c
@@ -1663,7 +1761,7 @@ cdef class Batch:
         self.task.files = file
         return 0
 
-    cdef Py_ssize_t _lend_outs(self, Plan plan, cnp.ndarray images, list outs,
+    cdef Py_ssize_t _lend_outs(self, Program program, Sources sources, list outs,
                                bint standardize) except -1:
         """Sets where the results go; returns how many there will be."""
         cdef Py_ssize_t k, count, places = 0
@@ -1679,10 +1777,10 @@ cdef class Batch:
                 raise TypeError(f"Expected arrays for results. Received: {outs[k]!r}")
             out = outs[k]
             if k == 0:
-                _lend(&self.c, plan, images, out, standardize)
+                sources.lend(&self.c, out, standardize)
                 self.c.out_places = out.shape[0] or 1
             else:
-                _check_output(plan, out, cnp.PyArray_TYPE(<cnp.ndarray>outs[0]))
+                _check_output(program, out)
             count = out.shape[0]
             if count > self.c.out_places or (count < self.c.out_places and k + 1 < len(outs)):
                 raise ValueError(f"Expected arrays of {self.c.out_places} results each, but for "
@@ -1713,7 +1811,7 @@ cdef class Batch:
         if not self.task.count:
             return
         fa_draw_until(&self.task, self.task.count)
-        work = np.empty(fa_work_values(self.c.plan, self.c.to_bytes), dtype=np.float32)
+        work = np.empty(fa_work_values(&self.c), dtype=np.float32)
         while start < self.task.count:
             stop = min(start + self.task.chunk, self.task.count)
             with nogil:
@@ -1778,28 +1876,22 @@ cdef class Batch:
     cdef _warp_chunk(self, Py_ssize_t start, Py_ssize_t stop, fa_failure **kept):
         cdef fa_queue *queue = &self._queue.c
         cdef fa_control *counted
-        cdef Plan plan = self._plan
         cdef bint has_memory = True
         cdef Py_ssize_t place
-        cdef double matrix[6]
-        cdef const double *row
-        if plan.warp is None:
-            work = np.empty(fa_work_values(&plan.c, self.c.to_bytes), dtype=np.float32)
+        if self._program.warp is None:
+            work = np.empty(fa_work_values(&self.c), dtype=np.float32)
             with nogil:
                 counted = fa_begin_warp(queue)
                 has_memory = fa_run_chunk(&self.task, start, stop, 1,
                                           <float *>cnp.PyArray_DATA(<cnp.ndarray>work), kept)
                 fa_end_warp(counted)
         else:
-            work = np.empty((2, plan.c.height, plan.c.width, plan.c.channels), dtype=np.float32)
+            work = _array_around_warp(self._program)
             for place in range(start, stop):
                 if fa_first_failed(&self.task, place, place + 1) == place:
                     has_memory &= fa_keep_failure(&self.task, place, kept)
                     continue
-                row = self.c.table + place * FA_COLUMNS
-                fa_matrix(row, plan.c.height, plan.c.width, matrix)
-                _process_with(plan, self.c.images + self.c.index[place] * self.c.stride,
-                              self.c.is_float, row, matrix, self.c.standardize, work,
+                _process_with(self._program, &self.c, place, work,
                               self._outs[place // self.c.out_places], place % self.c.out_places)
         if not has_memory:
             self.task.out_of_memory = True
@@ -2003,26 +2095,92 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_count_fork)
 
 
-cdef int _lend(fa_batch *batch, Plan plan, cnp.ndarray images, cnp.ndarray out,
-               bint standardize) except -1:
-    """Sets what does not depend on the place in the batch; the caller keeps the arrays alive."""
-    cdef bint is_byte = cnp.PyArray_TYPE(images) == cnp.NPY_UINT8
-    batch.is_float = cnp.PyArray_TYPE(images) == cnp.NPY_FLOAT32
-    batch.converts = (not batch.is_float and not is_byte and plan.c.source != FA_NO_TYPE
-                      and _type_of(images.dtype) == plan.c.source)
-    if not (batch.is_float or is_byte or batch.converts):
-        raise TypeError(f"Expected uint8 or float32 images. Received: {images.dtype}")
-    _check_images(plan, images)
-    batch.to_bytes = cnp.PyArray_TYPE(out) == cnp.NPY_UINT8
-    if batch.to_bytes:
-        _check_bytes(plan, images, standardize)
-    _check_output(plan, out, cnp.NPY_UINT8 if batch.to_bytes else cnp.NPY_FLOAT32)
-    batch.plan = &plan.c
-    batch.images = <const char *>cnp.PyArray_DATA(images)
-    batch.stride = images.strides[0]
-    batch.count = images.shape[0]
-    batch.standardize = standardize
-    return 0
+@cython.final
+cdef class Sources:
+    """The images that batches of a program come from: an array of them, or a sequence of arrays."""
+
+    cdef Program _program
+    cdef object _held
+    cdef fa_image *_images  # of a sequence; NULL: they are alike
+    cdef fa_image _first
+    cdef Py_ssize_t _stride, _count
+
+    def __cinit__(self, Program program not None, images not None):
+        cdef Py_ssize_t k
+        self._program = program
+        self._held = images
+        if isinstance(images, np.ndarray):
+            self._set(images, 1, &self._first)
+            self._stride = (<cnp.ndarray>images).strides[0]
+            self._count = (<cnp.ndarray>images).shape[0]
+            return
+        self._held = images = list(images)
+        self._count = len(images)
+        self._images = <fa_image *>PyMem_RawCalloc(len(images) + 1, sizeof(fa_image))
+        if self._images == NULL:
+            raise MemoryError()
+        for k in range(len(images)):
+            if not isinstance(images[k], np.ndarray):
+                raise TypeError(f"Expected arrays. Received: {images[k]!r}")
+            self._set(images[k], 0, &self._images[k])
+
+    def __dealloc__(self):
+        PyMem_RawFree(self._images)
+
+    cdef int _set(self, cnp.ndarray array, int axis, fa_image *image) except -1:
+        """Sets an image from an array whose axes begin at one: in native byte order, its pixels, or
+        those of a plane, next to each other in a row."""
+        cdef fa_form *form = &self._program.c.form
+        cdef int rows = axis + 1 if form.channels_first else axis
+        cdef Py_ssize_t itemsize = array.itemsize, pixel, row
+        if array.ndim != axis + 3 or array.shape[axis if form.channels_first
+                                                 else axis + 2] != form.channels:
+            raise ValueError(f"Expected images of {form.channels} channels, of shape "
+                             f"{self._program.shape} or another size. Received an array of shape "
+                             f"{(<object>array).shape}")
+        image.type = FA_UINT8 if array.dtype == np.uint8 else _type_of(array.dtype)
+        if image.type == FA_NO_TYPE:
+            raise TypeError(f"Expected images of uint8, float32 or a type in CONVERTED. Received: "
+                            f"{array.dtype}")
+        if form.is_bytes and image.type != FA_UINT8:
+            raise TypeError(f"Expected uint8 images for a uint8 batch. Received: {array.dtype}")
+        if not cnp.PyArray_ISBEHAVED_RO(array):
+            raise ValueError("Expected aligned images in native byte order")
+        image.height, image.width = array.shape[rows], array.shape[rows + 1]
+        if image.height < 1 or image.width < 1:
+            raise ValueError(f"An image has at least one pixel. Received an array of shape "
+                             f"{(<object>array).shape}")
+        if max(image.height, image.width) > 2**30:
+            raise ValueError(f"Image sides go up to 2**30. Received an array of shape "
+                             f"{(<object>array).shape}")
+        pixel = itemsize if form.channels_first else itemsize * form.channels
+        row = array.strides[rows] if image.height > 1 else image.width * pixel
+        if (row % itemsize or row < image.width * pixel
+                or (image.width > 1 and array.strides[rows + 1] != pixel)
+                or (not form.channels_first and form.channels > 1
+                    and array.strides[axis + 2] != itemsize)
+                or (form.channels_first and form.channels > 1
+                    and array.strides[axis] != image.height * row)):
+            raise ValueError("Expected each row of an image to be contiguous")
+        image.data = cnp.PyArray_DATA(array)
+        image.row = row // itemsize
+        image.padding = 0
+        return 0
+
+    cdef int lend(self, fa_batch *batch, cnp.ndarray out, bint standardize) except -1:
+        """Sets what does not depend on the place in a batch; the caller keeps all of it alive."""
+        cdef fa_program *program = &self._program.c
+        if program.form.is_bytes and standardize and program.count > program.standardization:
+            raise ValueError("A uint8 batch cannot be standardized")
+        _check_output(self._program, out)
+        batch.program = program
+        batch.image = self._first
+        batch.sources = self._images
+        batch.stride = self._stride
+        batch.count = self._count
+        batch.standardize = standardize
+        fa_measure_sources(batch)
+        return 0
 
 
 cdef int _check_index(const fa_batch *batch, Py_ssize_t start, Py_ssize_t stop) except -1:
@@ -2033,50 +2191,16 @@ cdef int _check_index(const fa_batch *batch, Py_ssize_t start, Py_ssize_t stop) 
     return 0
 
 
-cdef int _check_images(Plan plan, cnp.ndarray images) except -1:
-    """Images of the plan's shape and native byte order, each contiguous."""
-    cdef Py_ssize_t k, expected = images.itemsize
-    if not _has_shape(plan, images):
-        raise ValueError(f"Expected images of shape {plan.shape}. Received an array of shape "
-                         f"{(<object>images).shape}")
-    for k in range(3, 0, -1):
-        if images.shape[k] > 1 and images.strides[k] != expected:
-            raise ValueError("Expected each image to be contiguous")
-        expected *= images.shape[k]
-    if not cnp.PyArray_ISBEHAVED_RO(images):
-        raise ValueError("Expected aligned images in native byte order")
+cdef int _check_output(Program program, cnp.ndarray out) except -1:
+    """A batch that the caller lends: contiguous, writeable, of the program's shape and type."""
+    cdef fa_form *form = &program.c.form
+    cdef bint first = form.channels_first
+    cdef int typenum = cnp.NPY_UINT8 if form.is_bytes else cnp.NPY_FLOAT32
+    if (out.ndim != 4 or cnp.PyArray_TYPE(out) != typenum
+            or out.shape[2 if first else 1] != form.height
+            or out.shape[3 if first else 2] != form.width
+            or out.shape[1 if first else 3] != form.channels or not cnp.PyArray_ISCARRAY(out)):
+        dtype = "uint8" if form.is_bytes else "float32"
+        raise ValueError(f"Expected a contiguous {dtype} batch of images of shape "
+                         f"{program.shape}. Received {out.dtype} of shape {(<object>out).shape}")
     return 0
-
-
-cdef int _check_bytes(Plan plan, cnp.ndarray images, bint standardize) except -1:
-    """What becomes uint8 was uint8, and nothing is done to it that needs floats."""
-    cdef fa_plan *c = &plan.c
-    if cnp.PyArray_TYPE(images) != cnp.NPY_UINT8:
-        raise TypeError(f"Expected uint8 images for a uint8 batch. Received: {images.dtype}")
-    if plan.warp is not None:
-        raise ValueError("A warp in Python works on float32 batches")
-    if c.order > 1:
-        raise ValueError(f"Splines make float32 batches. Received: order={c.order}")
-    if standardize and (c.rescales or c.sample_center or c.sample_std or c.feature_mean != NULL
-                        or c.feature_scale != NULL or c.function_scale != NULL):
-        raise ValueError("A uint8 batch cannot be standardized")
-    return 0
-
-
-cdef int _check_output(Plan plan, cnp.ndarray out, int typenum) except -1:
-    """A batch that the caller lends: contiguous, writeable, of the plan's shape."""
-    if (not _has_shape(plan, out) or cnp.PyArray_TYPE(out) != typenum
-            or not cnp.PyArray_ISCARRAY(out)):
-        dtype = "uint8" if typenum == cnp.NPY_UINT8 else "float32"
-        raise ValueError(f"Expected a contiguous {dtype} batch of images of shape {plan.shape}. "
-                         f"Received {out.dtype} of shape {(<object>out).shape}")
-    return 0
-
-
-cdef bint _has_shape(Plan plan, cnp.ndarray images) noexcept:
-    """Whether an array holds images of the plan's shape."""
-    cdef bint first = plan.c.channels_first
-    return (images.ndim == 4
-            and images.shape[2 if first else 1] == plan.c.height
-            and images.shape[3 if first else 2] == plan.c.width
-            and images.shape[1 if first else 3] == plan.c.channels)

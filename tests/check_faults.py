@@ -1,11 +1,11 @@
-"""In the place of `fastaug.report`: files do something to who reads them, by their names."""
+"""In the place of `fastaug.data.report`: files do something to who reads them, by their names."""
 
 import os
 import pathlib
 import signal
 import time
 
-from fastaug import report
+from fastaug.data import report
 
 
 def read_into(path, file, out):

@@ -9,8 +9,8 @@ import numpy as np
 from scripts import started_script
 
 from fastaug import _core
-from fastaug.readers import PROCESSES
-from fastaug.shared_memory import SharedMemory
+from fastaug.data.readers import PROCESSES
+from fastaug.run.shared_memory import SharedMemory
 
 #: Seconds in which whatever has to happen happens, on a busy machine too.
 PATIENCE = 60
@@ -82,7 +82,7 @@ class Program:
             for k in range(0, len(files), each)
         ]
         warp = options.pop("warp", None)
-        plan = _core.Plan(*SHAPE, warp=warp)
+        plan = _core.Program(*SHAPE, warp=warp)
         # a warp of no effect is left out
         row = IDENTITY if warp is None else (30, *IDENTITY[1:])
         table = np.tile(np.array(row), (len(files), 1))
@@ -171,7 +171,7 @@ READER = """
 import os, sys, time
 import numpy as np
 from fastaug import _core
-from fastaug.shared_memory import Address, attach
+from fastaug.run.shared_memory import Address, attach
 
 control = _core.Control(attach(Address(*{address})))
 reader = _core.Reader(control, {number}, 0)

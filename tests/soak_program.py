@@ -861,7 +861,7 @@ def command_of(pid):
 
 
 def decoders():
-    return [pid for pid in children_of(os.getpid()) if "fastaug.processes" in command_of(pid)]
+    return [pid for pid in children_of(os.getpid()) if "fastaug.run.processes" in command_of(pid)]
 
 
 def pids_of(pool):

@@ -11,7 +11,7 @@ import pytest
 from trees import plain_tree
 
 import fastaug
-from fastaug.command import described
+from fastaug.show.command import described
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")

@@ -14,7 +14,8 @@ from trees import plain_tree
 from waiting import wait_until
 
 import fastaug
-from fastaug import decode_pool, threads
+from fastaug.data import decode_pool
+from fastaug.run import threads
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import pytest
 import trees
 from scripts import run_script
 
-from fastaug import directory as directory_module
-from fastaug.directory import DirectoryIndex, Progress
-from fastaug.keras_backend import print_message
+from fastaug.data import directory as directory_module
+from fastaug.data.directory import DirectoryIndex, Progress
+from fastaug.defaults import print_message
 
 READ = """
 import os, sys

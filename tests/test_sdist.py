@@ -40,7 +40,7 @@ def test_sdist_holds_the_sources_and_the_tests(tmp_path):
         ("tests", "*.py"), ("tests", "*.c"), ("bench", "*.py"),
         ("examples", "*.py"),
     ):  # fmt: skip
-        found = {f"{folder}/{path.name}" for path in (ROOT / folder).glob(pattern)}
+        found = {str(path.relative_to(ROOT)) for path in (ROOT / folder).rglob(pattern)}
         assert found
         expected |= found
     assert expected <= names

@@ -12,7 +12,7 @@ import sys
 import time
 
 #: The module whose function `read_file` reads a file, in decode processes and in threads.
-MODULE = "fastaug.readers"
+MODULE = "fastaug.data.readers"
 
 poisoned = []
 

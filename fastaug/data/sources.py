@@ -1,0 +1,281 @@
+"""Where images come from: arrays and files, as an index. No pixels of its own.
+
+A source has `shape` and `dtype` of one image, `len`, `array`, an array of all images that the core
+can read where it lies, or None, `in_floatx`, whether Keras works on the images in its floatx,
+whatever the type of the batches, `cut(index, count)`, which returns the places of an index that
+are best read together, about so many lists of them, or None, if that makes no difference,
+`open(index)`, which begins to read some images, `image(position, dtype)`, which reads one, and
+`images_of(index, dtype)`, a function that returns the image of a place in the index. What `open`
+returns has
+
+    read()     waits; any thread may call it. Returns (images, positions, errors): the images of the
+               index are images[positions]; errors is {place in the index: exception}
+    release()  says that the images are no longer needed
+    cancel()   says that they never will be
+"""
+
+import numpy as np
+
+from fastaug import _core
+from fastaug.data.file_reader import FileReader, Paths, current_folder
+from fastaug.data.lazy import LazyArray, lazily
+from fastaug.data.readers import PillowSettings, decode_into
+from fastaug.defaults import floatx
+
+# In native byte order.
+_READ_WHERE_THEY_LIE = (np.uint8, np.float32, np.bool_, *_core.CONVERTED)
+
+
+def source_of(images):
+    """Returns the source of images in an array of any kind."""
+    images = lazily(images)
+    return LazySource(images) if isinstance(images, LazyArray) else ArraySource(images)
+
+
+class ArraySource:
+    """Images in an array, left as it is: no copy, no conversion, a memmap stays on the disk.
+
+    Args:
+        images: Array of rank 4. Images are read where they lie, unless they are not contiguous or
+            not in native byte order: then they are copied, a slice of a batch at a time.
+    """
+
+    in_floatx = False
+    has_readers = False
+
+    def __init__(self, images):
+        self.images = images
+        self.shape, self.dtype = images.shape[1:], images.dtype
+        contiguous = np.empty((1, *self.shape), dtype=images.dtype).strides[1:]
+        direct = (
+            images.dtype in _READ_WHERE_THEY_LIE
+            and images.flags.aligned
+            and all(
+                size <= 1 or stride == expected
+                for size, stride, expected in zip(
+                    self.shape, images.strides[1:], contiguous, strict=True
+                )
+            )
+        )
+        self.array = np.asarray(images) if direct else None
+        if direct and images.dtype == np.bool_:
+            self.array = self.array.view(np.uint8)
+
+    def __len__(self):
+        return len(self.images)
+
+    def read_with(self):
+        """What the images depend on beside the array: nothing."""
+
+    def image(self, position, dtype):
+        """Returns one image as a new array of a type."""
+        image = np.empty(self.shape, dtype)
+        _core.convert(self.images[position], image)
+        return image
+
+    def images_of(self, index, dtype):
+        """Returns a function of a place in an index, which returns its image."""
+        return lambda place: self.image(index[place], dtype)
+
+    def close(self):
+        """There is nothing to give back."""
+
+    def cut(self, index, count):
+        """Any images can be read together."""
+
+    def open(self, index):
+        """Begins to read the images of an index, an int64 array."""
+        return _ArrayReading(self, index)
+
+
+class _ArrayReading:
+    __slots__ = ("_index", "_source")
+
+    def __init__(self, source, index):
+        self._source = source
+        self._index = index
+
+    def read(self):
+        if self._source.array is not None:
+            return self._source.array, self._index, {}
+        images = self._source.images[self._index]
+        return _for_the_core(images), np.arange(len(images), dtype=np.int64), {}
+
+    def release(self):
+        pass
+
+    cancel = release
+
+
+def _for_the_core(images):
+    """Returns images in a type and a layout that the core reads."""
+    return np.ascontiguousarray(images, np.uint8 if images.dtype == np.uint8 else np.float32)
+
+
+class LazySource(ArraySource):
+    """Images in an array that is not in memory: those of a batch are read by the threads.
+
+    Args:
+        images: `LazyArray` of rank 4.
+    """
+
+    array = None
+
+    def __init__(self, images):
+        self._rows = images
+        self.images = images.given
+        self.shape, self.dtype = images.shape[1:], images.dtype
+
+    def __len__(self):
+        return len(self._rows)
+
+    def image(self, position, dtype):
+        """Returns one image as a new array of a type."""
+        return self._rows[position].astype(dtype)
+
+    def images_of(self, index, dtype):
+        """Reads the images of an index, and returns a function of a place, which returns one."""
+        images, positions = self._rows.read(index)
+        return lambda place: images[positions[place]].astype(dtype)
+
+    def cut(self, index, count):
+        """Returns lists of places, which have no chunk of the array in common."""
+        chunks = self._rows.chunks_of(index)
+        order = np.argsort(chunks, kind="stable")
+        starts = np.flatnonzero(np.diff(chunks[order], prepend=-1))
+        wanted = np.arange(1, count) * len(index) // count
+        cuts = np.unique(starts[np.minimum(np.searchsorted(starts, wanted), len(starts) - 1)])
+        return [np.sort(places) for places in np.split(order, cuts[cuts > 0])]
+
+    def open(self, index):
+        """Begins to read the images of an index, an int64 array."""
+        return _LazyReading(self._rows, index)
+
+
+class _LazyReading(_ArrayReading):
+    __slots__ = ()
+
+    def read(self):
+        images, positions = self._source.read(self._index)
+        return _for_the_core(images), positions, {}
+
+
+# Bytes that the slots of an iterator take, at most, as long as there are two.
+_RING_BYTES = 256 << 20
+
+_MOST_SLOTS = 1024
+
+# Bytes that they take, at least, unless the files are few: small images come many at a time.
+_SMALL_RING_BYTES = 4 << 20
+
+
+class FileSource:
+    """Image files, decoded when they are asked for.
+
+    Args:
+        filepaths: The files.
+        target: What to decode them into.
+        data_format: Layout of the images.
+        pool: What `decode_pool` returns. None: the thread that reads decodes.
+        workers: Number of threads that read.
+        batch_size: Images that are asked for at a time.
+        timeout: Seconds after which a process that is still at the same file is given up.
+    """
+
+    array = None
+    in_floatx = True
+
+    def __init__(self, filepaths, target, data_format, pool, workers, batch_size, timeout):
+        self.filepaths = filepaths
+        self.target = target
+        self.dtype = target.dtype
+        height, width, channels = target.shape
+        last = data_format == "channels_last"
+        self.shape = (height, width, channels) if last else (channels, height, width)
+        self._pool = pool
+        self._timeout = timeout
+        self._reader = None
+        self._paths = None  # kept: those of a million files take seconds to make
+        image_bytes = height * width * channels * target.dtype.itemsize
+        slots = max(2 * batch_size, 4 * workers, _SMALL_RING_BYTES // image_bytes)
+        slots = min(slots, 2 * len(filepaths), _RING_BYTES // image_bytes, _MOST_SLOTS)
+        self._slots = max(slots, 2)
+
+    def __len__(self):
+        return len(self.filepaths)
+
+    def read_with(self):
+        """What the images depend on beside the files: what a user may set in Pillow at any time."""
+        return PillowSettings.current()
+
+    def image(self, position, dtype):
+        """Returns one image, decoded by the calling thread, in Keras's floatx: as Keras reads it.
+
+        Raises:
+            Exception: Whatever is wrong with the file.
+        """
+        image = np.empty(self.shape, self.target.dtype)
+        decode_into(self.filepaths[position], self.target, image)
+        return image.astype(floatx())
+
+    def images_of(self, index, dtype):
+        """Returns a function of a place in an index, which returns its image."""
+        return lambda place: self.image(index[place], dtype)
+
+    @property
+    def has_readers(self):
+        """Whether others read the files ahead, for the batches that `job` returns."""
+        return self._pool is not None
+
+    def job(self, program, index, *arguments):
+        """Returns the work of a batch; see `FileReader.job`."""
+        if (
+            self._reader is None
+            or not self._reader.is_usable()
+            or not self._reader.has_paths_of(self.filepaths, index)
+            or (self._reader.folder is not None and self._reader.folder != current_folder())
+        ):
+            if self._paths is None or self._paths.items != tuple(self.filepaths):
+                self._paths = Paths(self.filepaths)
+            self._reader = FileReader(
+                self._paths, self.target, self.shape, self._pool(), self._slots, self._timeout
+            )
+        return self._reader.job(program, index, *arguments)
+
+    def cut(self, index, count):
+        """Any files can be read together."""
+
+    def open(self, index):
+        """Begins to read the files of an index, for the thread that reads."""
+        return _FilesReading([self.filepaths[position] for position in index], self)
+
+    def close(self):
+        """Gives the slots back. The next `job` makes new ones."""
+        self._reader = None
+
+
+class _FilesReading:
+    """Files that the reading thread decodes itself."""
+
+    __slots__ = ("_paths", "_source")
+
+    def __init__(self, paths, source):
+        self._paths = paths
+        self._source = source
+
+    def read(self):
+        source = self._source
+        images = np.zeros((len(self._paths), *source.shape), source.dtype)
+        errors = {}
+        for place, path in enumerate(self._paths):
+            try:
+                decode_into(path, source.target, images[place])
+            except Exception as error:
+                images[place] = 0
+                errors[place] = error
+        return images, np.arange(len(images), dtype=np.int64), errors
+
+    def release(self):
+        pass
+
+    cancel = release

@@ -1,0 +1,223 @@
+"""The iterator over images in an array: its arguments, labels and weights."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastaug.data.carried import Carried
+from fastaug.data.lazy import LazyArray, lazily
+from fastaug.data.sources import source_of
+from fastaug.defaults import floatx, image_data_format
+from fastaug.keras_api.advice import about_images, about_split
+from fastaug.keras_api.augmenting import AugmentingIterator
+from fastaug.typing import (
+    Array,
+    Batch,
+    DataFormat,
+    DTypeLike,
+    Integer,
+    Path,
+    SeveralInputs,
+    Subset,
+    SupportsArray,
+    Values,
+)
+from fastaug.warn import UsageWarning, warn
+
+if TYPE_CHECKING:
+    from fastaug.keras_api.generator import ImageDataGenerator
+
+
+class NumpyArrayIterator(AugmentingIterator[Batch]):
+    """Iterates over images in an array, augmented on all cores.
+
+    Args:
+        x: Images, of rank 4 in `data_format`, any real type; kept as it is. An array that is not in
+            memory, such as one of h5py, zarr or dask, is read a batch at a time. Or `(x, extra)`,
+            where extra is an array or a list of arrays of the same length, handed out with the
+            images in a tuple.
+        y: Labels, or None.
+        image_data_generator: An `ImageDataGenerator`.
+        batch_size: Samples in a batch.
+        shuffle: Whether to take each epoch in a new random order.
+        sample_weight: Weights, or None.
+        seed: Seed of the order and the parameters. None: both come from the global `np.random`.
+        data_format: 'channels_last' or 'channels_first'. None: Keras's default.
+        save_to_dir: Folder to write each augmented image to, or None.
+        save_prefix: Prefix of the names of these files.
+        save_format: Format of these files.
+        subset: 'training' or 'validation', if the generator has a `validation_split`.
+        ignore_class_split: Whether the two subsets may have different labels.
+        dtype: Type of the batches. None: Keras's floatx.
+
+    Raises:
+        ValueError: If lengths or rank do not fit, there are no images, or the subset is unknown.
+
+    Example:
+        >>> generator = fastaug.ImageDataGenerator(horizontal_flip=True)
+        >>> with fastaug.NumpyArrayIterator(x, y, generator, batch_size=4) as iterator:
+        ...     images, labels = next(iterator)
+        >>> images.shape, labels
+        ((4, 32, 32, 3), array([0, 1, 2, 3]))
+    """
+
+    def __init__(
+        self,
+        x: SupportsArray | SeveralInputs,
+        y: Values | None,
+        image_data_generator: "ImageDataGenerator",
+        batch_size: Integer = 32,
+        shuffle: bool = False,
+        sample_weight: Values | None = None,
+        seed: Integer | None = None,
+        data_format: DataFormat | None = None,
+        save_to_dir: Path | None = None,
+        save_prefix: str = "",
+        save_format: str = "png",
+        subset: Subset | None = None,
+        ignore_class_split: bool = False,
+        dtype: DTypeLike | None = None,
+    ) -> None:
+        layout = image_data_format() if data_format is None else data_format
+        self.dtype = floatx() if dtype is None else dtype
+        images: Any = x
+        x_misc: list[Any] = []
+        if isinstance(x, tuple | list):
+            extra = x[1] if isinstance(x[1], list) else [x[1]]
+            images, x_misc = x[0], [_kept_or_array(xx) for xx in extra]
+            for xx in x_misc:
+                if len(images) != len(xx):
+                    raise ValueError(
+                        "All of the arrays in `x` should have the same length. Found a pair with: "
+                        f"len(x[0]) = {len(images)}, len(x[?]) = {len(xx)}"
+                    )
+        images = lazily(images)
+        labels: Any = y
+        weights: Any = sample_weight
+        for name, argument, values in (("y", "labels", labels), ("sample_weight", "", weights)):
+            if values is not None and len(images) != len(values):
+                title = f"`{name}` ({argument})" if argument else f"`{name}`"
+                raise ValueError(
+                    f"`x` (images tensor) and {title} should have the same length. "
+                    f"Found: x.shape = {np.shape(images)}, {name}.shape = {np.shape(values)}"
+                )
+        if subset is not None:
+            if subset not in ("training", "validation"):
+                raise ValueError(
+                    f'Invalid subset name: {subset}; expected "training" or "validation".'
+                )
+            split = int(len(images) * image_data_generator._validation_split)
+            if (
+                labels is not None
+                and not ignore_class_split
+                and not np.array_equal(np.unique(labels[:split]), np.unique(labels[split:]))
+            ):
+                raise ValueError(
+                    "Training and validation subsets have different number of classes after the "
+                    "split. If your numpy arrays are sorted by the label, you might want to "
+                    "shuffle them."
+                )
+            part = slice(split) if subset == "validation" else slice(split, None)
+            images, x_misc = _part(images, part), [_part(xx, part) for xx in x_misc]
+            labels = None if labels is None else labels[part]
+
+        images = _as_images(images, self.dtype)
+        self.x_misc = x_misc
+        if images.ndim != 4:
+            raise ValueError(
+                "Input data in `NumpyArrayIterator` should have rank 4. You passed an array with "
+                f"shape {images.shape}"
+            )
+        advice = list(about_split(image_data_generator, subset, len(images)))
+        if images.size == 0:
+            text = (
+                "Input data in `NumpyArrayIterator` should have at least one image and one pixel. "
+                f"You passed an array with shape {images.shape}"
+            )
+            raise ValueError(". ".join([text, *advice]))
+        channels_axis = 3 if layout == "channels_last" else 1
+        channels = images.shape[channels_axis]
+        if channels not in (1, 3, 4):
+            warn(
+                "NumpyArrayIterator is set to use the data format convention "
+                f'"{layout}" (channels on axis {channels_axis}), i.e. expected either 1, 3, '
+                f"or 4 channels on axis {channels_axis}. However, it was passed an array with "
+                f"shape {images.shape} ({channels} channels).",
+            )
+        self.y: Array | None = None if labels is None else np.asarray(labels)
+        self.sample_weight: Array | None = None if weights is None else np.asarray(weights)
+        self.image_data_generator = image_data_generator
+        self.data_format = layout
+        self.save_to_dir = save_to_dir
+        self.save_prefix = save_prefix
+        self.save_format = save_format
+        super().__init__(source_of(images), batch_size, shuffle, seed, hash_limit=1e4)
+        for text in [*advice, *about_images(image_data_generator, images, self.dtype)]:
+            warn(text, UsageWarning)
+
+    def __getstate__(self):
+        return super().__getstate__() | {
+            "_early_x": Carried(self.x),
+            "x_misc": [Carried(xx) for xx in self.x_misc],
+            "y": Carried(self.y),
+            "sample_weight": Carried(self.sample_weight),
+        }
+
+    def __setstate__(self, state):
+        arrays = {name: state[name].array for name in ("_early_x", "y", "sample_weight")}
+        arrays["x_misc"] = [carried.array for carried in state["x_misc"]]
+        super().__setstate__(state | arrays)
+        self._maker = self._new_maker(source_of(vars(self).pop("_early_x")))
+
+    @property
+    def x(self) -> Any:
+        """The images; replacing them takes effect with the next batch."""
+        return self._early_x if self._maker is None else self._maker.source.images
+
+    @x.setter
+    def x(self, images: SupportsArray) -> None:
+        if self._maker is None:
+            self._early_x = images
+            return
+        with self.lock, self._maker.lock:
+            self._maker.source = source_of(images)
+
+    def _described_labels(self):
+        for name in ("y", "sample_weight"):
+            values = getattr(self, name, None)
+            if values is not None:
+                yield f"{name} of shape {np.shape(values)}"
+
+    def _with_labels(self, images, index):
+        if self.x_misc:
+            images = (images, *[xx[index] for xx in self.x_misc])
+        if self.y is None:
+            return images
+        if self.sample_weight is None:
+            return images, self.y[index]
+        return images, self.y[index], self.sample_weight[index]
+
+
+def _kept_or_array(values):
+    """Returns an extra input: what is not in memory stays where it is."""
+    values = lazily(values)
+    return values if isinstance(values, LazyArray) else np.asarray(values)
+
+
+def _part(values, rows):
+    return values.part(rows) if isinstance(values, LazyArray) else values[rows]
+
+
+def _as_images(x, dtype):
+    """Returns an array as it is; what is no array of real numbers is converted as Keras does."""
+    if isinstance(x, LazyArray) and x.dtype.kind in "biuf":
+        return x
+    if type(x) not in (np.ndarray, np.memmap):  # a masked array, for one, loses its mask
+        x = np.asarray(x)
+    if x.dtype.kind in "biuf":
+        return x
+    try:
+        return np.asarray(x, dtype=dtype)
+    except (TypeError, ValueError) as error:
+        error.add_note(f"The images are of dtype {x.dtype} and shape {x.shape}: {x!r:.200}")
+        raise

@@ -1,0 +1,186 @@
+"""What the iterators over arrays and files share: they hand out batches that are made ahead."""
+
+import copy
+import os
+import pathlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastaug.data.images import array_to_img
+from fastaug.keras_api.batches import BatchMaker
+from fastaug.keras_api.iterator import Iterator
+from fastaug.keras_api.order import NEXT, Order
+from fastaug.keras_api.settings import check_dtype
+from fastaug.log import tell
+from fastaug.typing import Array, Batch, DataFormat, DTypeLike, Path
+
+if TYPE_CHECKING:
+    from fastaug.keras_api.generator import ImageDataGenerator
+
+
+class AugmentingIterator(Iterator[Batch]):
+    """What the iterators over arrays and over files share: batches made ahead, on all cores.
+
+    Endless in a `for` loop and with `next`; `it[i]` is batch `i` of an epoch, `it[-1]` the last.
+    A subclass sets `image_data_generator`, `data_format`, `dtype`, `save_to_dir`, `save_prefix` and
+    `save_format` first, and implements `_with_labels`.
+
+    Args:
+        source: Where the images come from.
+        batch_size: Samples in a batch.
+        shuffle: Whether to take each epoch in a new random order.
+        seed: Seed, or None.
+        hash_limit: Bound of the numbers in the names of saved files.
+
+    Raises:
+        TypeError: If the batches are of integers, and a setting of the generator needs floats.
+    """
+
+    image_data_generator: "ImageDataGenerator"
+    data_format: DataFormat
+    dtype: DTypeLike
+    save_to_dir: Path | None
+    save_prefix: str
+    save_format: str
+    _maker: Any = None
+    _replaces = False  # whether other images take the place of those that cannot be read
+
+    def __init__(self, source, batch_size, shuffle, seed, hash_limit):
+        super().__init__(len(source), batch_size, shuffle, seed)
+        if self.save_to_dir and not isinstance(self.save_to_dir, str | os.PathLike):
+            raise TypeError(
+                f"`save_to_dir` should be a path. Received: save_to_dir={self.save_to_dir!r}"
+            )
+        generator = self.image_data_generator
+        if hasattr(generator, "_overrides_methods"):  # one of ours
+            check_dtype(generator, self.dtype, source.in_floatx)
+        self._hash_limit = hash_limit
+        self._maker = self._new_maker(source)
+        # A subclass with its own idea of a batch gets Keras's way of asking for one.
+        self._asks_itself = any(
+            getattr(type(self), name) is not getattr(AugmentingIterator, name)
+            for name in ("_get_batches_of_transformed_samples", "_set_index_array")
+        )
+
+    def _described(self):
+        generator = self.image_data_generator
+        shape = "x".join(map(str, self._maker.source.shape)) if self._maker else "unknown shape"
+        yield f"{self._order.n} images of {shape}"
+        yield from self._described_labels()
+        yield f"dtype={np.dtype(self.dtype).name}"
+        yield f"workers={getattr(generator, '_threads', 0)}"
+
+    def _described_labels(self):
+        """Yields what there is to say of the labels."""
+        return ()
+
+    def _new_maker(self, source):
+        generator = self.image_data_generator
+        return BatchMaker(
+            source,
+            generator,
+            self.data_format,
+            self.dtype,
+            workers=getattr(generator, "_threads", 0),
+            prefetch=getattr(generator, "prefetch", 0),
+        )
+
+    def __getstate__(self):
+        return super().__getstate__() | {"_maker": None}
+
+    @property
+    def num_batches(self) -> int:
+        """Number of batches in an epoch. Trainers read it before they shuffle the batches."""
+        if self._maker is not None:
+            self._maker.epoch_order.num_batches_read()
+        return super().num_batches
+
+    def close(self) -> None:
+        """Ends the threads and drops what was prepared ahead.
+
+        The iterator stays where it is; the next batch starts threads again.
+        """
+        with self.lock, self._maker.lock:
+            self._maker.stop()
+
+    def __next__(self) -> Batch:
+        if self._asks_itself or self._index_generator is not None:
+            return super().__next__()
+        return self._take(NEXT)
+
+    def __getitem__(self, idx: int) -> Batch:
+        if self._asks_itself:
+            return super().__getitem__(idx)
+        return self._take(self._from_the_start(idx))
+
+    def _take(self, item, fills=True):
+        try:
+            with self.lock:
+                with self._maker.lock:
+                    self._follow()
+                    batch = self._maker.take(self._order, item)
+                # in one store each, so that an interrupt leaves no half-made state
+                self._own_stream = batch.stream
+                with self._order_lock:
+                    self._order = batch.order
+            tell()
+            finished = self._maker.finish(batch, self._bad_image, self._replaces, fills)
+            return self._finished(*finished)
+        # also an interrupt: nothing runs on behind an exception, but for a job of small batches
+        except BaseException:
+            self.close()
+            raise
+
+    def _follow(self):
+        """Takes on what a user may have changed in the iterator; under the maker's lock."""
+        self._maker.follow(
+            self.image_data_generator, self.dtype, self._hash_limit if self.save_to_dir else None
+        )
+
+    def _get_batches_of_transformed_samples(self, index_array: Array) -> Batch:
+        with self._maker.lock:  # not `lock`, which who calls this may hold
+            self._follow()
+            batch = self._maker.make(index_array)
+        return self._finished(*self._maker.finish(batch, self._bad_image, self._replaces))
+
+    def _plain_batches(self):
+        return self._maker.source.shape, self._read_plain()
+
+    def _plain_copy(self):
+        """Returns a copy for reading each image once."""
+        return copy.copy(self)
+
+    def _read_plain(self):
+        from fastaug.keras_api.generator import ImageDataGenerator
+
+        plain, generator = self._plain_copy(), self.image_data_generator
+        options = {name: getattr(generator, name, None) for name in ("workers", "pool")}
+        # what float32 holds as it is
+        plain.dtype = np.result_type(self._maker.source.dtype, np.float32)
+        plain.image_data_generator = ImageDataGenerator(
+            data_format=self.data_format, dtype=plain.dtype, **options
+        )
+        plain._order = Order(len(self._maker.source), self.batch_size, shuffle=False, seed=0)
+        plain.save_to_dir, plain._own_stream = None, None
+        plain._maker = plain._new_maker(plain._maker.source)
+        plain._with_labels = lambda images, index: images
+        try:
+            for item in range(len(plain)):
+                yield AugmentingIterator._take(plain, item, fills=False)
+        finally:
+            plain.close()
+
+    def _finished(self, images, index, hashes):
+        if self.save_to_dir:
+            folder = pathlib.Path(self.save_to_dir)
+            for image, position, number in zip(images, index, hashes, strict=True):
+                name = f"{self.save_prefix}_{position}_{number}.{self.save_format}"
+                array_to_img(image, self.data_format, scale=True).save(folder / name)
+        return self._with_labels(images, index)
+
+    def _with_labels(self, images, index):
+        raise NotImplementedError
+
+    def _bad_image(self, position, error):
+        raise error

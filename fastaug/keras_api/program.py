@@ -1,0 +1,243 @@
+"""Settings of a generator, checked once, and the work of a batch, as far as the core does it.
+
+Between the generator, which holds what a user has set, and `_core`, which takes typed buffers and
+believes what it is told. Knows nothing of order, seeds or prefetching.
+"""
+
+import math
+
+import numpy as np
+
+from fastaug import _core
+from fastaug.defaults import floatx, image_data_format
+from fastaug.keras_api.chunks import chunked_job
+from fastaug.keras_api.compile import compile_program
+from fastaug.keras_api.params import ParameterSampler
+from fastaug.keras_api.recognise import affine_map, apply_elementwise, channel_map, is_elementwise
+from fastaug.keras_api.settings import FOR_FLOATS, Settings, makes_bytes, stays_in_levels
+from fastaug.keras_api.warp import border_name, check_order, choose
+
+# Values in a chunk, at least: below it, handing a chunk to a thread costs more than it saves.
+_CHUNK_VALUES = 1 << 17
+
+# And at most: an interrupt waits for the chunks that have begun.
+_LARGEST_CHUNK_VALUES = 1 << 24
+
+
+def augmentation_for(generator, source, data_format, dtype) -> "Augmentation | None":
+    """Returns what a generator does to the images of a source, as it is now set.
+
+    Args:
+        generator: An `ImageDataGenerator`.
+        source: Where the images come from.
+        data_format: 'channels_last' or 'channels_first', the layout of images and batches.
+        dtype: Type of the batches.
+
+    Returns:
+        None: The generator has to be asked for each image, in the calling thread.
+    """
+    channels = source.shape[0 if data_format == "channels_first" else 2]
+    if (
+        dtype not in (np.float32, np.uint8)
+        or generator.dtype != dtype
+        or generator.data_format != data_format
+        or (generator.brightness_range is not None and not _brightens(channels, data_format))
+        or (dtype == np.uint8 and not makes_bytes(generator, source, floatx()))
+    ):
+        return None
+    return Augmentation(generator, source.shape, data_format, dtype, source.in_floatx)
+
+
+def _brightens(channels, data_format):
+    """Keras reads images in its defaults here, and Pillow knows 1, 3 or 4 channels."""
+    return data_format == image_data_format() and channels in (1, 3, 4) and floatx() == "float32"
+
+
+class Augmentation:
+    """What a generator does to the images of one shape.
+
+    Args:
+        generator: An `ImageDataGenerator`.
+        shape: Shape of one image, of rank 3.
+        data_format: 'channels_last' or 'channels_first', the layout of images and batches.
+        dtype: Type of the batches, float32, or uint8 where `makes_bytes`.
+        in_floatx: Whether Keras has the images as floats until they go into the batch.
+
+    Raises:
+        RuntimeError: If `fill_mode` or `interpolation_order` is not one that SciPy has.
+    """
+
+    def __init__(self, generator, shape, data_format, dtype=np.float32, in_floatx=False):
+        self.settings = Settings(generator, dtype)
+        self.sampler = ParameterSampler.of(generator)
+        channels_first = data_format == "channels_first"
+        channels, self.height, self.width = shape if channels_first else (shape[2], *shape[:2])
+        self.shape = tuple(shape)
+        border = border_name(generator.fill_mode)
+        check_order(generator.interpolation_order)
+        order, cval = generator.interpolation_order, generator.cval
+
+        # What has to be called for each image, with pieces of a batch, or not at all.
+        self.function = generator.preprocessing_function or None
+        self._elementwise = affine = None
+        mapped = channel_map(self.function, channels, data_format)
+        if mapped is not None:
+            self.function = None
+        elif is_elementwise(self.function):
+            self._elementwise, self.function = self.function, None
+            if stays_in_levels(generator):
+                affine = affine_map(self._elementwise, channels)
+
+        # Statistics with one value for each channel go into the core; whatever else a user may
+        # have set is left to NumPy, after it.
+        mean = generator.mean if generator.featurewise_center else None
+        std = generator.std if generator.featurewise_std_normalization else None
+        if any(np.ndim(values) > 3 for values in (mean, std)):
+            raise ValueError("Statistics of rank 4 do not go into an image")
+        core_mean, core_std = (
+            _per_channel(values, channels, channels_first) for values in (mean, std)
+        )
+        if (core_mean is None) == (mean is None) and (core_std is None) == (std is None):
+            mean = std = None
+        else:
+            core_mean = core_std = None
+        # copies: batches prepared ahead are made with the values of now
+        self._mean = None if mean is None else np.array(mean)
+        self._std = None if std is None else np.array(std)
+        self._whitening = generator.zca_whitening_matrix if generator.zca_whitening else None
+        # whether there is work for NumPy after the core's
+        self._rest = any(values is not None for values in (self._mean, self._std, self._whitening))
+        self._standardizes = any(getattr(generator, name) for name in FOR_FLOATS)
+        size = self.height, self.width, channels
+        settings = {
+            "channels_first": channels_first,
+            "order": order,
+            "border": border,
+            "cval": cval,
+            "rescale": generator.rescale or None,
+            "sample_center": bool(generator.samplewise_center),
+            "sample_std": bool(generator.samplewise_std_normalization),
+            "feature_mean": core_mean,
+            "feature_std": core_std,
+            "is_bytes": dtype == np.uint8,
+            "truncates": in_floatx,
+            "warp": choose(generator.warp, order, border, size),
+        }
+        self.program = compile_program(*size, function=mapped, **settings)
+        # for images of 8 bits
+        self._affine_program = affine and compile_program(*size, function=affine, **settings)
+
+    def __str__(self):
+        """Returns what makes the batches, in words."""
+        warp = "fused" if self.program.warp is None else "OpenCV's"
+        function = getattr(self.function, "__name__", type(self.function).__name__)
+        calls = f"; {function} is called for each image" if self.function is not None else ""
+        return f"in the core, with the {warp} warp{calls}"
+
+    def draw(self, rng, count):
+        """Returns a parameter table for `count` images, drawn from a stream."""
+        return self.sampler.draw(rng, count, self.height, self.width)
+
+    def from_doubles(self, doubles):
+        """Returns the table that `draw` would have made from these numbers in [0, 1)."""
+        return self.sampler.from_doubles(doubles, self.height, self.width)
+
+    def is_core_work(self, source, standardize=True) -> bool:
+        """Whether the core does all of a batch without the GIL.
+
+        Args:
+            source: Where the images come from.
+            standardize: As for `job`.
+        """
+        program, function = self._program_for(source, standardize)
+        return (
+            source.array is not None
+            and program.warp is None
+            and function is None
+            and not (standardize and self._rest)
+        )
+
+    def core_job(self, source, index, table, outs, standardize=True, seeds=None):
+        """Returns the work of one batch or more, of which `is_core_work`.
+
+        Args:
+            source: Where the images come from.
+            index: int64 array, the position of each image in the source.
+            table: Parameter table with a row for each image, or None, to draw it with the work.
+            outs: An array for the finished images of each batch, all of one length but the last.
+            standardize: As for `job`.
+            seeds: What to seed a stream with before the draws of each batch, in 0..2**32 - 1.
+        """
+        program, _ = self._program_for(source, standardize)
+        draws = None if seeds is None else self.sampler.draws_of(self.height, self.width)
+        return _core.Batch(program, source.array, index, table, outs, standardize, draws, seeds)
+
+    def _program_for(self, source, standardize):
+        """Returns the program for images of a source, and a function to call on the batch after."""
+        function = self._elementwise if standardize else None
+        if function is not None and self._affine_program is not None and source.dtype == np.uint8:
+            return self._affine_program, None
+        return self.program, function
+
+    def job(self, source, index, table, out, workers, standardize=True):
+        """Returns the work of a batch, in chunks for `workers` threads, and begins to read it.
+
+        Args:
+            source: Where the images come from.
+            index: int64 array, the position of each image in the source.
+            table: Parameter table with a row for each image.
+            out: Array for the finished images, of the type of the batches.
+            workers: Number of threads that the chunks are for.
+            standardize: Whether to standardize; not, if a function comes before it.
+
+        Returns:
+            `(job, errors)`: a job for `ThreadPool.submit`; errors is a dict that will have, when
+            the job is done, an exception for each place whose image could not be read.
+        """
+        if self.is_core_work(source, standardize):
+            return self.core_job(source, index, table, [out], standardize), {}
+        program, function = self._program_for(source, standardize)
+
+        def augment(images, positions, rows, result):
+            in_core = standardize and function is None
+            _core.augment(program, images, positions, rows, None, result, 0, len(result), in_core)
+
+        def apply(result):
+            apply_elementwise(function, result, self._standardizes)
+            _core.standardize(program, result, 0, len(result))
+
+        then = (lambda: self._standardize_rest(out)) if standardize and self._rest else None
+        after = apply if function is not None else None
+        if workers and source.has_readers:
+            in_core = standardize and function is None
+            job = source.job(program, index, table, out, in_core, after, then)
+            return job, job.errors
+        chunks = min(2 * workers, out.size // _CHUNK_VALUES)
+        chunks = max(chunks, out.size // _LARGEST_CHUNK_VALUES)
+        return chunked_job(source, index, table, out, chunks, augment, after, then)
+
+    def standardize(self, out):
+        """Standardizes finished images in place."""
+        _core.standardize(self.program, out, 0, len(out))
+        self._standardize_rest(out)
+
+    def _standardize_rest(self, out):
+        if self._mean is not None:
+            out -= self._mean
+        if self._std is not None:
+            out /= self._std + 1e-6
+        if self._whitening is not None and len(out):
+            flat = out.reshape(len(out), math.prod(self.shape))
+            flat[:] = flat @ self._whitening
+
+
+def _per_channel(values, channels, channels_first):
+    """Returns statistics as one value for each channel, or None where there are others."""
+    if values is None:
+        return None
+    values = np.asarray(values)
+    shape = (channels, 1, 1) if channels_first else (1, 1, channels)
+    try:
+        return np.broadcast_to(values, shape).reshape(channels).astype(np.float32)
+    except ValueError:
+        return None

@@ -1,0 +1,321 @@
+"""A user's code, called for each image: always in the thread that asks for the batch.
+
+Either the preprocessing function, on images that the threads have warped, or the generator itself,
+for all that is done to an image. Called as Keras would, with the global `np.random` where Keras
+would have it; what prepares that is `batches`, and the batches here are its own. Errors name the
+function, and what it returned.
+"""
+
+import itertools
+import sys
+
+import numpy as np
+
+from fastaug import _core
+from fastaug.keras_api.settings import FOR_FLOATS
+from fastaug.keras_api.streams import global_stream, lent_to_user_code
+from fastaug.run.array_pool import COUNTS_REFERENCES
+
+
+def call_for_each(generator, source, batch, images, start, bad_image, params=None, results=None):
+    """Asks a generator for each image of a batch from a place on, as Keras does.
+
+    Args:
+        generator: An `ImageDataGenerator` of any kind, or None: images stay as they are.
+        source: Where the images come from.
+        batch: The batch; its `errors` get those of images that cannot be read.
+        images: Array for the finished images.
+        start: The first place.
+        bad_image: Function to call with the position and the exception of such an image.
+        params: Parameters of the first image, if they have been drawn.
+        results: `Results` that look at the images, or None.
+    """
+    function = getattr(generator, "preprocessing_function", None)
+    transform = getattr(generator, "_transform_own", None) or getattr(
+        generator, "apply_transform", None
+    )
+    image_of = source.images_of(batch.index[start:], images.dtype)
+    with _core.KeptMemory():
+        for i in range(start, len(batch.index)):
+            try:
+                image = image_of(i - start)
+            except Exception as error:
+                batch.errors[i] = error
+                bad_image(int(batch.index[i]), error)
+                if params is None and generator is not None:
+                    # left out, but drawn for: the others stay as they were
+                    generator.get_random_transform(source.shape)
+                params = None
+                continue
+            if generator is None:
+                if results is not None:
+                    results.add(image)
+                images[i] = image
+                continue
+            if params is None:
+                params = generator.get_random_transform(image.shape)
+            result = generator.standardize(transform(image, params))
+            if results is not None:
+                results.add(result)
+            _put(result, images, i, None, function)
+            params = None
+
+
+def is_without_calls(generator, source):
+    """Whether a generator makes the images of an array without any code of the user's."""
+    overridden = getattr(generator, "_overrides_methods", None)
+    return (
+        overridden is not None
+        and not overridden()
+        and not generator.preprocessing_function
+        and not source.in_floatx
+        and isinstance(source.images, np.ndarray)
+    )
+
+
+def make_in_place(generator, source, batch, images):
+    """Makes images, of which no code of the user's sees any before, in their place in the batch.
+
+    In the type of the batch, as Keras does. Nothing is copied that is not transformed.
+
+    Args:
+        generator: An `ImageDataGenerator` that `is_without_calls`.
+        source: Where the images come from.
+        batch: The batch.
+        images: Array for the finished images.
+    """
+    stream, sampler = batch.stream, generator._current_sampler()
+    first = generator.channel_axis == 1
+    standardizes = any(getattr(generator, name) for name in FOR_FLOATS)
+    if sampler.only_flips and not standardizes:
+        table = sampler.draw(stream, len(images), 1, 1)
+        _core.place(source.images, batch.index, table, images, first)
+        return
+    with _core.KeptMemory():
+        for i, position in enumerate(batch.index):
+            # one by one: if an image fails, the stream is left where Keras leaves it
+            if sampler.only_flips:
+                table, image = sampler.draw(stream, 1, 1, 1), images[i]
+                _core.place(source.images, batch.index[i : i + 1], table, images[i : i + 1], first)
+                _put(generator._normalize(image), images, i, image, None)
+                continue
+            params = generator._draw_parameters(stream, source.shape)
+            image = generator._transform_own(source.image(position, images.dtype), params)
+            _put(generator._normalize(image) if standardizes else image, images, i, None, None)
+
+
+# How often another image is drawn, before all are tried.
+_DRAWS = 100
+
+
+def replace_images(generator, source, batch, images, places, bad_image):
+    """Puts other images of the set into a batch, where some could not be read.
+
+    They and their parameters are drawn from a stream of their own, so that the others stay as they
+    were. It begins with the number of the first image that is replaced, and that of the batch.
+
+    Args:
+        generator: An `ImageDataGenerator` of any kind, or None: images stay as they are.
+        source: Where the images come from.
+        batch: The batch; its `index` gets the positions of the other images.
+        images: Array of the finished images.
+        places: Places in the batch.
+        bad_image: As for `call_for_each`.
+
+    Raises:
+        OSError: If no image can be read.
+    """
+    order = batch.before
+    numbers = int(batch.index[places[0]]), order.total_batches_seen, order.seed or 0
+    stream = np.random.RandomState([number % (1 << 32) for number in numbers])
+    with lent_to_user_code(stream):
+        for place in places:
+            position, image = _another_image(source, images.dtype, bad_image)
+            if generator is not None:
+                params = generator.get_random_transform(image.shape)
+                image = generator.standardize(generator.apply_transform(image, params))
+            images[place] = image
+            batch.index[place] = position
+
+
+def _another_image(source, dtype, bad_image):
+    """Returns `(position, image)` of an image that can be read, drawn from the global stream."""
+    stream = global_stream()
+    drawn = (stream.randint(len(source)) for _ in range(_DRAWS))
+    errors = {}
+    for position in itertools.chain(drawn, range(len(source))):
+        if position in errors:
+            continue
+        try:
+            return position, source.image(position, dtype)
+        except Exception as error:
+            errors[position] = error
+            bad_image(int(position), error)
+    raise OSError(f"None of the {len(source)} files can be read") from errors[position]
+
+
+class FunctionCalls:
+    """Calls the preprocessing functions of one iterator, and remembers what was seen of them.
+
+    Args:
+        arrays: `ArrayPool` for batches.
+    """
+
+    def __init__(self, arrays):
+        self._arrays = arrays
+        self._draws = None  # the function that was seen to draw
+        self._keeps = None  # and the one that was seen to keep an image, or a part of it
+
+    def were_drawing(self, function):
+        """Whether a function was seen to draw from `np.random`."""
+        return self._draws is not None and self._draws is function
+
+    def apply(self, generator, source, batch, bad_image):
+        """Calls the function on each image, as the stream is left by the one before.
+
+        The rows of the table are drawn again, one by one, from the stream that the function sees.
+        They differ only if the function draws from it; then the rest is made image by image.
+
+        Args:
+            generator: An `ImageDataGenerator`.
+            source: Where the images come from.
+            batch: A batch whose images are warped.
+            bad_image: As for `call_for_each`.
+
+        Returns:
+            The array of the finished images.
+        """
+        augmentation = batch.augmentation
+        function = augmentation.function
+        # A result takes the place of its image, which is at hand: but not if somebody has that.
+        in_place = COUNTS_REFERENCES and self._keeps is not function
+        images = batch.images
+        if not in_place:
+            images = self._arrays.array(images.shape, images.dtype)
+        kept_memory = _core.KeptMemory()
+        standardized = False
+        for i in range(len(images)):
+            image = _shown(batch.images[i])
+            drawn_anew = _draw_again(batch, i)
+            if drawn_anew is not None:
+                self._draws = function
+                if not standardized:
+                    augmentation.standardize(images[:i])
+                call_for_each(generator, source, batch, images, i, bad_image, drawn_anew)
+                return images
+            if i in batch.errors:
+                images[i] = 0
+                continue
+            references = sys.getrefcount(image)
+            with kept_memory:
+                result = returned(function, function(image), image, generator.channel_axis)
+            if result is image:
+                references += 1
+            if images is batch.images and sys.getrefcount(image) != references:
+                self._keeps = function
+                images = self._arrays.array(images.shape, images.dtype)
+                images[:i] = batch.images[:i]
+            if not standardized and not (
+                type(result) is np.ndarray
+                and result.dtype == np.float32
+                and result.shape == image.shape
+            ):
+                # in the result's own type, as Keras does
+                augmentation.standardize(images[:i])
+                standardized = True
+            if standardized:
+                result = generator._normalize(result)
+            # A call, because Python gives a line to what comes after it, the way back to the next
+            # image: IPython fails on a traceback of an interrupt in an instruction without a line.
+            _put(result, images, i, image if images is batch.images else None, function)
+        if not standardized:
+            augmentation.standardize(images)
+        return images
+
+
+def _shown(image):
+    """Returns a view that a function may be given: whatever is made of it holds on to it.
+
+    NumPy refers a view of a view to the array that both are of, but to nothing that is no array.
+    """
+    return np.asarray(memoryview(image))
+
+
+def _put(result, images, i, there, function):
+    """Puts an image into a batch, unless it is the array that is there."""
+    if result is there:
+        return
+    try:
+        if type(result) is np.ndarray:
+            _core.convert(result, images[i])
+        else:
+            images[i] = result
+    except (TypeError, ValueError) as error:
+        if function:
+            name_function(error, function, result)
+        raise
+
+
+def _draw_again(batch, i):
+    """Draws one row where the stream now stands; None if it is the row drawn before."""
+    augmentation, stream = batch.augmentation, global_stream()
+    if batch.doubles is not None:
+        doubles = stream.random_sample(augmentation.sampler.doubles)
+        if doubles.item(0) == batch.doubles[i]:
+            return None
+        row = augmentation.from_doubles(doubles[np.newaxis])[0]
+    else:
+        row = augmentation.draw(stream, 1)[0]
+        if np.array_equal(row, batch.table[i], equal_nan=True):
+            return None
+    return augmentation.sampler.to_dict(row)
+
+
+def returned(function, result, image, channel_axis):
+    """Returns what a `preprocessing_function` returned.
+
+    Args:
+        function: The function.
+        result: What it returned.
+        image: What it was given, or a batch of it.
+        channel_axis: Axis of the channels in a batch.
+
+    Raises:
+        TypeError: If it is None, of which NumPy would make an image of NaN.
+        ValueError: If it is an array with fewer values than pixels, of which NumPy would make
+            stripes. One number is a colour, as in Keras.
+    """
+    if type(result) is np.ndarray and result.shape == getattr(image, "shape", None):
+        return result
+    if result is None:
+        raise TypeError(
+            f"The preprocessing_function {name_of(function)} returned None; it should return an "
+            "image"
+        )
+    if isinstance(result, np.ndarray) and isinstance(image, np.ndarray):
+        pixels = image.size // max(image.shape[channel_axis - 4], 1)
+        if result.size < pixels:
+            raise ValueError(
+                f"The preprocessing_function {name_of(function)} got an image of shape "
+                f"{image.shape} and returned {_kind_of(result)}"
+            )
+    return result
+
+
+def name_function(error, function, result):
+    """Adds to an error what a `preprocessing_function` returned, of which no image can be made.
+
+    As a note: the text stays NumPy's, as in Keras.
+    """
+    error.add_note(f"The preprocessing_function {name_of(function)} returned: {_kind_of(result)}")
+
+
+def _kind_of(result):
+    if isinstance(result, np.ndarray):
+        return f"an array of shape {result.shape} and dtype {result.dtype}"
+    return type(result).__name__
+
+
+def name_of(function):
+    """Returns what to call a function in a text."""
+    return getattr(function, "__name__", None) or repr(function)

@@ -1,0 +1,431 @@
+/* One image from source to finished, and the images of a batch: plain C, no Python, no allocation.
+ *
+ * An image's way: its source becomes float32 if it is of a type that nothing else reads (convert.h), or
+ * its planes become pixels (warp.inc). The sampler makes rows of it (warp.inc, or spline.h from order 2
+ * on), which are float32. Steps are done to the rows (rows.h, ops.h, values.h), then to the whole image,
+ * and the pixels become planes again. Where bytes are made, they are made of the rows, and the steps that
+ * are left are done to the bytes.
+ */
+#ifndef FASTAUG_RUN_H
+#define FASTAUG_RUN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "affine.h"
+#include "convert.h"
+#include "image.h"
+#include "ops.h"
+#include "platform.h"
+#include "program.h"
+#include "rows.h"
+#include "samples.h"
+#include "spline.h"
+#include "values.h"
+#include "warp.h"
+
+#define FA_SPAN_VALUES 4096  /* of an image that is there, for each op at a time */
+
+/* ---- the steps that are left when the rows are there --------------------------------------------- */
+
+/* Does the steps [first, last) to an image that is there.
+ *
+ * x: The image, in whole pixels or, if `planes`, in planes.
+ * pixels: Of a plane.
+ * extrema: What the values are then taken into account for, or NULL. */
+static void fa_pass_over(const fa_program *program, ptrdiff_t first, ptrdiff_t last,
+                         fa_context *context, fa_extrema *extrema, int planes, float *x)
+{
+    const fa_form *form = &program->form;
+    const ptrdiff_t size = fa_form_size(form), channels = planes ? 1 : form->channels;
+    const ptrdiff_t stretch = planes ? form->height * form->width : size;
+    const ptrdiff_t most = channels < FA_SPAN_VALUES ? FA_SPAN_VALUES / channels * channels : channels;
+    ptrdiff_t i, at;
+    for (i = 0; i < size; i += stretch)
+        for (at = 0; at < stretch; at += most) {
+            fa_span span;
+            span.values = x + i + at;
+            span.size = stretch - at < most ? stretch - at : most;
+            span.channels = channels;
+            span.channel = i / stretch;
+            fa_apply_steps(program, first, last, context, &span);
+            if (extrema) fa_add_extrema(span.values, span.size, extrema);
+        }
+}
+
+/* Whether all of the steps [first, last) that are on keep the order of values. */
+static int fa_are_monotone(const fa_program *program, ptrdiff_t first, ptrdiff_t last,
+                           const double *row)
+{
+    for (; first < last; first++)
+        if (fa_is_on(&program->steps[first], row) && !program->steps[first].op->is_monotone) return 0;
+    return 1;
+}
+
+/* Does the steps [from, stop) to an image that is there, pass by pass.
+ *
+ * extrema: Those of the image, or NULL where they are not known.
+ * planes: Whether the image is in planes.
+ * x: The image. */
+static void fa_finish(const fa_program *program, fa_context *context, ptrdiff_t from, ptrdiff_t stop,
+                      const fa_extrema *extrema, int planes, float *x)
+{
+    const fa_form *form = &program->form;
+    fa_extrema own;
+    int known = extrema != NULL; /* whether context->low and high are those of the image */
+    if (known) fa_extrema_of(extrema, &context->low, &context->high);
+    while ((from = fa_next_on(program, context->row, from, stop)) < stop) {
+        const fa_step *step = &program->steps[from];
+        const ptrdiff_t end = fa_end_of_pass(program, context->row, from + 1, stop);
+        const int is_read = end < stop && program->steps[end].op->reads;
+        fa_span span = {x, fa_form_size(form), form->channels, 0};
+        if (step->op->reads && !known) {
+            fa_reset_extrema(&own);
+            fa_add_extrema(span.values, span.size, &own);
+            fa_extrema_of(&own, &context->low, &context->high);
+        }
+        known = 0;
+        if (step->op->stage == FA_IMAGE_STAGE) {
+            step->op->apply(step, context, &span);
+            from++;
+        } else if (is_read && fa_are_monotone(program, from, end, context->row)) {
+            float low = context->low, high = context->high;
+            fa_span least = {&low, 1, 1, 0}, most = {&high, 1, 1, 0};
+            fa_pass_over(program, from, end, context, NULL, planes, x);
+            fa_apply_steps(program, from, end, context, &least);
+            fa_apply_steps(program, from, end, context, &most);
+            context->low = low;
+            context->high = high;
+            known = 1;
+            from = end;
+        } else {
+            fa_reset_extrema(&own);
+            fa_pass_over(program, from, end, context, is_read ? &own : NULL, planes, x);
+            if (is_read) fa_extrema_of(&own, &context->low, &context->high);
+            known = is_read;
+            from = end;
+        }
+    }
+}
+
+/* Standardizes a finished image in place, in the layout of the form; without the function that comes
+ * before. */
+static void fa_standardize(const fa_program *program, float *x)
+{
+    fa_context context = {NULL, 0, 0, 1}; /* these steps have no columns */
+    fa_finish(program, &context, program->after_function, program->count, NULL,
+              program->form.channels_first, x);
+}
+
+/* ---- one image ----------------------------------------------------------------------------------- */
+
+/* What is sampled of an image of pixels. */
+FA_INLINE fa_sampling fa_sampling_of(const fa_program *program, const fa_image *image)
+{
+    fa_sampling from;
+    from.height = image->height;
+    from.width = image->width;
+    from.channels = program->form.channels;
+    from.row = image->row;
+    from.order = program->sampler.order;
+    from.border = program->sampler.border;
+    from.cval = program->sampler.cval;
+    return from;
+}
+
+/* Makes the rows of an image: warped or, without a matrix, as they are; and turned.
+ *
+ * image: The source, of uint8 or float32.
+ * m: The matrix, or NULL.
+ * pixels: Memory for the source as pixels, where it is in planes.
+ * memory: fa_spline_values.
+ * rows: Gets the rows.
+ * out: Where they go; see fa_row_line. */
+static void fa_place(const fa_program *program, const fa_image *image, const double *row,
+                     const double *m, void *pixels, float *memory, fa_rows *rows, float *out)
+{
+    static const double identity[6] = {1, 0, 0, 0, 1, 0};
+    const int flip_h = row[FA_FLIP_HORIZONTAL] != 0, flip_v = row[FA_FLIP_VERTICAL] != 0;
+    const fa_form *form = &program->form;
+    fa_sampling from = fa_sampling_of(program, image);
+    ptrdiff_t padding = image->padding;
+    fa_spline spline;
+    if (!m && (image->height != form->height || image->width != form->width)) m = identity;
+#define FA_PLACE(kind, type) { \
+        const kind *source = image->data; \
+        rows->next_row = image->row * (ptrdiff_t)sizeof(kind); \
+        if (form->channels_first) { \
+            fa_to_channels_last_##type(source, image->height, image->width, form->channels, image->row, \
+                                       pixels); \
+            source = pixels; \
+            rows->next_row *= form->channels; \
+            from.row = image->width * form->channels; \
+            padding = 0; \
+        } \
+        if (m && from.order > 1) { \
+            fa_set_spline(&spline, &from, fa_as_doubles(memory)); \
+            fa_spline_fill_##type(&spline, &from, source); \
+            fa_spline_coefficients(&spline, &from); \
+            fa_spline_warp(&spline, &from, m, flip_h, flip_v, rows, out); \
+        } else if (m) { \
+            fa_warp_##type(source, &from, padding, m, flip_h, flip_v, rows, out); \
+        } else { \
+            fa_copy_##type(source, &from, flip_h, flip_v, rows, out); \
+        } \
+    }
+    if (image->type == FA_FLOAT32) FA_PLACE(float, f32) else FA_PLACE(uint8_t, u8)
+#undef FA_PLACE
+}
+
+/* Values of float32 that fa_process works on, where it makes bytes: rows, or an image of floats. */
+FA_INLINE ptrdiff_t fa_line_values(const fa_form *form)
+{
+    return (form->truncates ? form->height : fa_waiting_rows(form)) * form->width * form->channels;
+}
+
+/* Works on one image.
+ *
+ * image: The source, of uint8 or float32.
+ * next: Where the image lies that this thread may get next, or 0.
+ * row: Its row of the parameter table.
+ * m: The matrix of the row, or one that is taken in its place.
+ * standardize: Whether the steps of standardization are done too.
+ * work: Memory, fa_process_values.
+ * out: Where the result goes. */
+static void fa_process(const fa_program *program, const fa_image *image, uintptr_t next,
+                       const double *row, const double *m, int standardize, float *work, void *out)
+{
+    const fa_form *form = &program->form;
+    const ptrdiff_t size = fa_form_size(form), pixels = form->height * form->width;
+    const ptrdiff_t first = form->is_bytes ? fa_line_values(form) : 0;
+    /* the result in pixels; the source in pixels; and memory for splines */
+    char *target = form->channels_first ? (char *)(work + first) : out;
+    char *turned = form->channels_first
+        ? target + size * (ptrdiff_t)(form->is_bytes ? 1 : sizeof(float)) : NULL;
+    float *memory = form->is_bytes ? NULL
+        : form->channels_first ? (float *)(void *)turned + fa_image_size(image, form) : work;
+    const ptrdiff_t stop = standardize ? program->count : program->standardization;
+    const ptrdiff_t begin = fa_next_on(program, row, 0, stop);
+    fa_context context = {row, 0, 0, 1};
+    fa_extrema extrema;
+    fa_rows rows = {program, &context, begin, begin, NULL, 0, NULL, NULL, next, 0};
+    const double *matrix = fa_has_geometry(row) ? m : NULL;
+    if (form->is_bytes) {
+        /* bytes are made of the rows, unless steps come before that */
+        const int is_early = !form->truncates || begin == stop;
+        if (is_early) {
+            rows.bytes = (uint8_t *)target;
+            rows.lines = work;
+        }
+        fa_place(program, image, row, matrix, turned, memory, &rows, work);
+        if (is_early) {
+            fa_finish_bytes(program, &context, begin, stop, (uint8_t *)target);
+        } else {
+            fa_finish(program, &context, begin, stop, NULL, 0, work);
+            fa_store_bytes(work, size, 0, (uint8_t *)target);
+        }
+        if (form->channels_first)
+            fa_to_channels_first_u8((uint8_t *)target, pixels, form->channels, out);
+        return;
+    }
+    rows.last = fa_end_of_pass(program, row, begin, stop);
+    if (rows.last < stop && program->steps[rows.last].op->reads) {
+        rows.extrema = &extrema;
+        fa_reset_extrema(&extrema);
+    }
+    fa_place(program, image, row, matrix, turned, memory, &rows, (float *)(void *)target);
+    fa_finish(program, &context, rows.last, stop, rows.extrema, 0, (float *)(void *)target);
+    if (form->channels_first)
+        fa_to_channels_first_f32((float *)(void *)target, pixels, form->channels, out);
+}
+
+/* Values of float32 that fa_process needs for a source. */
+FA_INLINE ptrdiff_t fa_process_values(const fa_program *program, const fa_image *image)
+{
+    const fa_form *form = &program->form;
+    const ptrdiff_t value = (ptrdiff_t)sizeof(float);
+    const ptrdiff_t two = form->channels_first ? fa_form_size(form) + fa_image_size(image, form) : 0;
+    const fa_sampling from = fa_sampling_of(program, image);
+    return form->is_bytes ? fa_line_values(form) + (two + value - 1) / value
+                          : two + fa_spline_values(&from);
+}
+
+/* ---- a batch -------------------------------------------------------------------------------------- */
+
+/* Which images, what becomes of each, and where it goes. */
+typedef struct {
+    const fa_program *program;
+    fa_image image;           /* the first image; the others are alike, */
+    ptrdiff_t stride, count;  /* bytes from one to the next, and how many there are; */
+    const fa_image *sources;  /* or all of them, each by itself; else NULL */
+    ptrdiff_t largest;        /* of the values of a source */
+    ptrdiff_t work;           /* of fa_process_values of all sources */
+    const int64_t *index;     /* of an image for each place in the batch */
+    const double *table;      /* a row of parameters for each place */
+    const double *matrices;   /* 2 x 3 for each place, or NULL: those of the parameters */
+    ptrdiff_t places;
+    int standardize;
+    void **outs;              /* where the results go, so many places after each other in each */
+    ptrdiff_t out_places;
+} fa_batch;
+
+/* Bytes of a value of a type. */
+static ptrdiff_t fa_type_size(int type)
+{
+    switch (type) {
+    case FA_UINT8: case FA_INT8: return 1;
+    case FA_UINT16: case FA_INT16: case FA_FLOAT16: return 2;
+    case FA_UINT32: case FA_INT32: case FA_FLOAT32: return 4;
+    default: return 8;
+    }
+}
+
+/* Whether a source is read as it is; else it is made float32 first. */
+FA_INLINE int fa_is_read(int type)
+{
+    return type == FA_UINT8 || type == FA_FLOAT32;
+}
+
+/* One of the sources. */
+FA_INLINE fa_image fa_source(const fa_batch *batch, ptrdiff_t k)
+{
+    fa_image image;
+    if (batch->sources) return batch->sources[k];
+    image = batch->image;
+    image.data = (const char *)image.data + k * batch->stride;
+    if (k + 1 == batch->count) image.padding = 0;
+    return image;
+}
+
+/* Sets what a batch has to know of all its sources. */
+static void fa_measure_sources(fa_batch *batch)
+{
+    const fa_form *form = &batch->program->form;
+    ptrdiff_t k;
+    batch->largest = batch->work = 0;
+    /* those that are alike: the next lies behind, in the same memory, if they do not overlap */
+    batch->image.padding = 0;
+    if (!batch->sources && fa_is_read(batch->image.type)) {
+        const ptrdiff_t extent = fa_image_extent(&batch->image, form);
+        if (batch->stride >= extent * fa_type_size(batch->image.type)) batch->image.padding = extent;
+    }
+    for (k = 0; k < (batch->sources ? batch->count : 1); k++) {
+        const fa_image *image = batch->sources ? &batch->sources[k] : &batch->image;
+        const ptrdiff_t work = fa_process_values(batch->program, image);
+        const ptrdiff_t size = fa_is_read(image->type) ? 0 : fa_image_size(image, form);
+        if (work > batch->work) batch->work = work;
+        if (size > batch->largest) batch->largest = size;
+    }
+}
+
+/* Values of the memory that a batch is worked on in. */
+static ptrdiff_t fa_work_values(const fa_batch *batch)
+{
+    return batch->work + (batch->largest ? batch->largest + FA_BLOCK : 0);
+}
+
+/* Whether an image is standardized at most, by what fa_standardize knows. */
+FA_INLINE int fa_stays(const fa_program *program, const fa_image *image, const double *row)
+{
+    const fa_form *form = &program->form;
+    return !fa_has_geometry(row) && row[FA_FLIP_HORIZONTAL] == 0 && row[FA_FLIP_VERTICAL] == 0
+        && image->height == form->height && image->width == form->width
+        && fa_next_on(program, row, 0, program->after_function) == program->after_function;
+}
+
+/* Bytes from a place of the results to the next. */
+FA_INLINE ptrdiff_t fa_result_bytes(const fa_form *form)
+{
+    return fa_form_size(form) * (ptrdiff_t)(form->is_bytes ? 1 : sizeof(float));
+}
+
+/* Where the result of a place goes. */
+FA_INLINE char *fa_out_of(const fa_batch *batch, ptrdiff_t place)
+{
+    return (char *)batch->outs[place / batch->out_places]
+        + place % batch->out_places * fa_result_bytes(&batch->program->form);
+}
+
+/* Makes a source of another type one of float32, whose rows lie one behind the other. */
+static fa_image fa_as_floats(const fa_form *form, const fa_image *image, float *values)
+{
+    const ptrdiff_t row = image->width * (form->channels_first ? 1 : form->channels);
+    const ptrdiff_t rows = image->height * (form->channels_first ? form->channels : 1);
+    const ptrdiff_t bytes = fa_type_size(image->type);
+    fa_image floats = *image;
+    ptrdiff_t i;
+    if (row == image->row)
+        fa_to_floats(image->type, image->data, rows * row, values);
+    else
+        for (i = 0; i < rows; i++)
+            fa_to_floats(image->type, (const char *)image->data + i * image->row * bytes, row,
+                         values + i * row);
+    floats.data = values;
+    floats.row = row;
+    floats.padding = FA_BLOCK;
+    floats.type = FA_FLOAT32;
+    return floats;
+}
+
+/* Works on the places [start, stop) of a batch.
+ *
+ * threads: How many may work on it, each on as many places; 0: images beyond these places may not be
+ *     there yet.
+ * work: Memory, fa_work_values. */
+static void fa_run(const fa_batch *batch, ptrdiff_t start, ptrdiff_t stop, ptrdiff_t threads,
+                   float *work)
+{
+    const fa_program *program = batch->program;
+    ptrdiff_t i;
+    for (i = start; i < stop; i++) {
+        fa_image image = fa_source(batch, (ptrdiff_t)batch->index[i]);
+        const double *row = batch->table + i * program->columns;
+        const ptrdiff_t after = i + 1 < stop ? i + 1 : stop + (threads - 1) * (stop - start);
+        uintptr_t next = 0;
+        double matrix[6];
+        const double *m = matrix;
+        char *out = fa_out_of(batch, i);
+        if (batch->matrices) m = batch->matrices + i * 6;
+        else fa_matrix(row, program->form.height, program->form.width, matrix);
+        if (!fa_is_read(image.type)) {
+            float *values = work + batch->work;
+            const int stays = !program->form.is_bytes && fa_stays(program, &image, row);
+            if (stays) values = (float *)(void *)out;
+            image = fa_as_floats(&program->form, &image, values);
+            if (stays) {
+                if (batch->standardize) fa_standardize(program, values);
+                continue;
+            }
+        } else if (after < (threads ? batch->places : stop)) {
+            next = (uintptr_t)fa_source(batch, (ptrdiff_t)batch->index[after]).data;
+        }
+        fa_process(program, &image, next, row, m, batch->standardize, work, out);
+    }
+}
+
+/* ---- around a warp that is not ours --------------------------------------------------------------- */
+
+/* The source as float32 pixels.
+ *
+ * pixels: Memory for the source as pixels in its own type, where it is in planes. */
+static void fa_before_warp(const fa_program *program, const fa_image *image, void *pixels, float *out)
+{
+    const double upright[FA_COLUMNS] = {0};
+    fa_context context = {upright, 0, 0, 1};
+    fa_rows rows = {program, &context, 0, 0, NULL, 0, NULL, NULL, 0, 0};
+    fa_place(program, image, upright, NULL, pixels, NULL, &rows, out);
+}
+
+/* What the warp made of it, in pixels, to the end. */
+static void fa_after_warp(const fa_program *program, const double *row, int standardize, float *image,
+                          float *out)
+{
+    const fa_form *form = &program->form;
+    fa_context context = {row, 0, 0, 1};
+    fa_finish(program, &context, 0, standardize ? program->count : program->standardization, NULL, 0,
+              image);
+    if (form->channels_first)
+        fa_to_channels_first_f32(image, form->height * form->width, form->channels, out);
+}
+
+#endif
