@@ -91,9 +91,7 @@ def report(seed, cases):
                     workers=workers,
                     data_format="channels_first" if asked["channels_first"] else "channels_last",
                 )
-                if settings.get("featurewise_center") or settings.get(
-                    "featurewise_std_normalization"
-                ):
+                if settings.get("featurewise_center") or settings.get("featurewise_std_normalization"):
                     generator.fit(x)
                 iterator = generator.flow(
                     x, batch_size=IMAGES, seed=asked["seed"], shuffle=asked["reversed"]
