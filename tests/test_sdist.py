@@ -36,7 +36,7 @@ def test_sdist_holds_the_sources_and_the_tests(tmp_path):
         "CONTRIBUTING.md",
     }
     for folder, pattern in (
-        ("fastaug", "*.py"), ("fastaug", "*.pyx"), ("fastaug", "*.pyi"), 
+        ("fastaug", "*.py"), ("fastaug", "*.pyx"), ("fastaug", "*.pyi"),
         ("fastaug/kernels", "*.h"), ("fastaug/kernels", "*.inc"),
         ("tests", "*.py"), ("tests", "*.c"), ("bench", "*.py"),
         ("examples", "*.py"),
