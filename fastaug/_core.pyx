@@ -36,6 +36,10 @@ cimport numpy as cnp
 cnp.import_array()
 
 cdef extern from "kernels/simd.h" nogil:
+    enum:
+        FA_VARIANTS
+
+    const char *const fa_variant_names[FA_VARIANTS]
     int fa_simd
     int fa_best_simd()
 
@@ -391,8 +395,7 @@ cdef int _type_of(dtype):
     return _TYPES.get(dtype, FA_NO_TYPE)
 
 
-# The order of enum fa_variant in simd.h.
-_VARIANTS = ("plain", "avx2", "avx512")
+_VARIANTS = tuple([fa_variant_names[k].decode() for k in range(FA_VARIANTS)])
 
 
 def simd_variants():
