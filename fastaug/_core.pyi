@@ -41,8 +41,9 @@ OPS: tuple[str, ...]
 class Program:
     """What is done to the images of a batch: where samples are taken, and steps on their values.
 
-    A step is a dict: `op` is one of `OPS`; `column`, where the op has any, its first in the parameter
-    table, and NaN there means that the step is off for an image. The others are constants:
+    A step is a dict: `op` is one of `OPS`; `column`, where the op has any, its first in the
+    parameter table, and NaN there means that the step is off for an image. The others are
+    constants:
 
     - `channel_shift`, a column: adds an intensity, within the extrema of the image.
     - `brightness`, a column: a factor, as `PIL.ImageEnhance.Brightness` has it.
@@ -61,8 +62,8 @@ class Program:
         steps: What is done to the values after the warp and the flips.
         standardization: What is done after that, and later if a caller says so; the same for all
             images.
-        function: A step that comes before the standardization, and is not repeated by `standardize`;
-            or None.
+        function: A step that comes before the standardization, and is not repeated by
+            `standardize`; or None.
         channels_first: Whether source and output are `(channels, height, width)`.
         is_bytes: Whether batches are uint8, of uint8 images; else float32.
         truncates: Whether bytes are made of float32 images after all steps, by truncation; else of
@@ -76,8 +77,8 @@ class Program:
             coordinates, (row, column), flips included. Called with the GIL.
 
     Raises:
-        ValueError: If a size, an order, a border, an op or a shape of values is not one of the above,
-            or a step of a uint8 batch needs floats.
+        ValueError: If a size, an order, a border, an op or a shape of values is not one of the
+            above, or a step of a uint8 batch needs floats.
         IndexError: If a column is outside the table.
         TypeError: If a step has constants that no op has.
     """
@@ -292,8 +293,8 @@ def augment(
 
     Raises:
         TypeError: If the images are of a type that is not read.
-        ValueError: If an array does not have the layout above, or `out` is uint8 and standardization
-            is asked for.
+        ValueError: If an array does not have the layout above, or `out` is uint8 and
+            standardization is asked for.
         IndexError: If an index is outside `images`.
     """
 

@@ -18,6 +18,7 @@ What was measured (OpenCV 4.11 to 5.0, Pillow 13), and so decides here:
 import dataclasses
 import functools
 import io
+import re
 
 import numpy as np
 from PIL import Image
@@ -206,6 +207,10 @@ def _opencv_can(data):
     return _core.read_jpeg(data, -1 if limit is None else int(max(0, min(limit, 2**62))))
 
 
+# What Pillow calls a file that it has as bytes.
+_BYTES = re.compile(r" <_io\.BytesIO object at \w+>")
+
+
 def _put_path(error, path):
     """Puts the path of the file into the text of an error, which can be pickled as before."""
     if isinstance(error, OSError) and error.errno is not None:
@@ -213,10 +218,11 @@ def _put_path(error, path):
             error.filename = path
         return
     name = path.decode(errors="replace") if isinstance(path, bytes) else str(path)
+    text = _BYTES.sub("", str(error))
     if isinstance(error, UnicodeError):  # composes its text from five arguments, the last one free
         error.reason = f"{name}: {error.reason}"
         error.args = (*error.args[:-1], error.reason)
         return
-    error.args = (f"{name}: {error}",)
+    error.args = (f"{name}: {text}",)
     if isinstance(error, SyntaxError):  # keeps its text here too
         error.msg = error.args[0]

@@ -1,4 +1,4 @@
-"""The C headers can be read alone: each compiles by itself, and none includes itself by way of others."""
+"""The C headers can be read alone: each compiles by itself, and none includes itself."""
 
 import pathlib
 import re
@@ -17,7 +17,7 @@ HEADERS = sorted(path.name for path in KERNELS.glob("*.h"))
 
 
 def included_by(name):
-    """Names of the files of the kernels that one includes, a template's as those of who includes it."""
+    """Names of the files of the kernels that one includes."""
     text = (KERNELS / name).read_text()
     return set(re.findall(r'^#include "(?!numpy/)([^"]+)"', text, re.MULTILINE))
 

@@ -140,6 +140,29 @@ def test_long_lists_are_cut_short(tmp_path):
     directory_said(tmp_path, [["'c09', ...]"]])
 
 
+def test_long_lists_of_strange_folders_are_cut_short(tree):
+    for number in range(12):
+        trees.write(tree, f".{number:02}/x.jpg", number)
+    directory_said(tree, [["'.09' (1 images), ...", "['ants'"]])
+
+
+def test_images_in_the_folder_above(tmp_path, monkeypatch):
+    (tmp_path / "photos/empty").mkdir(parents=True)
+    trees.write(tmp_path, "photos/x.jpg", 0)
+    monkeypatch.chdir(tmp_path / "photos/empty")
+    words = [f"flow_from_directory({str(tmp_path)!r}, classes=['photos']"]
+    directory_said("..", [["without images"], words])
+
+
+def test_a_name_that_is_like_two(tree):
+    (text,) = said(
+        lambda: fastaug.ImageDataGenerator(workers=0).flow_from_directory(
+            str(tree), classes=["ant", "antz", "bees"]
+        )
+    )
+    assert text.endswith("Did you mean 'ants'?")
+
+
 def test_folders_named_by_bytes(tmp_path):
     (tmp_path / ".git").mkdir()
     index = fastaug.data.directory.DirectoryIndex(str(tmp_path).encode())
@@ -299,6 +322,19 @@ def test_a_subset_of_an_array_without_a_split():
     assert "all 10 images" in text
     with pytest.raises(ValueError, match=r"at least one image .*validation_split=0\.2"):
         generator.flow(images(), subset="validation")
+
+
+def test_names_that_were_left_out_are_there(tree):
+    """It is the endings that are wrong, not the names."""
+    names = ["ants/x.webp", "bees/x.webp"]
+    for name in names:
+        trees.write(tree, name, 3)
+    frame = pd.DataFrame({"filename": names, "class": ["a", "b"]})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fastaug.ImageDataGenerator(workers=0).flow_from_dataframe(frame, str(tree), **SIZE)
+    texts = [str(each.message) for each in caught if each.category is fastaug.UsageWarning]
+    check(texts, [["2 .webp", "formats=['webp']"]])
 
 
 def test_names_of_which_no_file_is_there(tree):
