@@ -1,4 +1,4 @@
-"""The core's pixel loops over edge cases: with sanitizers, and on another processor; see sanitize.c."""
+"""The pixel loops over edge cases: with sanitizers, and on another processor; see sanitize.c."""
 
 import ast
 import os
