@@ -90,13 +90,14 @@ static void *take(int role, size_t bytes, int place)
 
 static void fill(void *block, ptrdiff_t count, int is_float, int wild)
 {
-    static const float odd[] = {-1, 256, 255, -0.0f, 1e-40f, 3e38f, -3e38f, INFINITY, -INFINITY, NAN};
+    static const float odd[] = {0, -0.0f, -1, 256, 255, 1e-40f, 3e38f, -3e38f, INFINITY, -INFINITY, NAN};
+    static const int kinds[] = {0, 2, 5, COUNT(odd)};
     ptrdiff_t i;
     for (i = 0; i < count; i++)
         if (!is_float)
             ((uint8_t *)block)[i] = (uint8_t)draw_bits();
         else if (wild && draw(16) == 0)
-            ((float *)block)[i] = odd[draw(wild < 2 ? 4 : COUNT(odd))];
+            ((float *)block)[i] = odd[draw(kinds[wild])];
         else
             ((float *)block)[i] = (float)draw(1 << 16) / 256;
 }
@@ -323,7 +324,7 @@ static void draw_the_rest(void)
     static const double shifts[] = {0, 12.5, -300, 1e30, 1e300, INFINITY, -INFINITY};
     static const double brightness[] = {0, 0.5, 1, 3.7, -1, 1e-40, 1e30, 1e300, INFINITY, -INFINITY};
     the.place = draw(PLACES);
-    the.wild = draw(3);
+    the.wild = draw(4);
     the.behind = draw(3) == 0 ? draw(24) : draw(2) == 0 ? size_of_image() : 0;
     the.form.is_bytes = !the.is_float && the.sampler.order < 2 && draw(2);
     the.standardize = !the.form.is_bytes && draw(2);
