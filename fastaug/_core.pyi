@@ -83,8 +83,8 @@ class Program:
         TypeError: If a step has constants that no op has.
     """
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         height: int,
         width: int,
         channels: int,
@@ -100,7 +100,7 @@ class Program:
         cval: float = 0.0,
         columns: int = ...,
         warp: _Warp | None = None,
-    ) -> None: ...
+    ) -> Program: ...
     @property
     def shape(self) -> tuple[int, int, int]: ...
     @property
@@ -147,8 +147,8 @@ class Draws:
         IndexError: If a column is not one of the table.
     """
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         columns: Sequence[int],
         low: Sequence[float],
         spread: Sequence[float],
@@ -159,7 +159,7 @@ class Draws:
         *,
         undrawn: dict[str, Any] | None = None,
         kinds: tuple[Any, ...] = (),
-    ) -> None: ...
+    ) -> Draws: ...
     def draw(self, stream: np.random.RandomState, count: int) -> npt.NDArray[np.float64]:
         """Draws for some images, number by number as `stream.random_sample` and `choice` do.
 
@@ -205,7 +205,12 @@ class Draws:
         """
 
 def state_of(generator: np.random.MT19937) -> bytes:
-    """Returns the state of a generator: as it lies in memory."""
+    """Returns the state of a generator: as it lies in memory.
+
+    Raises:
+        TypeError: If it is of another kind.
+        RuntimeError: If this NumPy has another layout there than the core knows.
+    """
 
 def set_state(generator: np.random.MT19937, state: bytes, expected: bytes | None = None) -> bool:
     """Sets what `state_of` returned.
@@ -220,6 +225,7 @@ def set_state(generator: np.random.MT19937, state: bytes, expected: bytes | None
 
     Raises:
         ValueError: If they are none.
+        TypeError, RuntimeError: As from `state_of`.
     """
 
 def same_attributes(
@@ -629,8 +635,8 @@ class Batch:
         OverflowError: If a seed is out of range.
     """
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         program: Program,
         images: _Images,
         index: npt.NDArray[np.int64],
@@ -643,7 +649,7 @@ class Batch:
         ring: Ring | None = None,
         after: Callable[[npt.NDArray[Any]], object] | None = None,
         then: Callable[[], object] | None = None,
-    ) -> None: ...
+    ) -> Batch: ...
     def run(self) -> None:
         """Works in this thread. An interrupt comes through between images.
 
