@@ -24,6 +24,7 @@ from photos import ImageSet
 
 SEED = 7
 FUNCTION = "preprocessing_function"
+RUN_BYTES, LONGEST_RUN = 1 << 22, 8  # of the batches that fastaug makes together
 
 
 @dataclass
@@ -35,14 +36,14 @@ class Job:
         images: The images and their labels, as arrays or as files.
         cores: Number of workers for the contestants that use every core.
         fastaug_workers: The `workers` argument of fastaug on every core; None is its default.
-        pool: The WorkerPool of the multiprocessing method.
+        pool: The WorkerPool of the multiprocessing method, or None.
     """
 
     case: Case
     images: ImageSet | FileSet
     cores: int
-    fastaug_workers: int | None
-    pool: article.WorkerPool
+    fastaug_workers: int | None = None
+    pool: article.WorkerPool | None = None
 
     @functools.cached_property
     def x_float(self):
@@ -434,13 +435,9 @@ class Fastaug(Contestant):
 
     @property
     def lookahead(self):
-        from fastaug.keras_api.batches import run_length
-
         height, width, channels = self.job.shape
-        run = 1
-        if not isinstance(self.job.images, FileSet):
-            run = run_length(4 * self.job.case.batch_size * height * width * channels)
-        return 1 + 2 * run  # two batches prefetched, or two runs of small ones; one in the making
+        nbytes = 4 * self.job.case.batch_size * height * width * channels
+        return 3 if isinstance(self.job.images, FileSet) else lookahead_of(nbytes)
 
     def flow(self):
         images, batch_size = self.job.images, self.job.case.batch_size
@@ -485,6 +482,18 @@ class FastaugEveryCoreFiles(FromFolder, FastaugEveryCore):
     @property
     def uses(self):
         return self._processes()
+
+
+class FastaugOpenCV(Fastaug):
+    """fastaug with the other engine, on one worker thread."""
+
+    key = "fastaug_opencv"
+    label = "fastaug, workers=1, warp='opencv'"
+    notes = ("where OpenCV's warp is not to 0.01 of Keras, it warps as without",)
+    leaves_out = Contestant.leaves_out
+
+    def settings(self, job):
+        return {**job.case.settings, "warp": "opencv"}
 
 
 class FastaugElementwise(FastaugEveryCore):
@@ -574,6 +583,14 @@ class FloorFiles(Threaded):
         return indexes, None
 
 
+def lookahead_of(nbytes):
+    """Returns how many batches of a size fastaug may have in the making, of images in memory.
+
+    Two are prefetched, or two runs of small ones that are made together, and one is in the making.
+    """
+    return 1 + 2 * min(max(RUN_BYTES // nbytes, 1), LONGEST_RUN)
+
+
 @contextmanager
 def cv2_threads(count):
     """Sets OpenCV's number of threads, and restores it."""
@@ -591,6 +608,7 @@ WITH_ARRAYS = (
     KerasLayers,
     Albumentations,
     Fastaug,
+    FastaugOpenCV,
     FastaugEveryCore,
     FastaugElementwise,
     Floor,

@@ -20,6 +20,7 @@ from check import compare_batches, find_other
 from cifar10 import find_cifar10
 from contestants import Job, KerasFiles, fastaug_with
 from files import FileSet, choose_files, make_files, write_images
+from keras_reference import load_img
 from machine import usable_cores
 from photos import ImageSet
 from plots import against
@@ -153,28 +154,25 @@ class Scaling(Study):
 
     def _measure(self, sweep, pool, stack):
         def begin(kind, images):
-            contestant = kind(sweep.job(images))
-            stack.callback(contestant.close)
-            return contestant
+            return stack.enter_context(closing(kind(sweep.job(images))))
 
-        name = f"study scaling: {sweep.case.title}"
+        def measure_bare():
+            sweep.measure_bare(pool, warp, BARE_SHARE * self.seconds)
+            self.progress.done()
+
         warp = begin(fastaug_with(0), sweep.decoded())
         running = []
         for run in sweep.runs:
-            self.progress.doing(f"{name}: warm-up", run.label)
-            running.append((begin(kind_of(run), sweep.files), run))
-            time_round(running[-1][0], self.seconds)  # starts every process
+            self.doing(f"{sweep.case.title}: warm-up", run.label)
+            running.append((run, begin(kind_of(run), sweep.files)))
+            time_round(running[-1][1], self.seconds)  # starts every process
             self.progress.done()
         settle_memory()
-        for number in range(1, self.rounds + 1):
-            self.progress.doing(f"{name}: round {number}", "bare decode and warp")
-            sweep.bare.measure(sweep, pool, self.cores, warp, BARE_SHARE * self.seconds)
-            self.progress.done()
-            for contestant, run in running:
-                self.progress.doing(f"{name}: round {number}", run.label)
-                run.add(metered_round(contestant, self.seconds, METERS))
-                self.progress.done()
-            running.reverse()
+        self.in_turns(
+            running,
+            lambda run, each: run.add(metered_round(each, self.seconds, METERS)),
+            before=measure_bare,
+        )
 
     # ---- what was found ----
 
@@ -241,41 +239,6 @@ class Run:
             timing.rounds.append(us)
 
 
-@dataclass
-class Bare:
-    """What images take of a core that only decodes or only warps: processor time, in rounds.
-
-    Attributes:
-        decode: A file, read, decoded and resized.
-        imdecode: OpenCV's decoder alone, over bytes in memory.
-        crowd: The first again, while every core does the same.
-        warp: fastaug in the calling thread, from an array of decoded images.
-    """
-
-    decode: Timing = field(default_factory=Timing)
-    imdecode: Timing = field(default_factory=Timing)
-    crowd: Timing = field(default_factory=Timing)
-    warp: Timing = field(default_factory=Timing)
-
-    def measure(self, sweep, pool, cores, warp, seconds):
-        """Measures a round of each.
-
-        Args:
-            sweep: The Sweep.
-            pool: A `multiprocessing.Pool` with a process for each core.
-            cores: The number of them.
-            warp: fastaug in the calling thread, as a contestant.
-            seconds: Least length of a round.
-        """
-        task = ([str(path) for path in sweep.files.paths[:DECODED]], sweep.case.size, seconds)
-        decode, imdecode = pool.apply(bare.time_decoding, task)
-        together = pool.starmap(bare.time_decoding, [task] * cores, chunksize=1)
-        self.decode.rounds.append(decode)
-        self.imdecode.rounds.append(imdecode)
-        self.crowd.rounds.append(sum(each for each, _ in together) / cores)
-        self.warp.rounds.append(time_round(warp, seconds, time.thread_time))
-
-
 class Sweep:
     """One set of files with every decoder and number of workers.
 
@@ -284,24 +247,44 @@ class Sweep:
         files: Its FileSet.
         counts: Numbers of workers, from the smallest on.
         cores: Number of cores that this process may use.
+
+    Attributes:
+        runs: A Run for each decoder and number of workers.
+        bare: What images take of a core's time: `decode`, a file that is read and decoded;
+            `imdecode`, OpenCV's decoder alone, over bytes in memory; `crowd`, the first again,
+            while every core does the same; `warp`, fastaug in the calling thread, from an array.
     """
 
     def __init__(self, case: Case, files: FileSet, counts, cores):
         self.case, self.files, self.cores = case, files, cores
         self.runs = [Run(*values) for values in itertools.product(DECODERS, counts)]
-        self.bare = Bare()
+        self.bare = {name: Timing() for name in ("decode", "imdecode", "crowd", "warp")}
 
     def job(self, images):
         """Returns the Job of contestants over some images."""
-        return Job(self.case, images, self.cores, None, None)
+        return Job(self.case, images, self.cores)
 
     def decoded(self):
         """Returns some of the files' images as an ImageSet."""
-        paths, size = self.files.paths[:WARPED], self.case.size
-        x = np.empty((len(paths), size, size, 3), np.uint8)
-        for path, image in zip(paths, x, strict=True):
-            bare.decode(path, image)
+        size = (self.case.size, self.case.size)
+        x = np.stack([load_img(path, target_size=size) for path in self.files.paths[:WARPED]])
         return ImageSet(x, self.files.y[: len(x)], self.files.source)
+
+    def measure_bare(self, pool, warp, seconds):
+        """Measures a round of each bare work.
+
+        Args:
+            pool: A `multiprocessing.Pool` with a process for each core.
+            warp: fastaug in the calling thread, as a contestant.
+            seconds: Least length of a round.
+        """
+        task = ([str(path) for path in self.files.paths[:DECODED]], seconds)
+        decode, imdecode = pool.apply(bare.time_decoding, task)
+        together = pool.starmap(bare.time_decoding, [task] * self.cores, chunksize=1)
+        crowd = sum(each for each, _ in together) / self.cores
+        found = (decode, imdecode, crowd, time_round(warp, seconds, time.thread_time))
+        for timing, us in zip(self.bare.values(), found, strict=True):
+            timing.rounds.append(us)
 
     # ---- what was found ----
 
@@ -311,9 +294,9 @@ class Sweep:
         return [run for run in self.runs if run.wall.rounds]
 
     def ideal(self, run):
-        """Returns the images per second of as many cores as a run can have."""
-        decode, warp = self.bare.decode.us_per_image, self.bare.warp.us_per_image
-        return ideal_images_per_second(run.workers, self.cores, decode, warp)
+        """Returns the images per second of as many cores as a run can have, if they only work."""
+        work = self.bare["decode"].us_per_image + self.bare["warp"].us_per_image
+        return min(run.workers, self.cores) * 1e6 / work
 
     def of_fewer(self, run):
         """Returns a run's throughput in times that of the best with fewer workers, or None."""
@@ -326,9 +309,9 @@ class Sweep:
 
     def outside(self, run):
         """Returns the microseconds that the parent has beside what is a bare worker's in it."""
-        work = self.bare.warp.us_per_image
+        work = self.bare["warp"].us_per_image
         if run.decoder == "threads":
-            work += self.bare.decode.us_per_image
+            work += self.bare["decode"].us_per_image
         return run.parent.us_per_image - work
 
     def figures_of(self, run):
@@ -341,9 +324,10 @@ class Sweep:
             "ideal_images_per_second": self.ideal(run),
             "of_ideal": speed / self.ideal(run),
             "of_best_with_fewer": self.of_fewer(run),
-            "of_imdecode": speed / self.bare.imdecode.images_per_second,
+            "of_imdecode": speed / self.bare["imdecode"].images_per_second,
             "busy_cores": run.spent / run.wall.us_per_image,
-            "useful": (self.bare.decode.us_per_image + self.bare.warp.us_per_image) / run.spent,
+            "useful": (self.bare["decode"].us_per_image + self.bare["warp"].us_per_image)
+            / run.spent,
             "cores_of_other_programs": median(run.others),
             "parent_us_per_image": run.parent.us_per_image,
             "children_us_per_image": run.children.us_per_image,
@@ -355,7 +339,6 @@ class Sweep:
 
     def record(self):
         """Returns the sweep as a dict for the JSON file."""
-        names = ("decode", "imdecode", "crowd", "warp")
         return {
             "name": self.case.name,
             "images": self.files.source,
@@ -364,8 +347,8 @@ class Sweep:
             "settings": describe_settings(self.case.settings),
             "bare": {
                 name: {"us_per_image": timing.us_per_image, "rounds_us_per_image": timing.rounds}
-                for name in names
-                if (timing := getattr(self.bare, name)).rounds
+                for name, timing in self.bare.items()
+                if timing.rounds
             },
             "runs": [self.figures_of(run) for run in self.timed],
         }
@@ -374,7 +357,7 @@ class Sweep:
         """Returns the lines of the table, none if nothing was timed."""
         if not self.timed:
             return []
-        us = {name: timing.us_per_image for name, timing in vars(self.bare).items()}
+        us = {name: timing.us_per_image for name, timing in self.bare.items()}
         others = median(other for run in self.timed for other in run.others)
         heading = ("decoder", "workers", "images/s", "rounds", "of ideal", "of fewer")
         heading += ("of imdecode", "busy", "useful", "parent", "children", "outside")
@@ -418,25 +401,13 @@ class Sweep:
             lines,
             "images per second",
             caption,
-            dashed=(self.bare.imdecode.images_per_second, "cv2.imdecode alone, one thread"),
+            dashed=(self.bare["imdecode"].images_per_second, "cv2.imdecode alone, one thread"),
         )
 
 
 def kind_of(run):
     """Returns fastaug with a run's decoder and number of workers, as a contestant."""
     return fastaug_with(run.workers, from_files=True, decoder=run.decoder)
-
-
-def ideal_images_per_second(workers, cores, decode, warp):
-    """Returns the throughput of cores that only decode and warp.
-
-    Args:
-        workers: The number of workers.
-        cores: The number of cores, which bounds it.
-        decode: Microseconds of a core to decode an image.
-        warp: The same to warp it.
-    """
-    return min(workers, cores) * 1e6 / (decode + warp)
 
 
 def children_time():

@@ -14,8 +14,8 @@ from itertools import product
 
 import keras_reference
 import numpy as np
-from check import LEVELS, RARE, TOLERANCE, Check
-from contestants import SEED
+from check import LEVELS, RARE, TOLERANCE, Check, deviation
+from contestants import SEED, lookahead_of
 from photos import make_set
 from PIL import Image
 from report import aligned
@@ -23,12 +23,11 @@ from studies import Study
 from timing import settle_memory
 
 import fastaug
-from fastaug.keras_api.batches import run_length
 
 SIZE, BATCH = 64, 32
 IMAGES = 8 * BATCH
 CHECKED = 3  # results of each row
-LOOKAHEAD = 1 + 2 * run_length(4 * BATCH * SIZE * SIZE * 3)  # as that of the contestants
+LOOKAHEAD = lookahead_of(4 * BATCH * SIZE * SIZE * 3)
 
 
 @dataclass(frozen=True)
@@ -90,44 +89,27 @@ def negative(x):
     return 255 - x
 
 
-def _standardizes(base):
-    class Own(base):
-        def standardize(self, x):
-            return x * np.float32(1 / 255)
-
-    return Own
-
-
-def _transforms(base):
-    class Own(base):
-        def apply_transform(self, x, transform_parameters):
-            return super().apply_transform(x, transform_parameters)[::-1]
-
-    return Own
-
-
-def _draws(base):
-    class Own(base):
-        def get_random_transform(self, img_shape, seed=None):
-            return {**super().get_random_transform(img_shape, seed), "flip_vertical": True}
-
-    return Own
-
-
-def _transforms_at_random(base):
-    class Own(base):
-        def random_transform(self, x, seed=None):
-            return super().random_transform(x, seed)[::-1]
-
-    return Own
-
-
+# Names of subclasses, and the method that each has of its own.
 SUBCLASSES = {
-    "own standardize": _standardizes,
-    "own apply_transform": _transforms,
-    "own get_random_transform": _draws,
-    "own random_transform": _transforms_at_random,
+    "own standardize": lambda self, base, x: x * np.float32(1 / 255),
+    "own apply_transform": lambda self, base, *given: base.apply_transform(self, *given)[::-1],
+    "own get_random_transform": lambda self, base, *given, **named: {
+        **base.get_random_transform(self, *given, **named),
+        "flip_vertical": True,
+    },
+    "own random_transform": lambda self, base, *given: base.random_transform(self, *given)[::-1],
 }
+
+
+def subclass_of(base, name):
+    """Returns the subclass of a generator's class that has this name."""
+    own = SUBCLASSES[name]
+
+    def method(self, *given, **named):
+        return own(self, base, *given, **named)
+
+    return type("Own", (base,), {name.removeprefix("own "): method})
+
 
 # ---- the rows ----------------------------------------------------------------------------------
 
@@ -203,7 +185,7 @@ class Side:
     def generator(self, settings, subclass=None):
         """Returns a generator, which has statistics where it needs some."""
         kind = self.ImageDataGenerator
-        generator = (subclass(kind) if subclass else kind)(**settings)
+        generator = (subclass_of(kind, subclass) if subclass else kind)(**settings)
         if settings.get("featurewise_center"):
             dtype = settings.get("dtype", "float32")
             generator.mean = np.array([[[120, 110, 100]]], dtype)
@@ -268,9 +250,7 @@ def rows_of_flows(x):
         settings = {**SETTINGS[key], "dtype": dtype, "data_format": "channels_first"}
         yield flow_row(f"channels_first, dtype={dtype!r}", key, first.astype(dtype), settings)
     for subclass, key in product(SUBCLASSES, ("nothing", "flip", "affine")):
-        yield flow_row(
-            f"subclass, {subclass}", key, typed["float32"], SETTINGS[key], SUBCLASSES[subclass]
-        )
+        yield flow_row(f"subclass, {subclass}", key, typed["float32"], SETTINGS[key], subclass)
     function = {"preprocessing_function": negative}
     for name, key in product(("uint8", "float32", "float64"), ("nothing", "flip", "affine")):
         yield flow_row(f"function, {name} array", key, typed[name], {**SETTINGS[key], **function})
@@ -381,7 +361,7 @@ class Sweep(Study):
     def compare(self):
         total = Check(difference=0.0, differing=0.0, labels_equal=True)
         for row in self.rows:
-            self.progress.doing("study sweep: check", str(row))
+            self.doing("check", str(row))
             try:
                 self._compare(row, total)
             except Exception as error:  # whatever it is, nothing can be timed
@@ -400,13 +380,12 @@ class Sweep(Study):
                 results[side.key] = [call() for _ in range(CHECKED)]
         total.batches += CHECKED
         for want, got in zip(results["keras"], results["fastaug"], strict=True):
-            difference = _difference(want, got)
-            total.difference = max(total.difference, difference)
+            total.difference = max(total.difference, _difference(want, got))
 
     def measure(self):
         settle_memory()
         for row in self.rows:
-            self.progress.doing("study sweep: rounds", str(row))
+            self.doing("rounds", str(row))
             with ExitStack() as stack:
                 _measure(row, stack, self.plan)
             self.progress.done()
@@ -452,9 +431,6 @@ class Sweep(Study):
             "rows": [row.record() for row in timed],
         }
 
-    def figures(self, caption):
-        return ()
-
 
 def _measure(row, stack, plan):
     """Times a row; both sides make as many in a round, and so with the same draws."""
@@ -498,13 +474,7 @@ def _difference(want, got):
         if want.mode != got.mode:
             raise ValueError(f"an image of mode {got.mode}, and Keras's of {want.mode}")
         want, got = np.asarray(want), np.asarray(got)
-    if got.shape != want.shape or got.dtype != want.dtype:
-        raise ValueError(
-            f"shape {got.shape} and dtype {got.dtype}, and Keras's {want.shape} and {want.dtype}"
-        )
-    deviation = np.abs(got.astype(np.float64) - want)
-    difference = float(np.max(deviation))
-    share = float(np.mean(deviation > 0))
+    difference, share = deviation(want, got)
     if want.dtype.kind in "iu":
         same = difference <= LEVELS and share <= RARE
     else:
