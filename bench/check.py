@@ -15,23 +15,14 @@ BATCHES = 5
 
 @dataclass
 class Check:
-    """What was found.
+    """What was found."""
 
-    Attributes:
-        batches: Number of batches compared.
-        difference: Largest difference of two pixels on the 0..255 scale, or None.
-        differing: Largest share of the pixels of a batch of bytes that differ; None: not bytes.
-        labels_equal: Whether all the labels were identical, or None.
-        names_equal: Whether the lists of files were identical, or None where there are no files.
-        problem: Why nothing could be compared, or None.
-    """
-
-    batches: int = 0
-    difference: float | None = None
-    differing: float | None = None
-    labels_equal: bool | None = None
-    names_equal: bool | None = None
-    problem: str | None = None
+    batches: int = 0  # that were compared
+    difference: float | None = None  # largest of two pixels on the 0..255 scale
+    differing: float | None = None  # largest share of different pixels in a batch of bytes, if any
+    labels_equal: bool | None = None  # whether all labels were identical
+    names_equal: bool | None = None  # whether the lists of files were, where there are files
+    problem: str | None = None  # why nothing could be compared
 
     @property
     def allowed(self):

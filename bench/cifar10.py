@@ -17,14 +17,11 @@ BATCHES = [f"data_batch_{number}" for number in range(1, 6)]
 
 
 def find_cifar10(count, download):
-    """Returns the training images of CIFAR-10, or images of the same shape.
+    """Returns the training images of CIFAR-10 or, where there are none, `count` of the same shape.
 
     Args:
-        count: Number of images to make where there is no CIFAR-10.
+        count: Number of images to make.
         download: Whether Keras may try to download the data set, which is then kept in its cache.
-
-    Returns:
-        An ImageSet; its `source` says which.
     """
     datasets = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras").expanduser()
     datasets /= "datasets"

@@ -32,19 +32,12 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured of cases.
+    """How much is measured of cases."""
 
-    Attributes:
-        rounds: Rounds for each contestant.
-        length: Part of each case's least length of a round.
-        share: Part of each case's photographs that is made.
-        quick: Whether cases take the batch size that they have for a quick run.
-    """
-
-    rounds: int
-    length: float
-    share: float
-    quick: bool
+    rounds: int  # of each contestant
+    length: float  # part of each case's least length of a round
+    share: float  # part of each case's photographs that is made
+    quick: bool  # whether cases take the batch size that they have for a quick run
 
 
 FULL = Plan(rounds=5, length=1.0, share=1.0, quick=False)

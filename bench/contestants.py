@@ -29,21 +29,13 @@ RUN_BYTES, LONGEST_RUN = 1 << 22, 8  # of the batches that fastaug makes togethe
 
 @dataclass
 class Job:
-    """A case with its images, and what the contestants share.
-
-    Attributes:
-        case: The case.
-        images: The images and their labels, as arrays or as files.
-        cores: Number of workers for the contestants that use every core.
-        fastaug_workers: The `workers` argument of fastaug on every core; None is its default.
-        pool: The WorkerPool of the multiprocessing method, or None.
-    """
+    """A case with its images, and what the contestants share."""
 
     case: Case
     images: ImageSet | FileSet
-    cores: int
-    fastaug_workers: int | None = None
-    pool: article.WorkerPool | None = None
+    cores: int  # workers of the contestants that use every core
+    fastaug_workers: int | None = None  # those of fastaug on every core, or None for its default
+    pool: article.WorkerPool | None = None  # of the multiprocessing method
 
     @functools.cached_property
     def x_float(self):
@@ -65,44 +57,26 @@ class Job:
 
 
 class Contestant:
-    """Base class.
+    """Base class."""
 
-    Attributes:
-        key: Name in the JSON file.
-        label: Name in tables and figures.
-        notes: What it does otherwise than the reference.
-        ours: Whether it is fastaug.
-        leaves_out: Names of settings that it does not have; it has no part in a case with one.
-        floor: Whether it does only part of the work, as a lower bound of the time.
-        share: Heading of the column that gives fastaug's throughput as a share of this one's, or
-            None for no such column.
-    """
-
-    key: str
-    label: str
-    notes: tuple[str, ...] = ()
-    ours = False
+    key: str  # name in the JSON file
+    label: str  # name in tables and figures
+    notes: tuple[str, ...] = ()  # what it does otherwise than the reference
+    ours = False  # whether it is fastaug
+    # settings that it does not have; it has no part in a case with one
     leaves_out: frozenset[str] = frozenset({"dtype", "interpolation_order"})
-    floor = False
-    share: str | None = None
+    floor = False  # whether it does only part of the work, as a lower bound of the time
+    share: str | None = None  # heading of the column of fastaug's throughput as a share of its own
+    uses = "1 thread"  # the threads or processes at work, for people
+    lookahead = 0  # batches that may be in the making when one is handed out
 
     def __init__(self, job):
         self.job = job
 
-    @property
-    def uses(self):
-        """The threads or processes at work, for people."""
-        return "1 thread"
-
-    @property
-    def lookahead(self):
-        """Batches that may be in the making when one is handed out."""
-        return 0
-
     @contextmanager
     def batches(self):
         """Gives an infinite iterator of batches for the length of a `with` block."""
-        raise NotImplementedError
+        yield self._batches()
 
     def dataset(self):
         """Gives, as `batches` does, a `keras.utils.PyDataset` to train from, where there is one."""
@@ -111,21 +85,19 @@ class Contestant:
     def close(self):
         """Releases what the constructor started."""
 
-    def _threads(self):
-        return f"{self.job.cores} thread" + "s" * (self.job.cores > 1)
 
-    def _processes(self):
-        return f"{self.job.cores} process" + "es" * (self.job.cores > 1)
+def _threads(self):
+    return f"{self.job.cores} thread" + "s" * (self.job.cores > 1)
+
+
+def _processes(self):
+    return f"{self.job.cores} process" + "es" * (self.job.cores > 1)
 
 
 class FromFolder:
-    """Gives a contestant with a generator files in place of arrays.
+    """Gives a contestant with a generator files in place of arrays."""
 
-    Attributes:
-        arguments: Further arguments of `flow_from_directory`.
-    """
-
-    arguments = {}  # noqa: RUF012
+    arguments = {}  # noqa: RUF012  (further ones of flow_from_directory)
 
     def flow(self):
         job = self.job
@@ -157,9 +129,8 @@ class Keras(Contestant):
         y, batch_size = job.images.y, job.case.batch_size
         return self.generator.flow(job.x_float, y, batch_size=batch_size, seed=SEED)
 
-    @contextmanager
-    def batches(self):
-        yield self.flow()
+    def _batches(self):
+        return self.flow()
 
 
 class KerasFiles(FromFolder, Keras):
@@ -173,34 +144,23 @@ class Multiprocessing(Keras):
     label = "Keras + multiprocessing.Pool"
     notes = ("the article's method: pool.map over the images of each batch",)
     leaves_out = frozenset({"dtype"})
+    uses = property(_processes)
     work = staticmethod(article.augment)
 
     def __init__(self, job):
         super().__init__(job)
         self.pool = job.pool.get()
 
-    @property
-    def uses(self):
-        return self._processes()
-
-    @contextmanager
-    def batches(self):
-        yield self._batches()
-
     def _batches(self):
         for indexes in self.job.index_batches():
             tasks = [self._task(i) for i in indexes]
             yield np.array(self.pool.map(self.work, tasks)), self.job.images.y[indexes]
 
-    @contextmanager
     def dataset(self):
         from pool_dataset import PoolDataset
 
-        images, batch_size = self.job.images, self.job.case.batch_size
-        with closing(
-            PoolDataset(self.pool, self.work, self._task, images.y, batch_size, SEED)
-        ) as dataset:
-            yield dataset
+        y, batch_size = self.job.images.y, self.job.case.batch_size
+        return closing(PoolDataset(self.pool, self.work, self._task, y, batch_size, SEED))
 
     def _task(self, i):
         return self.generator, self.job.x_float[i]
@@ -224,6 +184,8 @@ class KerasLayers(Contestant):
         "resamples once for each geometric layer instead of once in all; other draws; "
         "RandomBrightness, for the channel shift, clips to 0..255 instead of the image's own range",
     )
+    uses = property(_threads)
+    lookahead = property(lambda self: self.job.cores + 2)
 
     def __init__(self, job):
         super().__init__(job)
@@ -233,12 +195,9 @@ class KerasLayers(Contestant):
 
         settings, case = job.case.settings, job.case
         fill = {"fill_mode": settings["fill_mode"]}
+        across, down = settings["width_shift_range"], settings["height_shift_range"]
         steps = [layers.RandomRotation(settings["rotation_range"] / 360, **fill)]
-        steps.append(
-            layers.RandomTranslation(
-                settings["height_shift_range"], settings["width_shift_range"], **fill
-            )
-        )
+        steps.append(layers.RandomTranslation(down, across, **fill))
         if zoom := settings.get("zoom_range"):
             steps.append(layers.RandomZoom(zoom, zoom, **fill))
         if shift := settings.get("channel_shift_range"):
@@ -256,7 +215,7 @@ class KerasLayers(Contestant):
         count = len(job.images.y)
         indexes = tf.data.Dataset.range(count).shuffle(count, seed=SEED).repeat()
         batches, images_of = self._load(tf, indexes)
-        self.dataset = batches.map(augment, num_parallel_calls=job.cores).prefetch(2)
+        self._data = batches.map(augment, num_parallel_calls=job.cores).prefetch(2)
 
     def _load(self, tf, indexes):
         """Returns a dataset of batches, and what makes an element of it images and labels."""
@@ -264,17 +223,8 @@ class KerasLayers(Contestant):
         batches = indexes.batch(self.job.case.batch_size)
         return batches, lambda batch: (tf.gather(x, batch), tf.gather(y, batch))
 
-    @property
-    def uses(self):
-        return self._threads()
-
-    @property
-    def lookahead(self):
-        return self.job.cores + 2
-
-    @contextmanager
-    def batches(self):
-        yield self.dataset.as_numpy_iterator()
+    def _batches(self):
+        return self._data.as_numpy_iterator()
 
 
 class KerasLayersFiles(KerasLayers):
@@ -284,6 +234,7 @@ class KerasLayersFiles(KerasLayers):
         *KerasLayers.notes,
         "reads with tf.io.decode_jpeg and tf.image.resize to the nearest pixel, image by image",
     )
+    lookahead = property(lambda self: self.job.cores + 3)  # one of them is being read
 
     def _load(self, tf, indexes):
         paths = tf.constant([str(path) for path in self.job.images.paths])
@@ -297,25 +248,16 @@ class KerasLayersFiles(KerasLayers):
         images = indexes.map(read, num_parallel_calls=self.job.cores)
         return images.batch(self.job.case.batch_size), lambda *batch: batch
 
-    @property
-    def lookahead(self):
-        return super().lookahead + 1  # and one that is being read
-
 
 class Threaded(Contestant):
     """Base class of what has a thread for each core, every thread at a whole batch."""
 
+    uses = property(_threads)
+    lookahead = property(lambda self: self.job.cores + 1)
+
     def __init__(self, job):
         super().__init__(job)
         self._executor = ThreadPoolExecutor(job.cores)
-
-    @property
-    def uses(self):
-        return self._threads()
-
-    @property
-    def lookahead(self):
-        return self.job.cores + 1
 
     def _batch(self, indexes):
         """Makes the batch of some images."""
@@ -422,15 +364,13 @@ class Fastaug(Contestant):
         super().__init__(job)
         import fastaug
 
-        extra = dict(job.case.fastaug_settings)
+        extra = {"workers": self.workers, **job.case.fastaug_settings}
         if job.case.fastaug_pool:
             extra["pool"] = job.pool.get()
-        self.generator = fastaug.ImageDataGenerator(
-            **self.settings(job), **extra, workers=self.workers
-        )
+        self.generator = fastaug.ImageDataGenerator(**self.settings(job), **extra)
 
     def settings(self, job):
-        """Keras's arguments, as this contestant has them."""
+        """Keras's arguments, as this contestant has them, and others of its own."""
         return job.case.settings
 
     @property
@@ -443,20 +383,26 @@ class Fastaug(Contestant):
         images, batch_size = self.job.images, self.job.case.batch_size
         return self.generator.flow(images.x, images.y, batch_size=batch_size, seed=SEED)
 
-    @contextmanager
     def batches(self):
-        with closing(self.flow()) as iterator:
-            yield iterator
+        return closing(self.flow())
 
 
 class FastaugFiles(FromFolder, Fastaug):
     """fastaug over files, on one decode process."""
 
     notes = ("over files: beside each process, which decodes, a thread, which warps",)
+    uses = "1 process"
 
-    @property
-    def uses(self):
-        return "1 process"
+
+class FastaugOpenCV(Fastaug):
+    """fastaug with the other warp, on one worker thread."""
+
+    key = "fastaug_opencv"
+    label = "fastaug, workers=1, warp='opencv'"
+    leaves_out = Contestant.leaves_out
+
+    def settings(self, job):
+        return {**job.case.settings, "warp": "opencv"}
 
 
 class FastaugEveryCore(Fastaug):
@@ -464,36 +410,18 @@ class FastaugEveryCore(Fastaug):
 
     key = "fastaug"
     label = "fastaug"
+    uses = property(_threads)
 
     def __init__(self, job):
         self.workers = job.fastaug_workers
         super().__init__(job)
-
-    @property
-    def uses(self):
-        return self._threads()
 
 
 class FastaugEveryCoreFiles(FromFolder, FastaugEveryCore):
     """fastaug over files as it comes: a decode process for every core."""
 
     notes = FastaugFiles.notes
-
-    @property
-    def uses(self):
-        return self._processes()
-
-
-class FastaugOpenCV(Fastaug):
-    """fastaug with the other engine, on one worker thread."""
-
-    key = "fastaug_opencv"
-    label = "fastaug, workers=1, warp='opencv'"
-    notes = ("where OpenCV's warp is not to 0.01 of Keras, it warps as without",)
-    leaves_out = Contestant.leaves_out
-
-    def settings(self, job):
-        return {**job.case.settings, "warp": "opencv"}
+    uses = property(_processes)
 
 
 class FastaugElementwise(FastaugEveryCore):
@@ -583,12 +511,14 @@ class FloorFiles(Threaded):
         return indexes, None
 
 
-def lookahead_of(nbytes):
-    """Returns how many batches of a size fastaug may have in the making, of images in memory.
-
-    Two are prefetched, or two runs of small ones that are made together, and one is in the making.
-    """
-    return 1 + 2 * min(max(RUN_BYTES // nbytes, 1), LONGEST_RUN)
+WITH_ARRAYS = (
+    Keras, Multiprocessing, KerasLayers, Albumentations, Fastaug, FastaugOpenCV, FastaugEveryCore,
+    FastaugElementwise, Floor,
+)  # fmt: skip
+WITH_FILES = (
+    KerasFiles, MultiprocessingFiles, KerasLayersFiles, AlbumentationsFiles, FastaugFiles,
+    FastaugEveryCoreFiles, FastaugElementwiseFiles, FastaugThreadsFiles, FloorFiles,
+)  # fmt: skip
 
 
 @contextmanager
@@ -602,55 +532,31 @@ def cv2_threads(count):
         cv2.setNumThreads(before)
 
 
-WITH_ARRAYS = (
-    Keras,
-    Multiprocessing,
-    KerasLayers,
-    Albumentations,
-    Fastaug,
-    FastaugOpenCV,
-    FastaugEveryCore,
-    FastaugElementwise,
-    Floor,
-)
+def lookahead_of(nbytes):
+    """Returns how many batches of a size fastaug may have in the making, of images in memory.
 
-WITH_FILES = (
-    KerasFiles,
-    MultiprocessingFiles,
-    KerasLayersFiles,
-    AlbumentationsFiles,
-    FastaugFiles,
-    FastaugEveryCoreFiles,
-    FastaugElementwiseFiles,
-    FastaugThreadsFiles,
-    FloorFiles,
-)
+    Two are prefetched, or two runs of small ones that are made together, and one is in the making.
+    """
+    return 1 + 2 * min(max(RUN_BYTES // nbytes, 1), LONGEST_RUN)
 
 
-def fastaug_with(workers, from_files=False, decoder=None):
+def fastaug_with(workers, from_files=False, **arguments):
     """Returns fastaug with a number of workers, or None for its default, as a contestant.
 
-    Args:
-        workers: The number of workers.
-        from_files: Whether it reads files.
-        decoder: What decodes them, or None for the default.
+    Over files, there may be further arguments of `flow_from_directory`.
     """
-    name = "default" if workers is None else workers
-    members = {"workers": workers, "label": f"fastaug, workers={name}"}
-    if decoder is not None:
-        members["arguments"] = {"decoder": decoder}
-        members["label"] += f", decoder={decoder!r}"
-    bases = (FastaugFiles,) if from_files else (Fastaug,)
-    return type("FastaugWith", bases, members)
+    label = f"fastaug, workers={'default' if workers is None else workers}"
+    label += "".join(f", {name}={value!r}" for name, value in arguments.items())
+    members = {"workers": workers, "label": label, "arguments": arguments}
+    return type("FastaugWith", (FastaugFiles if from_files else Fastaug,), members)
 
 
 def contestants_of(case):
     """Returns the classes of all that take part in a case, in the order of the tables."""
-    kinds = WITH_FILES if case.from_files else WITH_ARRAYS
     has_function = FUNCTION in case.settings
     return [
         kind
-        for kind in kinds
+        for kind in (WITH_FILES if case.from_files else WITH_ARRAYS)
         if (has_function or not issubclass(kind, FastaugElementwise))
         and kind.leaves_out.isdisjoint(case.settings)
     ]

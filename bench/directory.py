@@ -21,28 +21,19 @@ WANTED = 0.9  # share of the pace from memory, wherever the cores can decode tha
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is trained.
-
-    Attributes:
-        batch_size: Images in a batch.
-        images: Images to train from in an epoch, at most.
-        validation: Images to validate with after it, at most.
-        epochs: Timed epochs.
-        interval: Seconds between samples of the load.
-        decode: Seconds of the bare decoding.
-    """
+    """How much is trained."""
 
     batch_size: int
-    images: int
-    validation: int
-    epochs: int
-    interval: float
-    decode: float
+    images: int  # to train from in an epoch, at most
+    validation: int  # to validate with after it, at most
+    epochs: int  # that are timed
+    interval: float  # seconds between samples of the load
+    decode: float  # seconds of the bare decoding
 
 
 ON_GPU = Plan(batch_size=64, images=2048, validation=256, epochs=2, interval=0.25, decode=2)
 ON_CPU = Plan(batch_size=64, images=384, validation=64, epochs=1, interval=0.5, decode=1)
-QUICK = Plan(batch_size=16, images=48, validation=16, epochs=1, interval=0.05, decode=0.1)
+QUICK = Plan(batch_size=8, images=24, validation=8, epochs=1, interval=0.05, decode=0.1)
 
 
 class Directory(RunsStudy):
@@ -97,29 +88,20 @@ class Directory(RunsStudy):
             self.decode = 1e6 / time_round(floor, plan.decode)
         self.progress.done()
         self.use(photo_network(self.case.size, self.images.y.shape[1]), plan.interval)
-        self._train(KerasFiles, None)
+        self.train_from(KerasFiles, None, *self._jobs())
         with closing(WorkerPool(cores)) as pool:
-            self._train(MultiprocessingFiles, cores, pool)
-        self._train(fastaug_with(cores, from_files=True), cores)
+            self.train_from(MultiprocessingFiles, cores, *self._jobs(pool))
+        self.train_from(fastaug_with(cores, from_files=True), cores, *self._jobs())
         self.doing("augmented images for memory")
         memory = augmented(self.case, self.images)
         validation = augmented(self.plain, self.validation)
         self.progress.done()
-        self.train(self._run("memory", MEMORY, None), memory, validation)
-
-    def _run(self, key, label, workers):
         images = len(self.images.y) + len(self.validation.y)
-        return Run(key, label, workers, self.case.batch_size, images)
+        run = Run("memory", MEMORY, None, self.case.batch_size, images)
+        self.train(run, memory, validation)
 
-    def _train(self, kind, workers, pool=None):
-        run = self._run(*(("fastaug", "fastaug") if kind.ours else (kind.key, kind.label)), workers)
-        with (
-            closing(kind(self._job(self.images, pool=pool))) as training,
-            closing(kind(self._job(self.validation, self.plain, pool))) as validation,
-            training.dataset() as data,
-            validation.dataset() as validation_data,
-        ):
-            self.train(run, data, validation_data)
+    def _jobs(self, pool=None):
+        return self._job(self.images, pool=pool), self._job(self.validation, self.plain, pool)
 
     # ---- what was found ----
 

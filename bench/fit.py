@@ -22,21 +22,13 @@ FULL, QUICK = (64, 20, 5), (8, 6, 1)
 
 @dataclass(frozen=True)
 class Way:
-    """One way to train from the files.
+    """One way to train from the files."""
 
-    Attributes:
-        key: Name in the JSON file.
-        label: The same for people.
-        fit: Arguments of `fit`.
-        prefetch: fastaug's argument; empty: its default.
-        misleads: Whether the batches are asked for in an order that fastaug guesses wrong.
-    """
-
-    key: str
-    label: str
-    fit: dict
-    prefetch: dict
-    misleads: bool = False
+    key: str  # name in the JSON file
+    label: str  # the same for people
+    fit: dict  # arguments of `fit`
+    prefetch: dict  # fastaug's argument; empty: its default
+    misleads: bool = False  # whether batches are asked for in an order that fastaug guesses wrong
 
 
 WAYS = (

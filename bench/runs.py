@@ -1,7 +1,7 @@
 """What the studies share that measure runs: some rounds or epochs from one source each."""
 
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field, replace
 from statistics import median
 
@@ -21,29 +21,17 @@ MEMORY = "from memory, augmented before"
 
 @dataclass
 class Run:
-    """Some rounds or epochs from one source.
+    """Some rounds or epochs from one source."""
 
-    Attributes:
-        key: What the batches come from: 'keras', 'multiprocessing', 'fastaug', 'memory', ...
-        label: The same for people.
-        workers: Number of threads or processes, or None.
-        batch_size: Images in a batch.
-        images: Images of a round, or those that an epoch trains from, and validates with.
-        warm_up: Seconds of the first epoch, in which the network is compiled, or None.
-        epochs: Seconds of the epochs after it, or of the rounds.
-        loss: Loss of the last epoch, or None.
-        load: What a SysMonitor saw in the epochs after the first, or None.
-    """
-
-    key: str
-    label: str
-    workers: int | None
+    key: str  # what the batches come from: 'keras', 'multiprocessing', 'fastaug', 'memory', ...
+    label: str  # the same for people
+    workers: int | None  # threads or processes
     batch_size: int
-    images: int
-    warm_up: float | None = None
-    epochs: list = field(default_factory=list)
-    loss: float | None = None
-    load: dict | None = None
+    images: int  # of a round, or those that an epoch trains from, and validates with
+    warm_up: float | None = None  # seconds of the first epoch, in which the network is compiled
+    epochs: list = field(default_factory=list)  # seconds of those after it, or of the rounds
+    loss: float | None = None  # of the last epoch
+    load: dict | None = None  # what a SysMonitor saw in the epochs after the first
 
     @property
     def seconds(self):
@@ -153,6 +141,15 @@ class RunsStudy(Study):
                 self._fit(run, data, validation, self.rounds)
         finally:
             run.load = monitor.to_dict()
+
+    def train_from(self, kind, workers, *jobs):
+        """Trains from a contestant; of two jobs, the second is what to validate with."""
+        key, label = ("fastaug", "fastaug") if kind.ours else (kind.key, kind.label)
+        images = sum(len(job.images.y) for job in jobs)
+        run = Run(key, label, workers, jobs[0].case.batch_size, images)
+        with ExitStack() as stack:
+            contestants = [stack.enter_context(closing(kind(job))) for job in jobs]
+            self.train(run, *[stack.enter_context(each.dataset()) for each in contestants])
 
     def _fit(self, run, data, validation, epochs):
         def note(seconds, loss):

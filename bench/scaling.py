@@ -19,7 +19,7 @@ from cases import DEFAULT_SETTINGS, DIRECTORY, Case
 from check import compare_batches, find_other
 from cifar10 import find_cifar10
 from contestants import Job, KerasFiles, fastaug_with
-from files import FileSet, choose_files, make_files, write_images
+from files import choose_files, make_files, write_images
 from keras_reference import load_img
 from machine import usable_cores
 from photos import ImageSet
@@ -29,8 +29,6 @@ from studies import Study
 from timing import Timing, metered_round, settle_memory, time_round
 
 DECODERS = ("processes", "threads")
-COUNTS = (1, 2, 4, 8, 16)
-QUICK_COUNTS = (1, 2, 4)
 QUALITY = 70  # files of the size of those of Dogs vs. Cats
 BARE_SHARE = 0.4  # of a round's seconds, for each of the bare ones
 DECODED = 2048  # files that are decoded for the ideal, at most
@@ -56,38 +54,23 @@ PHOTOGRAPHS = replace(
     offset=0.0,
 )
 SMALL = Case(
-    name="small",
-    title="32x32 images",
-    size=32,
-    images=16384,
-    from_files=True,
-    settings={"rescale": 1 / 255},
-    scale=1 / 255,
-    batch_size=64,
+    "small", "32x32 images", 32, 16384, {"rescale": 1 / 255}, from_files=True, batch_size=64
 )
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured.
+    """How much is measured."""
 
-    Attributes:
-        counts: Numbers of workers.
-        files: Files of an epoch, photographs and small ones.
-        distinct: Images made for them.
-        rounds: Rounds of everything.
-        seconds: Least length of a round.
-    """
-
-    counts: tuple[int, ...]
-    files: tuple[int, int]
-    distinct: tuple[int, int]
+    counts: tuple[int, ...]  # numbers of workers
+    files: tuple[int, int]  # files of an epoch, photographs and small ones
+    distinct: tuple[int, int]  # images made for them
     rounds: int
-    seconds: float
+    seconds: float  # least length of a round
 
 
-FULL = Plan(COUNTS, files=(8192, 16384), distinct=(384, 2048), rounds=5, seconds=0.8)
-QUICK = Plan(QUICK_COUNTS, files=(512, 2048), distinct=(64, 256), rounds=2, seconds=0.2)
+FULL = Plan((1, 2, 4, 8, 16), files=(8192, 16384), distinct=(384, 2048), rounds=5, seconds=0.8)
+QUICK = Plan((1, 2, 4), files=(512, 2048), distinct=(64, 256), rounds=2, seconds=0.2)
 
 
 class Scaling(Study):
@@ -99,8 +82,7 @@ class Scaling(Study):
     def prepare(self):
         options = self.options
         plan = QUICK if options.quick else FULL
-        self.seconds = plan.seconds
-        self.rounds = options.rounds or plan.rounds
+        self.seconds, self.rounds = plan.seconds, options.rounds or plan.rounds
         self.counts = sorted(set(options.counts or plan.counts))
         self.cores = usable_cores()
         count, scratch = plan.files[0], options.scratch
@@ -181,11 +163,8 @@ class Scaling(Study):
         return lines and [*lines, *(line for text in LEGEND for line in wrapped(f"  {text}", 4))]
 
     def record(self):
-        return {
-            "cores": self.cores,
-            "counts": self.counts,
-            "sweeps": [sweep.record() for sweep in self.sweeps],
-        }
+        sweeps = [sweep.record() for sweep in self.sweeps]
+        return {"cores": self.cores, "counts": self.counts, "sweeps": sweeps}
 
     def figures(self, caption):
         for sweep in self.sweeps:
@@ -195,33 +174,19 @@ class Scaling(Study):
 
 @dataclass
 class Run:
-    """One decoder with a number of workers, and its rounds.
-
-    Attributes:
-        decoder: What decodes.
-        workers: The number of workers.
-        wall: Time per image.
-        parent: Processor time of this process per image.
-        children: That of all processes below it.
-        machine: That of all programs on the machine.
-    """
+    """One decoder with a number of workers, and the microseconds per image of its rounds."""
 
     decoder: str
     workers: int
     wall: Timing = field(default_factory=Timing)
-    parent: Timing = field(default_factory=Timing)
-    children: Timing = field(default_factory=Timing)
-    machine: Timing = field(default_factory=Timing)
+    parent: Timing = field(default_factory=Timing)  # processor time of this process
+    children: Timing = field(default_factory=Timing)  # that of all processes below it
+    machine: Timing = field(default_factory=Timing)  # that of all programs on the machine
 
     @property
     def label(self):
         """The run for people."""
         return f"{self.decoder}, workers={self.workers}"
-
-    @property
-    def spent(self):
-        """Microseconds of processor time per image, of the parent and its children."""
-        return self.parent.us_per_image + self.children.us_per_image
 
     @property
     def others(self):
@@ -242,12 +207,6 @@ class Run:
 class Sweep:
     """One set of files with every decoder and number of workers.
 
-    Args:
-        case: The Case.
-        files: Its FileSet.
-        counts: Numbers of workers, from the smallest on.
-        cores: Number of cores that this process may use.
-
     Attributes:
         runs: A Run for each decoder and number of workers.
         bare: What images take of a core's time: `decode`, a file that is read and decoded;
@@ -255,7 +214,7 @@ class Sweep:
             while every core does the same; `warp`, fastaug in the calling thread, from an array.
     """
 
-    def __init__(self, case: Case, files: FileSet, counts, cores):
+    def __init__(self, case, files, counts, cores):
         self.case, self.files, self.cores = case, files, cores
         self.runs = [Run(*values) for values in itertools.product(DECODERS, counts)]
         self.bare = {name: Timing() for name in ("decode", "imdecode", "crowd", "warp")}
@@ -271,12 +230,12 @@ class Sweep:
         return ImageSet(x, self.files.y[: len(x)], self.files.source)
 
     def measure_bare(self, pool, warp, seconds):
-        """Measures a round of each bare work.
+        """Measures a round of each bare work, of so many seconds at least.
 
         Args:
             pool: A `multiprocessing.Pool` with a process for each core.
             warp: fastaug in the calling thread, as a contestant.
-            seconds: Least length of a round.
+            seconds: The seconds.
         """
         task = ([str(path) for path in self.files.paths[:DECODED]], seconds)
         decode, imdecode = pool.apply(bare.time_decoding, task)
@@ -293,45 +252,32 @@ class Sweep:
         """The runs with at least one round."""
         return [run for run in self.runs if run.wall.rounds]
 
-    def ideal(self, run):
-        """Returns the images per second of as many cores as a run can have, if they only work."""
-        work = self.bare["decode"].us_per_image + self.bare["warp"].us_per_image
-        return min(run.workers, self.cores) * 1e6 / work
-
-    def of_fewer(self, run):
-        """Returns a run's throughput in times that of the best with fewer workers, or None."""
+    def figures_of(self, run):
+        """Returns what is known of a run, as a dict for the JSON file."""
+        us = {name: timing.us_per_image for name, timing in self.bare.items()}
+        parent, children = run.parent.us_per_image, run.children.us_per_image
+        speed = run.wall.images_per_second
+        ideal = min(run.workers, self.cores) * 1e6 / (us["decode"] + us["warp"])
         fewer = [
             each.wall.images_per_second
             for each in self.timed
             if each.decoder == run.decoder and each.workers < run.workers
         ]
-        return run.wall.images_per_second / max(fewer) if fewer else None
-
-    def outside(self, run):
-        """Returns the microseconds that the parent has beside what is a bare worker's in it."""
-        work = self.bare["warp"].us_per_image
-        if run.decoder == "threads":
-            work += self.bare["decode"].us_per_image
-        return run.parent.us_per_image - work
-
-    def figures_of(self, run):
-        """Returns what is known of a run, as a dict for the JSON file."""
-        speed = run.wall.images_per_second
+        in_parent = us["warp"] + us["decode"] * (run.decoder == "threads")
         return {
             "decoder": run.decoder,
             "workers": run.workers,
             "images_per_second": speed,
-            "ideal_images_per_second": self.ideal(run),
-            "of_ideal": speed / self.ideal(run),
-            "of_best_with_fewer": self.of_fewer(run),
-            "of_imdecode": speed / self.bare["imdecode"].images_per_second,
-            "busy_cores": run.spent / run.wall.us_per_image,
-            "useful": (self.bare["decode"].us_per_image + self.bare["warp"].us_per_image)
-            / run.spent,
+            "ideal_images_per_second": ideal,
+            "of_ideal": speed / ideal,
+            "of_best_with_fewer": speed / max(fewer) if fewer else None,
+            "of_imdecode": speed * us["imdecode"] / 1e6,
+            "busy_cores": (parent + children) / run.wall.us_per_image,
+            "useful": (us["decode"] + us["warp"]) / (parent + children),
             "cores_of_other_programs": median(run.others),
-            "parent_us_per_image": run.parent.us_per_image,
-            "children_us_per_image": run.children.us_per_image,
-            "outside_us_per_image": self.outside(run),
+            "parent_us_per_image": parent,
+            "children_us_per_image": children,
+            "outside_us_per_image": parent - in_parent,
             "rounds_us_per_image": run.wall.rounds,
             "rounds_parent_us_per_image": run.parent.rounds,
             "rounds_children_us_per_image": run.children.rounds,
@@ -387,22 +333,16 @@ class Sweep:
 
     def figure(self, caption):
         """Returns the matplotlib figure of the sweep."""
-        lines = []
+        found, lines = [self.figures_of(run) for run in self.timed], []
         for decoder in DECODERS:
-            runs = [run for run in self.timed if run.decoder == decoder]
-            speeds = [run.wall.images_per_second for run in runs]
-            lines.append((decoder, f'decoder="{decoder}"', [run.workers for run in runs], speeds))
-        ideal = {run.workers: self.ideal(run) for run in self.timed}
+            of = {f["workers"]: f["images_per_second"] for f in found if f["decoder"] == decoder}
+            lines.append((decoder, f'decoder="{decoder}"', list(of), list(of.values())))
+        ideal = {each["workers"]: each["ideal_images_per_second"] for each in found}
         label = f"ideal: up to {self.cores} cores that only decode and warp"
         lines.append(("ideal", label, list(ideal), list(ideal.values())))
-        return against(
-            "workers",
-            f"Images per second from files: {self.case.title}",
-            lines,
-            "images per second",
-            caption,
-            dashed=(self.bare["imdecode"].images_per_second, "cv2.imdecode alone, one thread"),
-        )
+        title = f"Images per second from files: {self.case.title}"
+        alone = (self.bare["imdecode"].images_per_second, "cv2.imdecode alone, one thread")
+        return against("workers", title, lines, "images per second", caption, dashed=alone)
 
 
 def kind_of(run):

@@ -28,35 +28,20 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line says.
+    """What the command line says."""
 
-    Attributes:
-        quick: Whether sizes are small and nothing is downloaded.
-        rounds: Rounds or timed epochs, or None for the study's own number.
-        cores: The largest number of workers.
-        cifar10: The user's own ImageSet, or None.
-        dogs_vs_cats: The user's own folder, or None.
-        scratch: Where files may be written that are not kept.
-        out: The folder for figures and JSON files.
-        machine: Function that describes the machine, as `machine.describe` does.
-        date: When the run began.
-        counts: Numbers of workers for the study `scaling`, or None for its own.
-        workers: fastaug's argument in the cases, or None for its default.
-        pool: The WorkerPool of the cases, or None.
-    """
-
-    quick: bool
-    rounds: int | None
-    cores: int
-    cifar10: object
-    dogs_vs_cats: Path | None
-    scratch: Path | None
-    out: Path
-    machine: object
-    date: str
-    counts: list[int] | None = None
-    workers: int | None = None
-    pool: object = None
+    quick: bool  # whether sizes are small and nothing is downloaded
+    rounds: int | None  # rounds or timed epochs, or None for the study's own number
+    cores: int  # the largest number of workers
+    cifar10: object  # the user's own ImageSet, or None
+    dogs_vs_cats: Path | None  # the user's own folder
+    scratch: Path | None  # where files may be written that are not kept
+    out: Path  # the folder for figures and JSON files
+    machine: object  # function that describes the machine, as `machine.describe` does
+    date: str  # when the run began
+    counts: list[int] | None = None  # numbers of workers for `scaling`, or None for its own
+    workers: int | None = None  # fastaug's argument in the cases, or None for its default
+    pool: object = None  # the WorkerPool of the cases
 
 
 def make_study(name, options):

@@ -32,21 +32,13 @@ LOOKAHEAD = lookahead_of(4 * BATCH * SIZE * SIZE * 3)
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured.
+    """How much is measured."""
 
-    Attributes:
-        rounds: Rounds of each row, of each side.
-        close: Rounds of a row whose ratio is less than CLEARLY after these.
-        seconds: Least length of a round.
-        most: Seconds of all rounds of a row whose ratio is more than NEAR, after the first two.
-        step: Of how many rows one is taken.
-    """
-
-    rounds: int
-    close: int
-    seconds: float
-    most: float
-    step: int
+    rounds: int  # of each row, of each side
+    close: int  # rounds of a row whose ratio is less than CLEARLY after these
+    seconds: float  # least length of a round
+    most: float  # seconds of all rounds of a row whose ratio is above NEAR, after the first two
+    step: int  # of how many rows one is taken
 
 
 # Short rounds, of which many escape what else the machine does.
@@ -56,12 +48,8 @@ CLEARLY, NEAR = 2.0, 1.25
 
 # ---- what is set -------------------------------------------------------------------------------
 
-AFFINE = {
-    "rotation_range": 20,
-    "width_shift_range": 0.1,
-    "height_shift_range": 0.1,
-    "zoom_range": 0.1,
-}
+SHIFTS = {"width_shift_range": 0.1, "height_shift_range": 0.1}
+AFFINE = {"rotation_range": 20, **SHIFTS, "zoom_range": 0.1}
 SETTINGS = {
     "nothing": {},
     "flip": {"horizontal_flip": True},
@@ -74,13 +62,10 @@ SETTINGS = {
     "featurewise": {"featurewise_center": True, "featurewise_std_normalization": True},
 }
 EVERYTHING = {
-    **AFFINE,
-    **SETTINGS["flip"],
-    **SETTINGS["channel shift"],
-    **SETTINGS["brightness"],
+    **AFFINE, **SETTINGS["flip"], **SETTINGS["channel shift"], **SETTINGS["brightness"],
     "shear_range": 5,
-}
-ALWAYS = ("nothing", "flip", "affine", "brightness")
+}  # fmt: skip
+FEW = ("nothing", "flip", "affine")
 FLOATS = ("rescale", "samplewise", "featurewise")
 
 
@@ -116,20 +101,12 @@ def subclass_of(base, name):
 
 @dataclass
 class Row:
-    """One thing that both do.
+    """One thing that both do, and the seconds per call of each round."""
 
-    Attributes:
-        group: What kind of thing.
-        name: Which.
-        make: Function of a side and an ExitStack, which returns the function that does it.
-        images: How many images that makes.
-        seconds: Seconds per call, a round each, of Keras and of fastaug.
-    """
-
-    group: str
-    name: str
-    make: Callable
-    images: int = 1
+    group: str  # what kind of thing
+    name: str  # which
+    make: Callable  # function of a side and an ExitStack; returns the function that does it
+    images: int = 1  # how many images that makes
     seconds: dict = field(default_factory=lambda: {"keras": [], "fastaug": []})
 
     def __str__(self):
@@ -165,22 +142,13 @@ class Row:
 
 
 class Side:
-    """Keras or fastaug: the class, and functions under the names that both have.
+    """Keras or fastaug: the class, and functions under the names that both have."""
 
-    Args:
-        key: Name in the JSON file.
-        functions: The module or modules that have them.
-    """
-
-    def __init__(self, key, *functions):
-        self.key = key
-        self._functions = functions
+    def __init__(self, key, *modules):
+        self.key, self._modules = key, modules
 
     def __getattr__(self, name):
-        for functions in self._functions:
-            if hasattr(functions, name):
-                return getattr(functions, name)
-        raise AttributeError(f"{self.key} has no {name}")
+        return next(getattr(each, name) for each in self._modules if hasattr(each, name))
 
     def generator(self, settings, subclass=None):
         """Returns a generator, which has statistics where it needs some."""
@@ -211,11 +179,13 @@ def flow_row(group, name, x, settings, subclass=None):
     return Row(group, name, make, BATCH)
 
 
-def method_row(method, name, settings, call):
-    """Returns the row of a method of a generator; `call` calls it, given the generator."""
+def method_row(method, name, settings, *given):
+    """Returns the row of a method of a generator."""
 
     def make(side, stack):
-        return partial(call, side.generator(settings))
+        call = getattr(side.generator(settings), method)
+        # standardize works in place: on a new array each time
+        return (lambda: call(given[0].copy())) if method == "standardize" else partial(call, *given)
 
     return Row(f"generator.{method}", name, make)
 
@@ -231,30 +201,28 @@ def function_row(function, name, *arguments, **keywords):
 
 def rows_of_flows(x):
     """Yields the rows of batches."""
-    typed = {
-        name: x.astype(name)
-        for name in ("uint8", "int32", "uint16", "float16", "float32", "float64")
-    }
-    for name, key in product(typed, ALWAYS):
+    types = ("uint8", "int32", "uint16", "float16", "float32", "float64")
+    typed = {name: x.astype(name) for name in types}
+    for name, key in product(typed, (*FEW, "brightness")):
         yield flow_row(f"{name} array", key, typed[name], SETTINGS[key])
-    for dtype in ("uint8", "int32", "uint16", "float16", "float64"):
-        floats = dtype.startswith("float")
-        for key in SETTINGS:
-            # Keras fails where an integer would have to be a float, and SciPy at float16
-            if (key in FLOATS and not floats) or (key.startswith("affine") and dtype == "float16"):
-                continue
-            settings = {**SETTINGS[key], "dtype": dtype}
-            yield flow_row(f"dtype={dtype!r}", key, typed[dtype], settings)
+    for dtype, key in product(("uint8", "int32", "uint16", "float16", "float64"), SETTINGS):
+        # Keras fails where an integer would have to be a float, and SciPy at float16
+        if key in FLOATS and not dtype.startswith("float"):
+            continue
+        if key.startswith("affine") and dtype == "float16":
+            continue
+        settings = {**SETTINGS[key], "dtype": dtype}
+        yield flow_row(f"dtype={dtype!r}", key, typed[dtype], settings)
     first = np.ascontiguousarray(np.moveaxis(x, -1, 1))
-    for dtype, key in product(("uint8", "float32", "float64"), ("nothing", "flip", "affine")):
+    for dtype, key in product(("uint8", "float32", "float64"), FEW):
         settings = {**SETTINGS[key], "dtype": dtype, "data_format": "channels_first"}
         yield flow_row(f"channels_first, dtype={dtype!r}", key, first.astype(dtype), settings)
-    for subclass, key in product(SUBCLASSES, ("nothing", "flip", "affine")):
+    for subclass, key in product(SUBCLASSES, FEW):
         yield flow_row(f"subclass, {subclass}", key, typed["float32"], SETTINGS[key], subclass)
     function = {"preprocessing_function": negative}
-    for name, key in product(("uint8", "float32", "float64"), ("nothing", "flip", "affine")):
+    for name, key in product(("uint8", "float32", "float64"), FEW):
         yield flow_row(f"function, {name} array", key, typed[name], {**SETTINGS[key], **function})
-    for dtype, key in product(("uint8", "float64"), ("nothing", "flip", "affine")):
+    for dtype, key in product(("uint8", "float64"), FEW):
         settings = {**SETTINGS[key], **function, "dtype": dtype}
         yield flow_row(f"function, dtype={dtype!r}", key, typed[dtype], settings)
 
@@ -270,40 +238,24 @@ PARAMETERS = {
 
 def rows_of_methods(image):
     """Yields the rows of the generator's methods, on one image."""
+    shape = (SIZE, SIZE, 3)
     for name, settings in {**SETTINGS, "everything": EVERYTHING}.items():
         if name not in FLOATS and "," not in name:
-            yield method_row(
-                "get_random_transform",
-                name,
-                settings,
-                lambda generator: generator.get_random_transform((SIZE, SIZE, 3)),
-            )
+            yield method_row("get_random_transform", name, settings, shape)
     for dtype in ("uint8", "int32", "float16", "float32", "float64"):
         x = image.astype(dtype)
         for key, parameters in PARAMETERS.items():
             if (key, dtype) == ("affine", "float16"):  # SciPy fails
                 continue
-
-            def apply(generator, x=x, parameters=parameters):
-                return generator.apply_transform(x, parameters)
-
-            def at_random(generator, x=x):
-                return generator.random_transform(x)
-
-            yield method_row("apply_transform", f"{key}, {dtype}", {}, apply)
+            yield method_row("apply_transform", f"{key}, {dtype}", {}, x, parameters)
             if key == "affine":
-                settings = {"interpolation_order": 3}
-                yield method_row("apply_transform", f"affine, cubic, {dtype}", settings, apply)
-            yield method_row("random_transform", f"{key}, {dtype}", SETTINGS[key], at_random)
-        if dtype.startswith("float"):
-            for key in ("nothing", *FLOATS):
-                # in its place: of a new array each time
-
-                def standardize(generator, x=x):
-                    return generator.standardize(x.copy())
-
-                settings = {**SETTINGS[key], "dtype": dtype}
-                yield method_row("standardize", f"{key}, {dtype}", settings, standardize)
+                cubic = {"interpolation_order": 3}
+                name = f"affine, cubic, {dtype}"
+                yield method_row("apply_transform", name, cubic, x, parameters)
+            yield method_row("random_transform", f"{key}, {dtype}", SETTINGS[key], x)
+        for key in ("nothing", *FLOATS) if dtype.startswith("float") else ():
+            settings = {**SETTINGS[key], "dtype": dtype}
+            yield method_row("standardize", f"{key}, {dtype}", settings, x)
 
 
 def rows_of_functions(image):
@@ -311,19 +263,22 @@ def rows_of_functions(image):
     axes = {"row_axis": 0, "col_axis": 1, "channel_axis": 2}
     for dtype in ("uint8", "float32", "float64"):
         x = image.astype(dtype)
-        yield function_row("apply_affine_transform", f"nothing, {dtype}", x, **axes)
-        yield function_row("apply_affine_transform", dtype, x, theta=20, zx=0.9, **axes)
-        yield function_row("apply_channel_shift", dtype, x, 12.0, 2)
-        yield function_row("apply_brightness_shift", dtype, x, 1.2)
-        yield function_row("random_rotation", dtype, x, 20, **axes)
-        yield function_row("random_shift", dtype, x, 0.1, 0.1, **axes)
-        yield function_row("random_shear", dtype, x, 5, **axes)
-        yield function_row("random_zoom", dtype, x, (0.9, 1.1), **axes)
-        yield function_row("random_channel_shift", dtype, x, 20.0, 2)
-        yield function_row("random_brightness", dtype, x, (0.5, 1.5))
-        yield function_row("array_to_img", dtype, x)
-        yield function_row("array_to_img", f"scale=False, {dtype}", x, scale=False)
-        yield function_row("img_to_array", dtype, x)
+        for function, name, given, named in (
+            ("apply_affine_transform", "nothing, ", (), axes),
+            ("apply_affine_transform", "", (20,), {"zx": 0.9, **axes}),
+            ("apply_channel_shift", "", (12.0, 2), {}),
+            ("apply_brightness_shift", "", (1.2,), {}),
+            ("random_rotation", "", (20,), axes),
+            ("random_shift", "", (0.1, 0.1), axes),
+            ("random_shear", "", (5,), axes),
+            ("random_zoom", "", ((0.9, 1.1),), axes),
+            ("random_channel_shift", "", (20.0, 2), {}),
+            ("random_brightness", "", ((0.5, 1.5),), {}),
+            ("array_to_img", "", (), {}),
+            ("array_to_img", "scale=False, ", (), {"scale": False}),
+            ("img_to_array", "", (), {}),
+        ):
+            yield function_row(function, name + dtype, x, *given, **named)
     picture = Image.fromarray(image)
     file = BytesIO()
     picture.save(file, "png")
@@ -339,15 +294,13 @@ class Sweep(Study):
     """Times each row of both in turns, with the same arguments and the same draws."""
 
     def prepare(self):
-        plan = QUICK if self.options.quick else FULL
-        if self.options.rounds:
-            plan = replace(plan, rounds=self.options.rounds, close=self.options.rounds)
-        self.plan = plan
+        self.plan = QUICK if self.options.quick else FULL
+        if rounds := self.options.rounds:
+            self.plan = replace(self.plan, rounds=rounds, close=rounds)
         images = make_set(SIZE, IMAGES)
-        self.source = images.source
-        image = images.x[0]
+        self.source, image = images.source, images.x[0]
         rows = [*rows_of_flows(images.x), *rows_of_methods(image), *rows_of_functions(image)]
-        self.rows = rows[:: plan.step]
+        self.rows = rows[:: self.plan.step]
 
     def steps(self):
         return 2 * len(self.rows)
@@ -403,14 +356,8 @@ class Sweep(Study):
             return []
         rows = [("", "", "us/image Keras", "us/image fastaug", "ratio")]
         for row in timed:
-            rows.append(
-                (
-                    row.group,
-                    row.name,
-                    *(f"{row.fastest(key):.2f}" for key in row.seconds),
-                    f"{row.ratio:.2f}",
-                )
-            )
+            us = (f"{row.fastest(key):.2f}" for key in row.seconds)
+            rows.append((row.group, row.name, *us, f"{row.ratio:.2f}"))
         lowest = min(timed, key=lambda row: row.ratio)
         below = sum(row.ratio < 1 for row in timed)
         return [

@@ -17,16 +17,10 @@ NOT_INSTALLED = "not installed"
 
 @dataclass
 class Row:
-    """One contestant in one case, without what it needed to run.
+    """One contestant in one case, without what it needed to run."""
 
-    Attributes:
-        kind: Its class.
-        uses: The threads or processes at work, for people.
-        timing: Its rounds.
-    """
-
-    kind: type
-    uses: str
+    kind: type  # its class
+    uses: str  # the threads or processes at work, for people
     timing: Timing = field(default_factory=Timing)
 
     @property

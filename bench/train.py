@@ -19,24 +19,17 @@ WORKERS = (0, 1, 2, 4, 8, 12, 16, 24, 32, 48, 64)
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is trained.
+    """How much is trained."""
 
-    Attributes:
-        batch_sizes: The batch sizes; other numbers of workers are tried at the last.
-        images: Images in an epoch, at most.
-        epochs: Timed epochs.
-        interval: Seconds between samples of the load.
-    """
-
-    batch_sizes: tuple[int, ...]
-    images: int
-    epochs: int
-    interval: float
+    batch_sizes: tuple[int, ...]  # other numbers of workers are tried at the last
+    images: int  # in an epoch, at most
+    epochs: int  # that are timed
+    interval: float  # seconds between samples of the load
 
 
 ON_GPU = Plan(batch_sizes=tuple(ARTICLE), images=50_000, epochs=3, interval=0.25)
 ON_CPU = Plan(batch_sizes=tuple(ARTICLE), images=8192, epochs=1, interval=0.5)
-QUICK = Plan(batch_sizes=(32, 128), images=128, epochs=1, interval=0.05)
+QUICK = Plan(batch_sizes=(32, 64), images=64, epochs=1, interval=0.05)
 
 
 class Train(RunsStudy):
@@ -72,7 +65,8 @@ class Train(RunsStudy):
         ]
 
     def compare(self):
-        job = Job(self.case, self.images.first(5 * self.case.batch_size // 2), self.options.cores)
+        case = replace(self.case, batch_size=24)  # two batches and a half of a quick run's images
+        job = Job(case, self.images.first(60), self.options.cores)
         return compare_batches(Keras(job), [fastaug_with(w) for w in (0, self.options.cores)])
 
     def measure(self):
@@ -83,23 +77,20 @@ class Train(RunsStudy):
         self.use(cifar10_network(self.images.y.shape[1]), plan.interval)
         with closing(WorkerPool(cores)) as pool:
             for size in plan.batch_sizes:
-                self._train(Keras, size, None)
-                self._train(Multiprocessing, size, cores, pool)
-                self._train(fastaug_with(cores), size, cores)
+                self.train_from(Keras, None, self._job(size))
+                self.train_from(Multiprocessing, cores, self._job(size, pool))
+                self.train_from(fastaug_with(cores), cores, self._job(size))
                 self.train(Run("memory", MEMORY, None, size, len(self.images.y)), memory)
         for workers in self.others:
-            self._train(fastaug_with(workers), plan.batch_sizes[-1], workers)
+            size = plan.batch_sizes[-1]
+            self.train_from(fastaug_with(workers), workers, self._job(size))
             if workers:
                 with closing(WorkerPool(workers)) as pool:
-                    self._train(Multiprocessing, plan.batch_sizes[-1], workers, pool)
+                    self.train_from(Multiprocessing, workers, self._job(size, pool))
 
-    def _train(self, kind, batch_size, workers, pool=None):
-        key, label = ("fastaug", "fastaug") if kind.ours else (kind.key, kind.label)
-        run = Run(key, label, workers, batch_size, len(self.images.y))
+    def _job(self, batch_size, pool=None):
         case = replace(self.case, batch_size=batch_size)
-        job = Job(case, self.images, self.options.cores, pool=pool)
-        with closing(kind(job)) as contestant, contestant.dataset() as dataset:
-            self.train(run, dataset)
+        return Job(case, self.images, self.options.cores, pool=pool)
 
     # ---- what was found ----
 
