@@ -17,8 +17,9 @@ import os
 import sys
 import tempfile
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace as Plan
 
 # Nothing heavy is imported here: every worker process imports this file too.
 
@@ -30,16 +31,8 @@ RESULTS = Path(__file__).parent / "results"
 SCHEMA = 1
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How much is measured of cases."""
-
-    rounds: int  # of each contestant
-    length: float  # part of each case's least length of a round
-    share: float  # part of each case's photographs that is made
-    quick: bool  # whether cases take the batch size that they have for a quick run
-
-
+# Rounds of each contestant; which part of each case's least length of a round, and of its
+# photographs; whether cases take the batch size that they have for a quick run.
 FULL = Plan(rounds=5, length=1.0, share=1.0, quick=False)
 QUICK = Plan(rounds=2, length=0.125, share=0.25, quick=True)
 
@@ -153,7 +146,7 @@ def positive(text):
 
 def print_list(cases, studies):
     """Prints the registries of cases and studies, and who takes part."""
-    from contestants import WITH_ARRAYS, WITH_FILES
+    from contestants import KINDS
 
     print("cases:")
     for case in cases.values():
@@ -161,10 +154,10 @@ def print_list(cases, studies):
     print("studies:")
     for name, title in studies.items():
         print(f"  {name:19}{title}")
-    for title, contestants in (("arrays", WITH_ARRAYS), ("files", WITH_FILES)):
-        print(f"contestants with {title}:")
-        for each in contestants:
-            print("  " + ": ".join(filter(None, [each.label, "; ".join(each.notes)])))
+    print("contestants:")
+    for kind in KINDS:
+        notes = [f"only {kind.takes[0]}"] * (len(kind.takes) == 1) + [*kind.notes]
+        print("  " + ": ".join(filter(None, [kind.label, "; ".join(notes)])))
 
 
 class MissingPackageError(Exception):

@@ -3,17 +3,17 @@
 Each is a class that is built once for a case and opened once for each round: `batches()` gives an
 infinite iterator of (batch_x, batch_y), and leaving it stops or idles all that it started. A class
 that needs a package imports it when built, so that a missing package leaves out one contestant.
-What reads files is a subclass of what takes arrays, under the same key and label.
 """
 
 import functools
 import io
+import math
 import os
 import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import article
 import cv2
@@ -43,9 +43,21 @@ class Job:
         return self.images.x.astype(np.float32)
 
     @property
+    def from_files(self):
+        """Whether the images are files."""
+        return isinstance(self.images, FileSet)
+
+    @property
     def shape(self):
         """Shape of an augmented image."""
         return self.case.size, self.case.size, 3
+
+    def start(self):
+        """Returns the same with a few images, for a check.
+
+        Two batches and a half make an epoch, so a short batch and a new epoch are compared, too.
+        """
+        return replace(self, images=self.images.first(5 * self.case.batch_size // 2))
 
     def index_batches(self):
         """Yields the indexes of one batch after the other, shuffled anew for every epoch."""
@@ -62,6 +74,8 @@ class Contestant:
     key: str  # name in the JSON file
     label: str  # name in tables and figures
     notes: tuple[str, ...] = ()  # what it does otherwise than the reference
+    notes_on_files: tuple[str, ...] = ()  # the same where the images are files
+    takes = ("arrays", "files")  # what the images may be
     ours = False  # whether it is fastaug
     # settings that it does not have; it has no part in a case with one
     leaves_out: frozenset[str] = frozenset({"dtype", "interpolation_order"})
@@ -72,6 +86,11 @@ class Contestant:
 
     def __init__(self, job):
         self.job = job
+
+    @classmethod
+    def notes_of(cls, case):
+        """Returns its notes in a case."""
+        return cls.notes + (cls.notes_on_files if case.from_files else ())
 
     @contextmanager
     def batches(self):
@@ -94,29 +113,13 @@ def _processes(self):
     return f"{self.job.cores} process" + "es" * (self.job.cores > 1)
 
 
-class FromFolder:
-    """Gives a contestant with a generator files in place of arrays."""
-
-    arguments = {}  # noqa: RUF012  (further ones of flow_from_directory)
-
-    def flow(self):
-        job = self.job
-        with redirect_stdout(io.StringIO()):  # "Found 384 images belonging to 2 classes."
-            return self.generator.flow_from_directory(
-                job.images.folder,
-                target_size=job.shape[:2],
-                batch_size=job.case.batch_size,
-                seed=SEED,
-                **self.arguments,
-            )
-
-
 class Keras(Contestant):
     """The reference."""
 
     key = "keras"
     label = "Keras ImageDataGenerator"
     leaves_out = frozenset()
+    arguments = {}  # noqa: RUF012  (further ones of the iterator)
 
     def __init__(self, job):
         super().__init__(job)
@@ -124,17 +127,23 @@ class Keras(Contestant):
 
         self.generator = ImageDataGenerator(**job.case.settings)
 
+    @property
+    def x(self):
+        """The images as they are given to `flow`."""
+        return self.job.x_float
+
     def flow(self):
-        job = self.job
-        y, batch_size = job.images.y, job.case.batch_size
-        return self.generator.flow(job.x_float, y, batch_size=batch_size, seed=SEED)
+        job, case = self.job, self.job.case
+        given = {"batch_size": case.batch_size, "seed": SEED, **self.arguments}
+        if not job.from_files:
+            return self.generator.flow(self.x, job.images.y, **given)
+        with redirect_stdout(io.StringIO()):  # "Found 384 images belonging to 2 classes."
+            return self.generator.flow_from_directory(
+                job.images.folder, target_size=job.shape[:2], **given
+            )
 
     def _batches(self):
         return self.flow()
-
-
-class KerasFiles(FromFolder, Keras):
-    """The reference over files."""
 
 
 class Multiprocessing(Keras):
@@ -145,11 +154,11 @@ class Multiprocessing(Keras):
     notes = ("the article's method: pool.map over the images of each batch",)
     leaves_out = frozenset({"dtype"})
     uses = property(_processes)
-    work = staticmethod(article.augment)
 
     def __init__(self, job):
         super().__init__(job)
         self.pool = job.pool.get()
+        self.work = article.augment_file if job.from_files else article.augment
 
     def _batches(self):
         for indexes in self.job.index_batches():
@@ -163,16 +172,9 @@ class Multiprocessing(Keras):
         return closing(PoolDataset(self.pool, self.work, self._task, y, batch_size, SEED))
 
     def _task(self, i):
+        if self.job.from_files:
+            return self.generator, self.job.images.paths[i], self.job.shape[:2]
         return self.generator, self.job.x_float[i]
-
-
-class MultiprocessingFiles(Multiprocessing):
-    """The article's method over files, which the workers read."""
-
-    work = staticmethod(article.augment_file)
-
-    def _task(self, i):
-        return self.generator, self.job.images.paths[i], self.job.shape[:2]
 
 
 class KerasLayers(Contestant):
@@ -184,8 +186,11 @@ class KerasLayers(Contestant):
         "resamples once for each geometric layer instead of once in all; other draws; "
         "RandomBrightness, for the channel shift, clips to 0..255 instead of the image's own range",
     )
+    notes_on_files = (
+        "reads with tf.io.decode_jpeg and tf.image.resize to the nearest pixel, image by image",
+    )
     uses = property(_threads)
-    lookahead = property(lambda self: self.job.cores + 2)
+    lookahead = property(lambda self: self.job.cores + 3)  # one of them is being read
 
     def __init__(self, job):
         super().__init__(job)
@@ -219,34 +224,23 @@ class KerasLayers(Contestant):
 
     def _load(self, tf, indexes):
         """Returns a dataset of batches, and what makes an element of it images and labels."""
-        x, y = tf.constant(self.job.images.x), tf.constant(self.job.images.y)
-        batches = indexes.batch(self.job.case.batch_size)
-        return batches, lambda batch: (tf.gather(x, batch), tf.gather(y, batch))
-
-    def _batches(self):
-        return self._data.as_numpy_iterator()
-
-
-class KerasLayersFiles(KerasLayers):
-    """Keras preprocessing layers behind TensorFlow's own decoder."""
-
-    notes = (
-        *KerasLayers.notes,
-        "reads with tf.io.decode_jpeg and tf.image.resize to the nearest pixel, image by image",
-    )
-    lookahead = property(lambda self: self.job.cores + 3)  # one of them is being read
-
-    def _load(self, tf, indexes):
-        paths = tf.constant([str(path) for path in self.job.images.paths])
-        y = tf.constant(self.job.images.y)
+        job, y = self.job, tf.constant(self.job.images.y)
+        if not job.from_files:
+            x = tf.constant(job.images.x)
+            batches = indexes.batch(job.case.batch_size)
+            return batches, lambda batch: (tf.gather(x, batch), tf.gather(y, batch))
+        paths = tf.constant([str(path) for path in job.images.paths])
 
         def read(index):
             image = tf.io.decode_jpeg(tf.io.read_file(paths[index]), channels=3)
-            image = tf.image.resize(image, self.job.shape[:2], method="nearest")
-            return tf.ensure_shape(image, self.job.shape), y[index]
+            image = tf.image.resize(image, job.shape[:2], method="nearest")
+            return tf.ensure_shape(image, job.shape), y[index]
 
-        images = indexes.map(read, num_parallel_calls=self.job.cores)
-        return images.batch(self.job.case.batch_size), lambda *batch: batch
+        images = indexes.map(read, num_parallel_calls=job.cores)
+        return images.batch(job.case.batch_size), lambda *batch: batch
+
+    def _batches(self):
+        return self._data.as_numpy_iterator()
 
 
 class Threaded(Contestant):
@@ -293,6 +287,7 @@ class Albumentations(Threaded):
         "warps and shifts uint8, so it rounds; other draws; "
         "its colour shift draws once for each channel",
     )
+    notes_on_files = ("reads with cv2.imread and cv2.resize to the nearest pixel",)
 
     def __init__(self, job):
         os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else it asks the network
@@ -338,30 +333,24 @@ class Albumentations(Threaded):
         return batch, self.job.images.y[indexes]
 
     def _image(self, i):
-        return self.job.images.x[i]
-
-
-class AlbumentationsFiles(Albumentations):
-    """Albumentations behind OpenCV's decoder."""
-
-    notes = (*Albumentations.notes, "reads with cv2.imread and cv2.resize to the nearest pixel")
-
-    def _image(self, i):
+        if not self.job.from_files:
+            return self.job.images.x[i]
         image = cv2.imread(str(self.job.images.paths[i]), cv2.IMREAD_COLOR_RGB)
         return cv2.resize(image, self.job.shape[:2], interpolation=cv2.INTER_NEAREST)
 
 
-class Fastaug(Contestant):
-    """fastaug on one worker thread."""
+class Fastaug(Keras):
+    """fastaug on one worker thread or, over files, decode process."""
 
     key = "fastaug_1"
     label = "fastaug, workers=1"
+    notes_on_files = ("over files: beside each process, which decodes, a thread, which warps",)
     ours = True
-    leaves_out = frozenset()
     workers = 1
+    x = property(lambda self: self.job.images.x)
 
     def __init__(self, job):
-        super().__init__(job)
+        self.job = job
         import fastaug
 
         extra = {"workers": self.workers, **job.case.fastaug_settings}
@@ -374,24 +363,16 @@ class Fastaug(Contestant):
         return job.case.settings
 
     @property
-    def lookahead(self):
-        height, width, channels = self.job.shape
-        nbytes = 4 * self.job.case.batch_size * height * width * channels
-        return 3 if isinstance(self.job.images, FileSet) else lookahead_of(nbytes)
+    def uses(self):
+        return "1 process" if self.job.from_files else "1 thread"
 
-    def flow(self):
-        images, batch_size = self.job.images, self.job.case.batch_size
-        return self.generator.flow(images.x, images.y, batch_size=batch_size, seed=SEED)
+    @property
+    def lookahead(self):
+        nbytes = 4 * self.job.case.batch_size * math.prod(self.job.shape)
+        return 3 if self.job.from_files else lookahead_of(nbytes)
 
     def batches(self):
         return closing(self.flow())
-
-
-class FastaugFiles(FromFolder, Fastaug):
-    """fastaug over files, on one decode process."""
-
-    notes = ("over files: beside each process, which decodes, a thread, which warps",)
-    uses = "1 process"
 
 
 class FastaugOpenCV(Fastaug):
@@ -399,6 +380,7 @@ class FastaugOpenCV(Fastaug):
 
     key = "fastaug_opencv"
     label = "fastaug, workers=1, warp='opencv'"
+    takes = ("arrays",)
     leaves_out = Contestant.leaves_out
 
     def settings(self, job):
@@ -410,18 +392,14 @@ class FastaugEveryCore(Fastaug):
 
     key = "fastaug"
     label = "fastaug"
-    uses = property(_threads)
+
+    @property
+    def uses(self):
+        return (_processes if self.job.from_files else _threads)(self)
 
     def __init__(self, job):
         self.workers = job.fastaug_workers
         super().__init__(job)
-
-
-class FastaugEveryCoreFiles(FromFolder, FastaugEveryCore):
-    """fastaug over files as it comes: a decode process for every core."""
-
-    notes = FastaugFiles.notes
-    uses = property(_processes)
 
 
 class FastaugElementwise(FastaugEveryCore):
@@ -439,16 +417,15 @@ class FastaugElementwise(FastaugEveryCore):
         return {**job.case.settings, FUNCTION: elementwise(function)}
 
 
-class FastaugElementwiseFiles(FastaugElementwise, FastaugEveryCoreFiles):
-    """The same over files."""
-
-
-class FastaugThreadsFiles(FromFolder, FastaugEveryCore):
+class FastaugThreads(FastaugEveryCore):
     """fastaug over files without processes."""
 
     key = "fastaug_threads"
     label = 'fastaug, decoder="threads"'
+    notes_on_files = ()
+    takes = ("files",)
     arguments = {"decoder": "threads"}  # noqa: RUF012
+    uses = property(_threads)
 
 
 class Floor(Contestant):
@@ -460,6 +437,7 @@ class Floor(Contestant):
         "the floor: rotations drawn beforehand, uint8 in and out; "
         "no draws, shifts, flips, colours, rescaling or labels",
     )
+    takes = ("arrays",)
     leaves_out = frozenset({"interpolation_order"})
     floor = True
 
@@ -497,6 +475,7 @@ class FloorFiles(Threaded):
         "the floor: the same JPEGs from memory, decoded and dropped; "
         "nothing is read from a file, resized, warped or put into a batch",
     )
+    takes = ("files",)
     floor = True
     share = "of bare decode"
 
@@ -511,13 +490,9 @@ class FloorFiles(Threaded):
         return indexes, None
 
 
-WITH_ARRAYS = (
+KINDS = (
     Keras, Multiprocessing, KerasLayers, Albumentations, Fastaug, FastaugOpenCV, FastaugEveryCore,
-    FastaugElementwise, Floor,
-)  # fmt: skip
-WITH_FILES = (
-    KerasFiles, MultiprocessingFiles, KerasLayersFiles, AlbumentationsFiles, FastaugFiles,
-    FastaugEveryCoreFiles, FastaugElementwiseFiles, FastaugThreadsFiles, FloorFiles,
+    FastaugElementwise, FastaugThreads, Floor, FloorFiles,
 )  # fmt: skip
 
 
@@ -540,7 +515,7 @@ def lookahead_of(nbytes):
     return 1 + 2 * min(max(RUN_BYTES // nbytes, 1), LONGEST_RUN)
 
 
-def fastaug_with(workers, from_files=False, **arguments):
+def fastaug_with(workers, **arguments):
     """Returns fastaug with a number of workers, or None for its default, as a contestant.
 
     Over files, there may be further arguments of `flow_from_directory`.
@@ -548,7 +523,7 @@ def fastaug_with(workers, from_files=False, **arguments):
     label = f"fastaug, workers={'default' if workers is None else workers}"
     label += "".join(f", {name}={value!r}" for name, value in arguments.items())
     members = {"workers": workers, "label": label, "arguments": arguments}
-    return type("FastaugWith", (FastaugFiles if from_files else Fastaug,), members)
+    return type("FastaugWith", (Fastaug,), members)
 
 
 def contestants_of(case):
@@ -556,7 +531,8 @@ def contestants_of(case):
     has_function = FUNCTION in case.settings
     return [
         kind
-        for kind in (WITH_FILES if case.from_files else WITH_ARRAYS)
-        if (has_function or not issubclass(kind, FastaugElementwise))
+        for kind in KINDS
+        if ("files" if case.from_files else "arrays") in kind.takes
+        and (has_function or not issubclass(kind, FastaugElementwise))
         and kind.leaves_out.isdisjoint(case.settings)
     ]

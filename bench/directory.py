@@ -1,36 +1,25 @@
 """The study `directory`: training from folders of photographs, as the article's second one did."""
 
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from types import SimpleNamespace as Plan
 
 from article import WorkerPool
 from cases import DIRECTORY, preprocess_img
 from check import compare_batches
-from contestants import FloorFiles, Job, KerasFiles, MultiprocessingFiles, fastaug_with
+from contestants import FloorFiles, Job, Keras, Multiprocessing, fastaug_with
 from files import choose_files, choose_validation_files, make_files
 from networks import photo_network
 from plots import paces
 from report import describe_settings
 from runs import MEMORY, Run, RunsStudy, augmented, with_one_hot_labels
 from timing import time_round
-from train import Train
 
 ARTICLE = "the article: 3.95 times as fast as Keras, with 11 processes"
 WANTED = 0.9  # share of the pace from memory, wherever the cores can decode that fast
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How much is trained."""
-
-    batch_size: int
-    images: int  # to train from in an epoch, at most
-    validation: int  # to validate with after it, at most
-    epochs: int  # that are timed
-    interval: float  # seconds between samples of the load
-    decode: float  # seconds of the bare decoding
-
-
+# As those of the study train; decode: seconds of the bare decoding.
 ON_GPU = Plan(batch_size=64, images=2048, validation=256, epochs=2, interval=0.25, decode=2)
 ON_CPU = Plan(batch_size=64, images=384, validation=64, epochs=1, interval=0.5, decode=1)
 QUICK = Plan(batch_size=8, images=24, validation=8, epochs=1, interval=0.05, decode=0.1)
@@ -38,8 +27,6 @@ QUICK = Plan(batch_size=8, images=24, validation=8, epochs=1, interval=0.05, dec
 
 class Directory(RunsStudy):
     """Trains from Keras, the article's pool, fastaug and memory, with validation files."""
-
-    headings = Train.headings
 
     def prepare(self):
         options = self.options
@@ -77,9 +64,9 @@ class Directory(RunsStudy):
         return Job(case or self.case, images, self.options.cores, pool=pool)
 
     def compare(self):
-        job = self._job(self.images.first(5 * self.case.batch_size // 2))
-        kinds = [fastaug_with(w, from_files=True) for w in (0, self.options.cores)]
-        return compare_batches(KerasFiles(job), kinds)
+        job = self._job(self.images).start()
+        kinds = [fastaug_with(w) for w in (0, self.options.cores)]
+        return compare_batches(Keras(job), kinds)
 
     def measure(self):
         plan, cores = self.plan, self.options.cores
@@ -88,10 +75,10 @@ class Directory(RunsStudy):
             self.decode = 1e6 / time_round(floor, plan.decode)
         self.progress.done()
         self.use(photo_network(self.case.size, self.images.y.shape[1]), plan.interval)
-        self.train_from(KerasFiles, None, *self._jobs())
+        self.train_from(Keras, None, *self._jobs())
         with closing(WorkerPool(cores)) as pool:
-            self.train_from(MultiprocessingFiles, cores, *self._jobs(pool))
-        self.train_from(fastaug_with(cores, from_files=True), cores, *self._jobs())
+            self.train_from(Multiprocessing, cores, *self._jobs(pool))
+        self.train_from(fastaug_with(cores), cores, *self._jobs())
         self.doing("augmented images for memory")
         memory = augmented(self.case, self.images)
         validation = augmented(self.plain, self.validation)
@@ -110,7 +97,6 @@ class Directory(RunsStudy):
             return []
         return [
             *self.runs_table(),
-            "  of memory: share of the pace of training from images augmented before, in memory",
             f"  {ARTICLE}",
             *self._verdict(),
         ]

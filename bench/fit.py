@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from cases import CASES
 from check import compare_batches
-from contestants import SEED, Job, KerasFiles, fastaug_with
+from contestants import SEED, Job, Keras, fastaug_with
 from files import choose_files, make_files
 from keras_reference import PyDataset, keras
 from networks import tiny_network
@@ -95,14 +95,13 @@ class Fit(RunsStudy):
         ]
 
     def compare(self):
-        images = self.images.first(5 * self.case.batch_size // 2)
-        job = Job(self.case, images, self.options.cores)
-        return compare_batches(KerasFiles(job), [fastaug_with(self.options.cores, from_files=True)])
+        job = Job(self.case, self.images, self.options.cores).start()
+        return compare_batches(Keras(job), [fastaug_with(self.options.cores)])
 
     def measure(self):
         self.network = tiny_network(self.case.size, self.images.y.shape[1])
         keras.utils.set_random_seed(SEED)
-        kind, cores = fastaug_with(self.options.cores, from_files=True), self.options.cores
+        kind, cores = fastaug_with(self.options.cores), self.options.cores
         with ExitStack() as stack:
             running = []
             for way, run in zip(WAYS, self.runs, strict=True):

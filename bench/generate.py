@@ -47,7 +47,7 @@ class Generate(RunsStudy):
         ]
 
     def compare(self):
-        job = Job(self.case, self.images.first(5 * self.case.batch_size // 2), 1)
+        job = Job(self.case, self.images, 1).start()
         kinds = [fastaug_with(workers) for workers in dict.fromkeys((0, 1, self.options.cores))]
         return compare_batches(Keras(job), kinds)
 
@@ -63,11 +63,10 @@ class Generate(RunsStudy):
     def _time_all(self, kinds, pool=None):
         """Times contestants in turns, given with their numbers of workers."""
         running = []
+        job = Job(self.case, self.images, 1, pool=pool)
         with ExitStack() as stack:
             for kind, workers in kinds:
-                contestant = stack.enter_context(
-                    closing(kind(Job(self.case, self.images, 1, pool=pool)))
-                )
+                contestant = stack.enter_context(closing(kind(job)))
                 first_batch(contestant)
                 key, size = "fastaug" if kind.ours else kind.key, self.case.batch_size
                 run = Run(key, kind.label, workers, size, size * self.batches)

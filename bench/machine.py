@@ -15,7 +15,9 @@ QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def usable_cores():
-    """Returns the number of cores that this process may use: of its affinity and its quota."""
+    """Returns the number of cores that this process may use, as fastaug's default counts them."""
+    if (told := os.environ.get("PYTHON_CPU_COUNT", "")).isdecimal():
+        return int(told)
     try:
         cores = len(os.sched_getaffinity(0))
     except AttributeError:  # not on this system

@@ -83,7 +83,7 @@ def with_one_hot_labels(images):
 
 def augmented(case, images):
     """Returns one epoch of augmented images and their labels as arrays in memory."""
-    kind = fastaug_with(None, from_files=case.from_files)
+    kind = fastaug_with(None)
     with (
         closing(kind(Job(case, images, cores=1))) as contestant,
         closing(contestant.flow()) as flow,
@@ -101,7 +101,9 @@ class RunsStudy(Study):
         gpu: Whether the network is trained on something faster than the processor.
     """
 
-    headings: tuple[str, ...]
+    headings: tuple[str, ...] = (
+        "batch", "from", "workers", "s/epoch", "images/s", "vs Keras", "of memory", "loss"
+    )  # fmt: skip
 
     def __init__(self, *arguments):
         super().__init__(*arguments)
@@ -132,13 +134,13 @@ class RunsStudy(Study):
         self.doing(f"batches of {run.batch_size:,}: {name}")
         self.runs.append(run)
         self._model.set_weights(self._weights)
-        self._fit(run, data, validation, 1)
-        (run.warm_up,) = run.epochs
-        run.epochs.clear()
+        warm_up = []
+        self._fit(run, data, validation, 1, warm_up)
+        run.warm_up = warm_up[0]
         monitor = SysMonitor(self._interval)
         try:
             with monitor:
-                self._fit(run, data, validation, self.rounds)
+                self._fit(run, data, validation, self.rounds, run.epochs)
         finally:
             run.load = monitor.to_dict()
 
@@ -151,9 +153,9 @@ class RunsStudy(Study):
             contestants = [stack.enter_context(closing(kind(job))) for job in jobs]
             self.train(run, *[stack.enter_context(each.dataset()) for each in contestants])
 
-    def _fit(self, run, data, validation, epochs):
+    def _fit(self, run, data, validation, epochs, found):
         def note(seconds, loss):
-            run.epochs.append(seconds)
+            found.append(seconds)
             run.loss = loss
             self.progress.done()
 
@@ -195,7 +197,12 @@ class RunsStudy(Study):
         """Returns the lines of a table of the runs."""
         rows = [[self._cells(run)[name] for name in self.headings] for run in self.timed]
         alignments = ("<" if name == "from" else ">" for name in self.headings)
-        return aligned([self.headings, *rows], "".join(alignments))
+        lines = aligned([self.headings, *rows], "".join(alignments))
+        if "of memory" in self.headings:
+            lines.append(
+                "  of memory: share of the pace of training from the same images in memory"
+            )
+        return lines
 
     def _cells(self, run):
         faster, share = self.ratio(run, "keras"), self.ratio(run, "memory")

@@ -10,6 +10,7 @@ import time
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field, replace
 from statistics import median
+from types import SimpleNamespace as Plan
 
 import bare
 import numpy as np
@@ -18,7 +19,7 @@ from article import WorkerPool
 from cases import DEFAULT_SETTINGS, DIRECTORY, Case
 from check import compare_batches, find_other
 from cifar10 import find_cifar10
-from contestants import Job, KerasFiles, fastaug_with
+from contestants import Job, Keras, fastaug_with
 from files import choose_files, make_files, write_images
 from keras_reference import load_img
 from machine import usable_cores
@@ -58,19 +59,12 @@ SMALL = Case(
 )
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How much is measured."""
-
-    counts: tuple[int, ...]  # numbers of workers
-    files: tuple[int, int]  # files of an epoch, photographs and small ones
-    distinct: tuple[int, int]  # images made for them
-    rounds: int
-    seconds: float  # least length of a round
-
-
-FULL = Plan((1, 2, 4, 8, 16), files=(8192, 16384), distinct=(384, 2048), rounds=5, seconds=0.8)
-QUICK = Plan((1, 2, 4), files=(512, 2048), distinct=(64, 256), rounds=2, seconds=0.2)
+# Numbers of workers; files of an epoch, photographs and small ones, and the images made for them;
+# the least seconds of a round.
+FULL = Plan(
+    counts=(1, 2, 4, 8, 16), files=(8192, 16384), distinct=(384, 2048), rounds=5, seconds=0.8
+)
+QUICK = Plan(counts=(1, 2, 4), files=(512, 2048), distinct=(64, 256), rounds=2, seconds=0.2)
 
 
 class Scaling(Study):
@@ -115,9 +109,9 @@ class Scaling(Study):
         """Compares one worker with Keras, and every number of workers with that one."""
         total = None
         for sweep in self.sweeps:
-            job = sweep.job(sweep.files.first(5 * sweep.case.batch_size // 2))
+            job = sweep.job(sweep.files).start()
             kinds = [kind_of(run) for run in sweep.runs]
-            found = compare_batches(KerasFiles(job), kinds[:1])
+            found = compare_batches(Keras(job), kinds[:1])
             if found.passed:
                 found.problem = find_other(job, kinds)
             if not found.passed:
@@ -347,7 +341,7 @@ class Sweep:
 
 def kind_of(run):
     """Returns fastaug with a run's decoder and number of workers, as a contestant."""
-    return fastaug_with(run.workers, from_files=True, decoder=run.decoder)
+    return fastaug_with(run.workers, decoder=run.decoder)
 
 
 def children_time():

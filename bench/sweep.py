@@ -7,10 +7,12 @@ slower than Keras.
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field, replace
+from copy import copy
+from dataclasses import dataclass, field
 from functools import partial
 from io import BytesIO
 from itertools import product
+from types import SimpleNamespace as Plan
 
 import keras_reference
 import numpy as np
@@ -30,18 +32,9 @@ CHECKED = 3  # results of each row
 LOOKAHEAD = lookahead_of(4 * BATCH * SIZE * SIZE * 3)
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How much is measured."""
-
-    rounds: int  # of each row, of each side
-    close: int  # rounds of a row whose ratio is less than CLEARLY after these
-    seconds: float  # least length of a round
-    most: float  # seconds of all rounds of a row whose ratio is above NEAR, after the first two
-    step: int  # of how many rows one is taken
-
-
-# Short rounds, of which many escape what else the machine does.
+# Rounds of each row, of each side, and of one whose ratio is less than CLEARLY after these; least
+# seconds of a round; seconds of all rounds of a row whose ratio is above NEAR, after the first two;
+# of how many rows one is taken. Short rounds, of which many escape what else the machine does.
 FULL = Plan(rounds=8, close=50, seconds=0.002, most=1.0, step=1)
 QUICK = Plan(rounds=2, close=4, seconds=0.001, most=0.2, step=7)
 CLEARLY, NEAR = 2.0, 1.25
@@ -294,13 +287,13 @@ class Sweep(Study):
     """Times each row of both in turns, with the same arguments and the same draws."""
 
     def prepare(self):
-        self.plan = QUICK if self.options.quick else FULL
+        self.plan = plan = copy(QUICK if self.options.quick else FULL)
         if rounds := self.options.rounds:
-            self.plan = replace(self.plan, rounds=rounds, close=rounds)
+            plan.rounds = plan.close = rounds
         images = make_set(SIZE, IMAGES)
         self.source, image = images.source, images.x[0]
         rows = [*rows_of_flows(images.x), *rows_of_methods(image), *rows_of_functions(image)]
-        self.rows = rows[:: self.plan.step]
+        self.rows = rows[:: plan.step]
 
     def steps(self):
         return 2 * len(self.rows)

@@ -2,6 +2,7 @@
 
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from check import compare_batches
 from contestants import Job, contestants_of
@@ -68,19 +69,18 @@ class Throughput(Study):
             f"settings  {describe_settings(self.case.settings)}",
         ]
 
-    def _job(self, images):
+    @cached_property
+    def _job(self):
         options = self.options
-        return Job(self.case, images, options.cores, options.workers, options.pool)
+        return Job(self.case, self.images, options.cores, options.workers, options.pool)
 
     def compare(self):
         """Compares every way of running fastaug with Keras."""
-        # Two batches and a half make an epoch, so a short batch and a new epoch are compared too.
-        job = self._job(self.images.first(5 * self.case.batch_size // 2))
         keras, *others = contestants_of(self.case)
-        return compare_batches(keras(job), [kind for kind in others if kind.ours])
+        return compare_batches(keras(self._job.start()), [kind for kind in others if kind.ours])
 
     def measure(self):
-        job, running = self._job(self.images), []
+        job, running = self._job, []
         with ExitStack() as stack:
             for kind in contestants_of(self.case):
                 self.doing("preparing", kind.label)
@@ -183,7 +183,7 @@ class Throughput(Study):
                 {
                     "key": row.kind.key,
                     "label": row.label,
-                    "note": "; ".join(row.kind.notes) or None,
+                    "note": "; ".join(row.kind.notes_of(case)) or None,
                     "uses": row.uses,
                     "images_per_second": row.timing.images_per_second,
                     "us_per_image": row.timing.us_per_image,
@@ -215,7 +215,10 @@ def notes(cases):
         "against that median"
     ]
     lines += [
-        f"{row.label}: {note}" for case in cases for row in case.timed for note in row.kind.notes
+        f"{row.label}: {note}"
+        for case in cases
+        for row in case.timed
+        for note in row.kind.notes_of(case.case)
     ]
     return [part for line in dict.fromkeys(lines) for part in wrapped(line, 2)]
 

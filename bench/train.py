@@ -1,7 +1,8 @@
 """The study `train`: the article's network for CIFAR-10, trained from every source."""
 
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from types import SimpleNamespace as Plan
 
 from article import WorkerPool
 from cases import CASES
@@ -17,19 +18,11 @@ ARTICLE = {32: 1.88, 256: 3.33, 1024: 3.48, 4096: 3.41}
 WORKERS = (0, 1, 2, 4, 8, 12, 16, 24, 32, 48, 64)
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How much is trained."""
-
-    batch_sizes: tuple[int, ...]  # other numbers of workers are tried at the last
-    images: int  # in an epoch, at most
-    epochs: int  # that are timed
-    interval: float  # seconds between samples of the load
-
-
+# Other numbers of workers are tried at the last batch size; images are those of an epoch at most,
+# epochs those timed, and the interval is in seconds between samples of the load.
 ON_GPU = Plan(batch_sizes=tuple(ARTICLE), images=50_000, epochs=3, interval=0.25)
 ON_CPU = Plan(batch_sizes=tuple(ARTICLE), images=8192, epochs=1, interval=0.5)
-QUICK = Plan(batch_sizes=(32, 64), images=64, epochs=1, interval=0.05)
+QUICK = Plan(batch_sizes=(32,), images=64, epochs=1, interval=0.05)
 
 
 class Train(RunsStudy):
@@ -37,10 +30,6 @@ class Train(RunsStudy):
 
     Then from the pool and from fastaug with other numbers of workers, at the largest batch size.
     """
-
-    headings = (
-        "batch", "from", "workers", "s/epoch", "images/s", "vs Keras", "of memory", "loss"
-    )  # fmt: skip
 
     def prepare(self):
         options = self.options
@@ -66,7 +55,7 @@ class Train(RunsStudy):
 
     def compare(self):
         case = replace(self.case, batch_size=24)  # two batches and a half of a quick run's images
-        job = Job(case, self.images.first(60), self.options.cores)
+        job = Job(case, self.images, self.options.cores).start()
         return compare_batches(Keras(job), [fastaug_with(w) for w in (0, self.options.cores)])
 
     def measure(self):
@@ -100,7 +89,6 @@ class Train(RunsStudy):
         article = ", ".join(f"{times} at {size:,}" for size, times in ARTICLE.items())
         return [
             *self.runs_table(),
-            "  of memory: share of the pace of training from images augmented before, in memory",
             f"  the article, with its pool, in times Keras by batch size: {article}",
             *(["  a quick run is too short to judge"] if self.options.quick else []),
         ]
@@ -121,10 +109,8 @@ class Train(RunsStudy):
         if figure := self.load_figure(title, size, caption):
             yield "load", figure
         if self.find("keras", size):
-            title, label = (
-                f"Speed-up of training, batches of {size:,}",
-                "times as fast as from Keras",
-            )
+            title = f"Speed-up of training, batches of {size:,}"
+            label = "times as fast as from Keras"
             of = (title, size, lambda run: self.ratio(run, "keras"), label, caption, (1, "Keras"))
             if figure := self.against_workers(*of):
                 yield "speed-up", figure

@@ -5,7 +5,6 @@ import dataclasses
 import json
 import os
 import pathlib
-import pickle
 import re
 import signal
 import socket
@@ -73,6 +72,17 @@ def bench(monkeypatch):
             del sys.modules[name]
 
 
+def options(folder, machine=lambda: {"cpu": "any"}, **others):
+    """The options of a study that is run here."""
+    from studies import Options
+
+    given = {
+        "quick": True, "rounds": 1, "cores": 1, "cifar10": None, "dogs_vs_cats": None,
+        "scratch": folder, "out": folder, "machine": machine, "date": "today",
+    }  # fmt: skip
+    return Options(**given | others)
+
+
 def check_machine(machine):
     assert machine["cores"] >= 1
     assert isinstance(machine["gpus"], list)
@@ -138,8 +148,8 @@ def test_generate_and_train_on_jax(on_jax):
     assert train["complete"] and train["check"]["passed"]
     sources = {(run["key"], run["batch_size"]) for run in train["runs"]}
     names = ("keras", "multiprocessing", "fastaug", "memory")
-    assert sources == {(key, size) for key in names for size in (32, 64)}
-    assert [run["workers"] for run in train["runs"] if run["key"] == "fastaug"] == [1, 1, 0]
+    assert sources == {(key, 32) for key in names}
+    assert [run["workers"] for run in train["runs"] if run["key"] == "fastaug"] == [1, 0]
     for run in train["runs"]:
         check_run(run)
     for name in ("pace", "load", "speed-up"):
@@ -148,6 +158,46 @@ def test_generate_and_train_on_jax(on_jax):
     assert both["complete"] and both["cases"] == []
     assert [study["study"] for study in both["studies"]] == ["generate", "train", "scaling"]
     assert both["studies"][1]["runs"] == train["runs"]
+
+
+def test_what_is_trained_at_two_batch_sizes(bench, tmp_path, monkeypatch):
+    import train
+    from report import format_ratio
+    from studies import make_study
+    from timing import Progress
+
+    class NoPool:
+        def __init__(self, processes):
+            self.processes = processes
+
+        get = close = lambda self: None
+
+    monkeypatch.setattr(train, "WorkerPool", NoPool)
+    monkeypatch.setattr(train, "QUICK", train.Plan(**vars(train.QUICK) | {"batch_sizes": (8, 16)}))
+    study = make_study("train", options(tmp_path, cores=2))
+    study.progress = Progress(0)
+    seconds = iter(range(1, 100))
+    found = []
+
+    def fit(run, data, validation, epochs, into):
+        into.append(next(seconds))
+        found.append((run.key, run.batch_size, run.workers))
+        run.loss = 1.0
+
+    monkeypatch.setattr(study, "_fit", fit)
+    study.prepare()
+    study.measure()
+    each = [("keras", None), ("multiprocessing", 2), ("fastaug", 2), ("memory", None)]
+    others = [("fastaug", 0), ("fastaug", 1), ("multiprocessing", 1)]
+    expected = [(key, size, workers) for size in (8, 16) for key, workers in each]
+    expected += [(key, 16, workers) for key, workers in others]
+    assert found[::2] == found[1::2] == expected  # the warm-up, and what is timed
+    assert [run.warm_up for run in study.runs] == list(range(1, 23, 2))
+    assert [run.epochs for run in study.runs] == [[number] for number in range(2, 24, 2)]
+    assert study.steps() == 1 + len(found)
+    small, large = study.find("fastaug", 8), study.find("fastaug", 16)
+    assert study.ratio(small, "keras") == 2 / 6 and study.ratio(large, "memory") == 16 / 14
+    assert study.tables()[3].split()[-3:-1] == [format_ratio(2 / 6), f"{8 / 6:.2f}"]
 
 
 @pytest.fixture(scope="module")
@@ -289,6 +339,16 @@ def test_how_far_fastaug_works_ahead(bench):
         assert lookahead_of(nbytes) == 1 + 2 * run_length(nbytes)
 
 
+def test_usable_cores_are_those_of_fastaug(bench, monkeypatch):
+    from machine import usable_cores
+
+    from fastaug.run import threads
+
+    assert usable_cores() == threads.usable_cores()
+    monkeypatch.setenv("PYTHON_CPU_COUNT", "3")
+    assert usable_cores() == threads.usable_cores() == 3
+
+
 def test_nothing_internal_is_imported():
     from_public = re.compile(r"^\s*(?:from fastaug import (.+)|import fastaug)$")
     for path in (ROOT / "bench").glob("*.py"):
@@ -326,13 +386,9 @@ def small_sweep(bench, tmp_path):
     """The study, with the rows that a test gives it."""
     import sweep
     from machine import describe
-    from studies import Options, make_study
+    from studies import make_study
 
-    options = Options(
-        quick=True, rounds=3, cores=1, cifar10=None, dogs_vs_cats=None, scratch=tmp_path,
-        out=tmp_path, machine=describe, date="today",
-    )  # fmt: skip
-    study = make_study("sweep", options)
+    study = make_study("sweep", options(tmp_path, describe, rounds=3))
     prepare = study.prepare
 
     def with_rows(*rows):
@@ -462,13 +518,9 @@ def small_scaling(bench, tmp_path):
     import scaling
     from files import write_images
     from photos import make_set
-    from studies import Options, make_study
+    from studies import make_study
 
-    options = Options(
-        quick=True, rounds=1, cores=1, cifar10=None, dogs_vs_cats=None, scratch=tmp_path,
-        out=tmp_path, machine=lambda: {"cpu": "any"}, date="today",
-    )  # fmt: skip
-    study = make_study("scaling", options)
+    study = make_study("scaling", options(tmp_path))
 
     def prepare():
         case = dataclasses.replace(scaling.SMALL, batch_size=4)
@@ -745,13 +797,9 @@ def test_a_ctrl_c_that_something_swallows_is_not_lost(bench):
 
 @pytest.mark.parametrize("name", ["generate", "train", "directory", "scaling", "fit", "sweep"])
 def test_ctrl_c_while_a_study_is_prepared(name, bench, tmp_path, monkeypatch):
-    from studies import Options, make_study
+    from studies import make_study
 
-    options = Options(
-        quick=True, rounds=1, cores=1, cifar10=None, dogs_vs_cats=None, scratch=tmp_path,
-        out=tmp_path, machine=lambda: {"cpu": "any"}, date="today",
-    )  # fmt: skip
-    study = make_study(name, options)
+    study = make_study(name, options(tmp_path))
 
     def interrupted():
         raise KeyboardInterrupt
@@ -799,18 +847,6 @@ def test_an_unknown_name(bench, capsys):
     assert "'nonesuch' is not one of: 32, " in capsys.readouterr().err
 
 
-def write_cifar10(folder, count=4):
-    """Files as Keras unpacks them; returns the images that are in them."""
-    rng = np.random.default_rng(0)
-    x = rng.integers(0, 256, (5 * count, 32, 32, 3)).astype(np.uint8)
-    folder.mkdir(parents=True)
-    for i in range(5):
-        part = x[i * count : (i + 1) * count].transpose(0, 3, 1, 2).reshape(count, -1)
-        batch = {b"data": part, b"labels": [i] * count}
-        (folder / f"data_batch_{i + 1}").write_bytes(pickle.dumps(batch))
-    return x
-
-
 @pytest.fixture
 def no_network(monkeypatch):
     def refuse(*arguments, **keywords):
@@ -820,18 +856,27 @@ def no_network(monkeypatch):
     monkeypatch.setattr(socket.socket, "connect", refuse)
 
 
-@pytest.mark.parametrize(
-    "folder", ["cifar-10-batches-py", "cifar-10-batches-py-target/cifar-10-batches-py"]
-)
-def test_cifar10_from_keras_s_cache(bench, folder, tmp_path, monkeypatch, no_network):
-    from cifar10 import find_cifar10
+@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
+def test_cifar10_that_keras_has_is_taken_without_a_download(
+    bench, layout, tmp_path, monkeypatch, no_network
+):
+    import keras
+    from cifar10 import ARCHIVE, find_cifar10
 
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (20, 32, 32, 3)).astype(np.uint8)
+    given = x if layout == "channels_last" else x.transpose(0, 3, 1, 2)
+    y = np.repeat(np.arange(5), 4)[:, None]
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    x = write_cifar10(tmp_path / "datasets" / folder)
-    images = find_cifar10(7, download=True)
+    monkeypatch.setattr(keras.config, "image_data_format", lambda: layout)
+    monkeypatch.setattr(keras.datasets.cifar10, "load_data", lambda: ((given, y), None))
+    assert find_cifar10(7, download=False).source == "7 crops of 8 photographs"
+    (tmp_path / "datasets").mkdir()
+    (tmp_path / "datasets" / ARCHIVE).write_bytes(b"any")
+    images = find_cifar10(7, download=False)
     np.testing.assert_array_equal(images.x, x)
     np.testing.assert_array_equal(images.y, np.repeat(np.arange(5), 4))
-    assert images.source == "20 images of CIFAR-10 (Keras's cache)"
+    assert images.source == "20 images of CIFAR-10 (keras.datasets)"
 
 
 def test_no_cifar10_and_no_network(bench, tmp_path, monkeypatch, no_network, capsys):
@@ -846,9 +891,6 @@ def test_no_cifar10_and_no_network(bench, tmp_path, monkeypatch, no_network, cap
         raise Exception("URL fetch failure")
 
     monkeypatch.setattr(keras.datasets.cifar10, "load_data", load_data)
-    broken = tmp_path / "datasets" / "cifar-10-batches-py"
-    broken.mkdir(parents=True)
-    (broken / "data_batch_1").write_bytes(b"nothing")
     before = socket.getdefaulttimeout()
     images = cifar10.find_cifar10(9, download=False)
     assert not tried
