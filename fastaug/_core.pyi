@@ -41,8 +41,9 @@ OPS: tuple[str, ...]
 class Program:
     """What is done to the images of a batch: where samples are taken, and steps on their values.
 
-    A step is a dict: `op` is one of `OPS`; `column`, where the op has any, its first in the parameter
-    table, and NaN there means that the step is off for an image. The others are constants:
+    A step is a dict: `op` is one of `OPS`; `column`, where the op has any, its first in the
+    parameter table, and NaN there means that the step is off for an image. The others are
+    constants:
 
     - `channel_shift`, a column: adds an intensity, within the extrema of the image.
     - `brightness`, a column: a factor, as `PIL.ImageEnhance.Brightness` has it.
@@ -61,8 +62,8 @@ class Program:
         steps: What is done to the values after the warp and the flips.
         standardization: What is done after that, and later if a caller says so; the same for all
             images.
-        function: A step that comes before the standardization, and is not repeated by `standardize`;
-            or None.
+        function: A step that comes before the standardization, and is not repeated by
+            `standardize`; or None.
         channels_first: Whether source and output are `(channels, height, width)`.
         is_bytes: Whether batches are uint8, of uint8 images; else float32.
         truncates: Whether bytes are made of float32 images after all steps, by truncation; else of
@@ -76,8 +77,8 @@ class Program:
             coordinates, (row, column), flips included. Called with the GIL.
 
     Raises:
-        ValueError: If a size, an order, a border, an op or a shape of values is not one of the above,
-            or a step of a uint8 batch needs floats.
+        ValueError: If a size, an order, a border, an op or a shape of values is not one of the
+            above, or a step of a uint8 batch needs floats.
         IndexError: If a column is outside the table.
         TypeError: If a step has constants that no op has.
     """
@@ -292,8 +293,8 @@ def augment(
 
     Raises:
         TypeError: If the images are of a type that is not read.
-        ValueError: If an array does not have the layout above, or `out` is uint8 and standardization
-            is asked for.
+        ValueError: If an array does not have the layout above, or `out` is uint8 and
+            standardization is asked for.
         IndexError: If an index is outside `images`.
     """
 
@@ -825,6 +826,49 @@ def standardize(program: Program, out: npt.NDArray[np.float32], start: int, stop
 
     Raises:
         ValueError: If the batch does not have the layout above.
+    """
+
+FILTERS: tuple[str, ...]
+"""Names of the filters that `ResampleWeights` knows, which are Pillow's."""
+
+@final
+class ResampleWeights:
+    """The weights of the pixels along one axis of an image that is resized, as Pillow has them.
+
+    Args:
+        filter_: One of `FILTERS`.
+        length: Pixels of the image along the axis.
+        start: Where the stretch that is resized begins, in pixels.
+        stop: Where it ends.
+        size: Pixels of the result.
+
+    Raises:
+        ValueError: If a filter or a size is not one of these, or the stretch is not in the image.
+        MemoryError: If there are too many weights.
+    """
+
+    def __new__(
+        cls, filter_: str, length: int, start: float, stop: float, size: int
+    ) -> ResampleWeights: ...
+
+def resample(
+    image: npt.NDArray[np.uint8],
+    rows: ResampleWeights,
+    columns: ResampleWeights,
+    out: npt.NDArray[np.uint8],
+    rows_first: bool = False,
+) -> None:
+    """Resizes an image, to the bits of Pillow's `Image.resize`, without the GIL.
+
+    Args:
+        image: `(height, width, channels)`, each row in one piece.
+        rows: The weights along the height.
+        columns: The weights along the width.
+        out: `(rows, columns, channels)`, contiguous.
+        rows_first: Whether the pass along the rows is the first: what it makes is rounded.
+
+    Raises:
+        ValueError: If an array is another one, or the two share memory.
     """
 
 def read_jpeg(data: bytes, most_pixels: int) -> tuple[int, int, bool] | None:

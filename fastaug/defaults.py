@@ -35,8 +35,19 @@ def _find_config():
     return _config
 
 
+_is_wanted = True
+
+
+def do_without() -> None:
+    """Has this program not import Keras, which takes seconds, unless it is imported already."""
+    global _is_wanted
+    _is_wanted = False
+
+
 @functools.cache
 def _keras():
+    if not _is_wanted and "keras" not in sys.modules:
+        return None
     import numpy as np
 
     state = np.random.get_state(legacy=False)

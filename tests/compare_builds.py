@@ -3,14 +3,15 @@
     python tests/compare_builds.py OLD NEW [--images 10000] [--seed 1]
 
 OLD and NEW are folders with a package `fastaug`: a checkout that is built in place, or the
-`site-packages` of an environment. Each is asked, in a process of its own, for the same images: random
-settings, types, layouts, sizes and seeds, in every SIMD variant that the processor runs.
+`site-packages` of an environment. Each is asked, in a process of its own, for the same images:
+random settings, types, layouts, sizes and seeds, in every SIMD variant that the processor runs.
 """
 
 import argparse
 import hashlib
 import itertools
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -18,6 +19,7 @@ import numpy as np
 
 TYPES = ("uint8", "float32", "float64", "float16", "int16", "uint16", "int32", "int8", "bool")
 FILL_MODES = ("nearest", "reflect", "wrap", "constant", "mirror", "grid-wrap", "grid-constant")
+FEATUREWISE = ("featurewise_center", "featurewise_std_normalization")
 IMAGES = 4  # of a case
 
 
@@ -47,7 +49,7 @@ def draw_settings(rng):
             settings["rescale"] = float(rng.choice([1 / 255, 2, -0.3]))
         for name in ("samplewise_center", "samplewise_std_normalization"):
             settings[name] = chance(0.2)
-        for name in ("featurewise_center", "featurewise_std_normalization"):
+        for name in FEATUREWISE:
             settings[name] = chance(0.2)
     side = lambda: int(rng.choice([1, 2, 5, 8, 13, 16, 17, 31, 32, 33, 40, 65]))  # noqa: E731
     return settings, {
@@ -91,7 +93,9 @@ def report(seed, cases):
                     workers=workers,
                     data_format="channels_first" if asked["channels_first"] else "channels_last",
                 )
-                if settings.get("featurewise_center") or settings.get("featurewise_std_normalization"):
+                if settings.get("featurewise_center") or settings.get(
+                    "featurewise_std_normalization"
+                ):
                     generator.fit(x)
                 iterator = generator.flow(
                     x, batch_size=IMAGES, seed=asked["seed"], shuffle=asked["reversed"]
@@ -126,10 +130,10 @@ def main():
             stdout=subprocess.PIPE,
             text=True,
             env=os.environ
-            | {"PYTHONPATH": os.path.abspath(build), "FASTAUG_BUILD": os.path.abspath(build)}
-            | {"PYTHONWARNINGS": "ignore", "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
+            | {"PYTHONPATH": build, "FASTAUG_BUILD": build, "PYTHONWARNINGS": "ignore"}
+            | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
         )
-        for build in options.builds
+        for build in (str(pathlib.Path(folder).resolve()) for folder in options.builds)
     ]
     lines, different, errors = 0, 0, 0
     for old, new in itertools.zip_longest(*[process.stdout for process in processes]):

@@ -10,8 +10,10 @@
 #include <stdio.h>
 #include <sys/mman.h>
 
-#include "../fastaug/_jpeg.h"
-#include "../fastaug/_pixels.h"
+#include "../fastaug/kernels/jpeg.h"
+#include "../fastaug/kernels/pick.h"
+#include "../fastaug/kernels/resample.h"
+#include "../fastaug/kernels/run.h"
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
@@ -49,7 +51,8 @@ static double between(double a, double b) { return a + (b - a) * (double)draw(1 
 
 enum { HEAP, TO_THE_END, FROM_THE_START, PLACES };
 enum {
-    SOURCE, OUT, EXPECTED, BEFORE, WORK, MEAN, SCALE, INDEX, TABLE, TRANSFORMS, ROWS, COLUMNS, ROLES
+    SOURCE, OUT, EXPECTED, BEFORE, WORK, MEAN, SCALE, FACTORS, OFFSETS, INDEX, TABLE, TRANSFORMS, ROWS,
+    COLUMNS, OTHERS, ROLES = OTHERS + 4
 };
 
 #define ARENA (1 << 17)
@@ -102,40 +105,101 @@ static void fill(void *block, ptrdiff_t count, int is_float, int wild)
 
 static struct {
     const char *what;
-    fa_plan plan;
-    int is_float, standardize, to_bytes, place, wild;
+    fa_form form;
+    fa_sampler sampler;
+    int rescales, sample_center, sample_std, reverses_channels;
+    float rescale;
+    const float *mean, *scale;      /* of features */
+    const float *factors, *offsets; /* of a function */
+    int is_float, standardize, place, wild;
+    ptrdiff_t height, width, gap;   /* of the source; values between its rows */
     ptrdiff_t behind;
     double row[FA_COLUMNS], m[6];
 } the;
+
+static fa_step steps[8];
+
+static fa_step *add_step(fa_program *program, int op)
+{
+    fa_step *step = &steps[program->count++];
+    memset(step, 0, sizeof *step);
+    step->op = &fa_ops[op];
+    return step;
+}
+
+/* The program of the case. */
+static const fa_program *program(void)
+{
+    static fa_program made;
+    fa_step *step;
+    memset(&made, 0, sizeof made);
+    made.form = the.form;
+    made.sampler = the.sampler;
+    made.steps = steps;
+    made.columns = FA_COLUMNS;
+    add_step(&made, FA_CHANNEL_SHIFT_OP)->column = FA_CHANNEL_SHIFT;
+    add_step(&made, FA_BRIGHTNESS_OP)->column = FA_BRIGHTNESS;
+    made.standardization = made.count;
+    if (the.factors) {
+        step = add_step(&made, FA_LINEAR_OP);
+        step->scale = the.factors;
+        step->offset = the.offsets;
+        step->reverses_channels = the.reverses_channels;
+    }
+    made.after_function = made.count;
+    if (the.rescales) add_step(&made, FA_RESCALE_OP)->factor = the.rescale;
+    if (the.sample_center) add_step(&made, FA_SAMPLE_CENTER_OP);
+    if (the.sample_std) add_step(&made, FA_SAMPLE_STD_OP);
+    if (the.mean || the.scale) {
+        step = add_step(&made, FA_NORMALIZE_OP);
+        step->offset = the.mean;
+        step->scale = the.scale;
+    }
+    return &made;
+}
+
+/* The source of the case, in memory. */
+static fa_image source_at(const void *data)
+{
+    fa_image image = {data, the.height, the.width, 0, the.behind, the.is_float ? FA_FLOAT32 : FA_UINT8};
+    image.row = the.width * (the.form.channels_first ? 1 : the.form.channels) + the.gap;
+    return image;
+}
+
+/* Values from the first of the source to its end. */
+static ptrdiff_t extent_of_source(void)
+{
+    const fa_image image = source_at(NULL);
+    return fa_image_extent(&image, &the.form);
+}
 
 static long cases;
 
 static void describe(void)
 {
-    const fa_plan *p = &the.plan;
+    const fa_form *form = &the.form;
     int k;
-    fprintf(stderr, "case %ld, %s, %s: %td x %td x %td %s to %s%s, order %d, %s, cval %g, "
-            "channels_first %d, behind %td, memory %d\n",
-            cases, the.what, VARIANTS[fa_simd], p->height, p->width, p->channels,
-            the.is_float ? "float32" : "uint8", the.to_bytes ? "uint8" : "float32",
-            p->truncates ? ", truncated" : "", p->order, BORDERS[p->border], (double)p->cval,
-            p->channels_first, the.behind, the.place);
-    fprintf(stderr, "  rescales %d by %g, center %d, std %d, mean %d, scale %d, standardize %d\n  row",
-            p->rescales, (double)p->rescale, p->sample_center, p->sample_std, p->feature_mean != NULL,
-            p->feature_scale != NULL, the.standardize);
+    fprintf(stderr, "case %ld, %s, %s: %td x %td and %td of %s to %td x %td x %td %s%s, order %d, %s, "
+            "cval %g, channels_first %d, behind %td, memory %d\n",
+            cases, the.what, VARIANTS[fa_simd], the.height, the.width, the.gap,
+            the.is_float ? "float32" : "uint8", form->height, form->width, form->channels,
+            form->is_bytes ? "uint8" : "float32", form->truncates ? ", truncated" : "",
+            the.sampler.order, BORDERS[the.sampler.border], (double)the.sampler.cval,
+            form->channels_first, the.behind, the.place);
+    fprintf(stderr, "  function %d, rescales %d by %g, center %d, std %d, mean %d, scale %d, "
+            "standardize %d\n  row",
+            the.factors != NULL, the.rescales, (double)the.rescale, the.sample_center, the.sample_std,
+            the.mean != NULL, the.scale != NULL, the.standardize);
     for (k = 0; k < FA_COLUMNS; k++) fprintf(stderr, " %.17g", the.row[k]);
     fprintf(stderr, "\n  matrix");
     for (k = 0; k < 6; k++) fprintf(stderr, " %.17g", the.m[k]);
     fprintf(stderr, "\n");
 }
 
-static ptrdiff_t size_of_image(void)
-{
-    return the.plan.height * the.plan.width * the.plan.channels;
-}
+static ptrdiff_t size_of_image(void) { return fa_form_size(&the.form); }
 
 static size_t size_of_value(void) { return the.is_float ? sizeof(float) : 1; }
-static size_t size_of_result(void) { return the.to_bytes ? 1 : sizeof(float); }
+static size_t size_of_result(void) { return the.form.is_bytes ? 1 : sizeof(float); }
 
 static void compare_bytes(const uint8_t *out, const uint8_t *expected, ptrdiff_t count)
 {
@@ -183,47 +247,49 @@ static void *begin(int run, ptrdiff_t count, float **work, ptrdiff_t work_count)
 
 static void process(void)
 {
-    const ptrdiff_t size = size_of_image();
+    const ptrdiff_t size = size_of_image(), extent = extent_of_source();
     const size_t value = size_of_value();
-    char *source = take(SOURCE, (size_t)(size + the.behind) * value, the.place);
+    char *source = take(SOURCE, (size_t)(extent + the.behind) * value, the.place);
+    const fa_image image = source_at(source);
+    const fa_program *made = program();
     const uintptr_t next = draw(2) ? (uintptr_t)source : 0;
     void *expected = NULL, *out;
     float *work;
     int run;
     cases++;
-    fill(source, size, the.is_float, the.wild);
+    fill(source, extent, the.is_float, the.wild);
     for (run = 0; run < runs(); run++) {
-        out = begin(run, size, &work, fa_work_values(&the.plan, the.to_bytes));
-        memset(source + (size_t)size * value, run, (size_t)the.behind * value);
-        if (the.to_bytes)
-            fa_process_bytes(&the.plan, (uint8_t *)source, the.behind, next, the.row, the.m, work,
-                             out);
-        else
-            fa_process(&the.plan, source, the.is_float, the.behind, next, the.row, the.m,
-                       the.standardize, work, out);
+        out = begin(run, size, &work, fa_process_values(made, &image));
+        memset(source + (size_t)extent * value, run, (size_t)the.behind * value);
+        fa_process(made, &image, next, the.row, the.m, the.standardize, work, out);
         if (run == 0) expected = out;
-        else if (the.to_bytes) compare_bytes(out, expected, size);
+        else if (the.form.is_bytes) compare_bytes(out, expected, size);
         else compare(out, expected, size);
     }
 }
 
 /* ---- settings ---------------------------------------------------------------------------------- */
 
+/* A value for each channel. */
+static const float *values_of_channels(int role)
+{
+    const ptrdiff_t channels = the.form.channels;
+    float *p = take(role, (size_t)channels * sizeof(float), the.place);
+    fill(p, channels, 1, the.wild);
+    return p;
+}
+
 static void set_statistics(int mean, int scale)
 {
-    const ptrdiff_t channels = the.plan.channels;
-    const size_t bytes = (size_t)channels * sizeof(float);
-    the.plan.feature_mean = the.plan.feature_scale = NULL;
-    if (mean) {
-        float *p = take(MEAN, bytes, the.place);
-        fill(p, channels, 1, the.wild);
-        the.plan.feature_mean = p;
-    }
-    if (scale) {
-        float *p = take(SCALE, bytes, the.place);
-        fill(p, channels, 1, the.wild);
-        the.plan.feature_scale = p;
-    }
+    the.mean = mean ? values_of_channels(MEAN) : NULL;
+    the.scale = scale ? values_of_channels(SCALE) : NULL;
+}
+
+static void set_function(int is_one)
+{
+    the.factors = is_one ? values_of_channels(FACTORS) : NULL;
+    the.offsets = is_one ? values_of_channels(OFFSETS) : NULL;
+    the.reverses_channels = draw(2);
 }
 
 /* A case of this shape with everything off: no geometry, no flip, no shift. */
@@ -233,12 +299,12 @@ static void reset(const char *what, int height, int width, int channels, int is_
     int k;
     memset(&the, 0, sizeof the);
     the.what = what;
-    the.plan.height = height;
-    the.plan.width = width;
-    the.plan.channels = channels;
-    the.plan.order = order;
-    the.plan.border = border;
-    the.plan.rescale = 1;
+    the.form.height = the.height = height;
+    the.form.width = the.width = width;
+    the.form.channels = channels;
+    the.sampler.order = order;
+    the.sampler.border = border;
+    the.rescale = 1;
     the.is_float = is_float;
     for (k = 0; k < FA_COLUMNS; k++) the.row[k] = 0;
     the.row[FA_ZX] = the.row[FA_ZY] = 1;
@@ -255,20 +321,29 @@ static void draw_the_rest(void)
     the.place = draw(PLACES);
     the.wild = draw(3);
     the.behind = draw(3) == 0 ? draw(24) : draw(2) == 0 ? size_of_image() : 0;
-    the.standardize = draw(2);
-    the.to_bytes = !the.is_float && the.plan.order < 2 && draw(2);
-    the.plan.truncates = draw(2);
-    the.plan.cval = ONE_OF(cvals);
-    the.plan.channels_first = draw(4) == 0;
-    the.plan.rescales = draw(2);
-    the.plan.rescale = the.plan.rescales ? ONE_OF(factors) : 1;
-    the.plan.sample_center = draw(4) == 0;
-    the.plan.sample_std = draw(4) == 0;
+    the.form.is_bytes = !the.is_float && the.sampler.order < 2 && draw(2);
+    the.standardize = !the.form.is_bytes && draw(2);
+    the.form.truncates = draw(2);
+    the.sampler.cval = ONE_OF(cvals);
+    the.form.channels_first = draw(4) == 0;
+    the.rescales = draw(2);
+    the.rescale = the.rescales ? ONE_OF(factors) : 1;
+    the.sample_center = draw(4) == 0;
+    the.sample_std = draw(4) == 0;
     set_statistics(draw(3) == 0, draw(3) == 0);
+    set_function(draw(4) == 0);
     the.row[FA_FLIP_HORIZONTAL] = draw(2);
     the.row[FA_FLIP_VERTICAL] = draw(2);
     if (draw(3) == 0) the.row[FA_CHANNEL_SHIFT] = ONE_OF(shifts);
     if (draw(3) == 0) the.row[FA_BRIGHTNESS] = ONE_OF(brightness);
+}
+
+/* Makes the source of another size than what becomes of it, at times, or its rows apart. */
+static void draw_source(void)
+{
+    if (draw(4) == 0) the.height = draw(2) ? 1 + draw(20) : ONE_OF(SIDES);
+    if (draw(4) == 0) the.width = draw(2) ? 1 + draw(20) : ONE_OF(SIDES);
+    if (draw(4) == 0) the.gap = draw(9);
 }
 
 /* The matrix of parameters, which are put into the row. */
@@ -280,7 +355,7 @@ static void set_geometry(double theta, double shear, double zx, double zy, doubl
     the.row[FA_ZY] = zy;
     the.row[FA_TX] = tx;
     the.row[FA_TY] = ty;
-    fa_matrix(the.row, the.plan.height, the.plan.width, the.m);
+    fa_matrix(the.row, the.form.height, the.form.width, the.m);
 }
 
 static void set_entries(double a, double b, double c, double d, double e, double f)
@@ -296,7 +371,7 @@ static void set_entries(double a, double b, double c, double d, double e, double
 static void set_matrix(int kind)
 {
     static const double edges[] = {-1, -0.5, -1e-17, 1e-17, 0.5, 1, -1.0000001, 1.0000001};
-    const double h = (double)the.plan.height, w = (double)the.plan.width;
+    const double h = (double)the.form.height, w = (double)the.form.width;
     const double far = (double)(1 << 20) - 0.5;
     int k;
     switch (kind) {
@@ -342,6 +417,7 @@ static void sweep_shapes(void)
                     reset("shapes", tall ? SIDES[side] : other, tall ? other : SIDES[side], channels,
                           rest % 2, rest / 2 % 6, rest / 12);
                     draw_the_rest();
+                    draw_source();
                     set_matrix(draw(3) ? draw(NAMED_MATRICES) : draw(MATRICES));
                     process();
                 }
@@ -358,6 +434,7 @@ static void sweep_matrices(void)
                 reset("matrices", ONE_OF(small), ONE_OF(small), channels, rest % 2, rest / 2 % 6,
                       rest / 12);
                 draw_the_rest();
+                draw_source();
                 set_matrix(kind);
                 process();
             }
@@ -375,17 +452,19 @@ static void sweep_switches(void)
         the.row[FA_FLIP_VERTICAL] = (bits & 8) != 0;
         if (bits & 16) the.row[FA_CHANNEL_SHIFT] = between(-99, 99);
         if (bits & 32) the.row[FA_BRIGHTNESS] = between(0, 3);
-        the.plan.rescales = (bits & 64) != 0;
-        the.plan.rescale = bits & 64 ? 1 / 255.0f : 1;
-        the.plan.sample_center = (bits & 128) != 0;
-        the.plan.sample_std = (bits & 256) != 0;
+        the.rescales = (bits & 64) != 0;
+        the.rescale = bits & 64 ? 1 / 255.0f : 1;
+        the.sample_center = (bits & 128) != 0;
+        the.sample_std = (bits & 256) != 0;
         set_statistics(bits & 512, bits & 1024);
-        the.plan.channels_first = (bits & 2048) != 0;
+        set_function(draw(2));
+        the.form.channels_first = (bits & 2048) != 0;
         the.standardize = 1;
         process();
-        if (the.is_float || the.plan.order > 1) continue;
-        the.to_bytes = 1;
-        the.plan.truncates = draw(2);
+        if (the.is_float || the.sampler.order > 1) continue;
+        the.standardize = 0;
+        the.form.is_bytes = 1;
+        the.form.truncates = draw(2);
         process();
     }
 }
@@ -396,6 +475,7 @@ static void sweep_at_random(int count)
         reset("at random", ONE_OF(SIDES), draw(2) ? 1 + draw(20) : ONE_OF(SIDES), 1 + draw(5),
               draw(2), draw(2) ? draw(2) : draw(6), draw(7));
         draw_the_rest();
+        draw_source();
         set_matrix(draw(2) ? draw(NAMED_MATRICES) : draw(MATRICES));
         if (draw(8) == 0) set_geometry(0, 0, 1, 1, 0, 0);
         process();
@@ -435,14 +515,20 @@ static double coordinate(int kind, int n)
 static void sweep_samples(void)
 {
     const int kinds = 2 * COUNT(NEAR) + COUNT(SPECIAL);
+    fa_sampling from;
     int rest, i, j;
     for (rest = 0; rest < 2 * 2 * 7 * 8; rest++) {
         const int height = 1 + draw(4), width = 1 + draw(4);
         reset("samples", height, width, 1 + draw(5), rest % 2, rest / 2 % 2, rest / 4 % 7);
         draw_the_rest();
+        the.form.channels_first = 0;
+        {
+            const fa_image size = source_at(NULL);
+            from = fa_sampling_of(program(), &size);
+        }
         for (i = 0; i < kinds; i++)
             for (j = 0; j < kinds; j++) {
-                const ptrdiff_t size = size_of_image(), channels = the.plan.channels;
+                const ptrdiff_t size = size_of_image(), channels = the.form.channels;
                 void *image = take(SOURCE, (size_t)size * size_of_value(), the.place);
                 float *out = take(OUT, (size_t)channels * sizeof(float), the.place);
                 double *at = the.m;
@@ -450,12 +536,8 @@ static void sweep_samples(void)
                 at[1] = coordinate(j, width);
                 cases++;
                 fill(image, size, the.is_float, the.wild);
-                if (the.is_float)
-                    fa_sample_f32(image, height, width, channels, the.plan.order, the.plan.border,
-                                  the.plan.cval, at[0], at[1], out);
-                else
-                    fa_sample_u8(image, height, width, channels, the.plan.order, the.plan.border,
-                                 the.plan.cval, at[0], at[1], out);
+                if (the.is_float) fa_sample_f32(image, &from, at[0], at[1], out);
+                else fa_sample_u8(image, &from, at[0], at[1], out);
             }
     }
 }
@@ -466,8 +548,9 @@ static void sweep_batches(int count)
     while (count--) {
         const int images = 1 + draw(4), places = 1 + draw(5), start = draw(places);
         const int stop = start + 1 + draw(places - start), threads = 1 + draw(3);
-        enum { DENSE, PADDED, BACKWARD, BROADCAST } kind = draw(4);
+        enum { DENSE, PADDED, BACKWARD, BROADCAST, DIFFERENT } kind = draw(5);
         ptrdiff_t size, image_bytes, reach;
+        fa_image sources[4];
         fa_batch batch;
         int64_t *index;
         double *table, *matrices;
@@ -489,39 +572,47 @@ static void sweep_batches(int count)
             index[i] = draw(images);
         }
         size = size_of_image();
-        image_bytes = size * (ptrdiff_t)size_of_value();
-        batch.stride = kind == BROADCAST ? 0 : image_bytes + (kind == PADDED ? 4 * draw(9) : 0);
-        reach = batch.stride * (images - 1);
-        block = take(SOURCE, (size_t)(reach + image_bytes), the.place);
-        fill(block, (reach + image_bytes) / (ptrdiff_t)size_of_value(), the.is_float, the.wild);
-        batch.images = block;
+        memset(&batch, 0, sizeof batch);
+        draw_source();
+        batch.program = program();
+        if (kind == DIFFERENT) { /* each in memory of its own */
+            for (i = 0; i < images; i++) {
+                draw_source();
+                block = take(OTHERS + i, (size_t)extent_of_source() * size_of_value(), the.place);
+                fill(block, extent_of_source(), the.is_float, the.wild);
+                sources[i] = source_at(block);
+            }
+            batch.sources = sources;
+        } else {
+            image_bytes = extent_of_source() * (ptrdiff_t)size_of_value();
+            batch.stride = kind == BROADCAST ? 0 : image_bytes + (kind == PADDED ? 4 * draw(9) : 0);
+            reach = batch.stride * (images - 1);
+            block = take(SOURCE, (size_t)(reach + image_bytes), the.place);
+            fill(block, (reach + image_bytes) / (ptrdiff_t)size_of_value(), the.is_float, the.wild);
+            batch.image = source_at(kind == BACKWARD ? block + reach : block);
+            if (kind == BACKWARD) batch.stride = -batch.stride;
+        }
         batch.outs = outs;
         batch.out_places = 1 + draw(places);
         results = (places + (int)batch.out_places - 1) / (int)batch.out_places;
-        if (kind == BACKWARD) {
-            batch.images += reach;
-            batch.stride = -batch.stride;
-        }
-        batch.plan = &the.plan;
-        batch.is_float = the.is_float;
         batch.count = images;
         batch.index = index;
         batch.table = table;
         batch.matrices = draw(2) ? matrices : NULL;
         batch.places = places;
         batch.standardize = the.standardize;
-        batch.to_bytes = the.to_bytes;
+        fa_measure_sources(&batch);
         cases++;
         for (run = 0; run < runs(); run++) {
             float *work;
             const ptrdiff_t skipped = start * size * (ptrdiff_t)size_of_result();
             const ptrdiff_t done = (stop - start) * size;
-            out = begin(run, places * size, &work, fa_work_values(&the.plan, the.to_bytes));
+            out = begin(run, places * size, &work, fa_work_values(&batch));
             for (i = 0; i < results; i++)
                 outs[i] = out + i * batch.out_places * size * (ptrdiff_t)size_of_result();
             fa_run(&batch, start, stop, threads, work);
             if (run == 0) expected = out;
-            else if (the.to_bytes)
+            else if (the.form.is_bytes)
                 compare_bytes((uint8_t *)out + skipped, (uint8_t *)expected + skipped, done);
             else compare((float *)(void *)(out + skipped), (float *)(void *)(expected + skipped), done);
         }
@@ -537,19 +628,23 @@ static void sweep_parts(int count)
         size_t bytes;
         float *expected = NULL, *before = NULL, *out, *work, *target;
         void *image;
+        fa_image source;
         int run;
         reset("around a warp", ONE_OF(SIDES), 1 + draw(20), 1 + draw(5), draw(2), 1, 0);
         draw_the_rest();
-        the.to_bytes = 0;
+        the.form.is_bytes = 0;
+        the.standardize = draw(2);
         size = size_of_image();
         bytes = (size_t)size * sizeof(float);
         image = take(SOURCE, (size_t)size * size_of_value(), the.place);
         fill(image, size, the.is_float, the.wild);
+        the.behind = 0;
+        source = source_at(image);
         cases++;
         for (run = 0; run < runs(); run++) {
             out = begin(run, size, &work, 2 * size);
-            target = the.plan.channels_first ? work : out;
-            fa_before_warp(&the.plan, image, the.is_float, target, work + size);
+            target = the.form.channels_first ? work : out;
+            fa_before_warp(program(), &source, target, work + size);
             if (run == 0) {
                 before = take(BEFORE, bytes, HEAP);
                 memcpy(before, work + size, bytes);
@@ -558,10 +653,10 @@ static void sweep_parts(int count)
             }
             if (warps) {
                 memcpy(target, before, bytes);
-                fa_after_warp(&the.plan, the.row, the.standardize, target, out);
+                fa_after_warp(program(), the.row, the.standardize, target, out);
             } else {
                 memcpy(out, before, bytes);
-                fa_standardize(&the.plan, out);
+                fa_standardize(program(), out);
             }
             if (run == 0) expected = out;
             else compare(out, expected, size);
@@ -616,6 +711,53 @@ static void sweep_picks(void)
             }
     for (count = 100; count <= 1500; count += 7)
         pick(1 + draw(4), 1 + draw(1500), draw(9), 1 + draw(5), count, draw(4));
+}
+
+/* ---- resizing ---------------------------------------------------------------------------------- */
+
+/* Weights of an axis, in memory of their own. */
+static fa_weights weights_of(int role, int filter, int length, int size, int place)
+{
+    const float start = draw(2) ? 0 : (float)between(0, length), stop = draw(2)
+        ? (float)length : (float)between((double)start, length);
+    const ptrdiff_t taps = fa_count_taps(filter, start, stop, size);
+    int32_t *p = take(role, (size_t)(size * (2 * taps + 2)) * sizeof(int32_t), place);
+    double *values = take(TABLE, (size_t)taps * sizeof(double), place);
+    fa_weights weights = {size, taps, p, p + size, p + 2 * size, p + (2 + taps) * size};
+    fa_set_weights(filter, length, start, stop, size, taps, values, p, p + size, p + 2 * size,
+                   p + (2 + taps) * size);
+    return weights;
+}
+
+static void sweep_resample(int count)
+{
+    while (count--) {
+        const int place = draw(PLACES), filter = draw(FA_FILTERS), rows_first = draw(2);
+        const int height = 1 + draw(40), width = 1 + draw(40), channels = draw(3) ? 3 : 1 + draw(4);
+        const int which = 1 + draw(3);
+        const fa_weights rows = weights_of(ROWS, filter, height, 1 + draw(40), place);
+        const fa_weights columns = weights_of(COLUMNS, filter, width, 1 + draw(40), place);
+        const fa_weights *r = which & 1 ? &rows : NULL, *c = which & 2 ? &columns : NULL;
+        const ptrdiff_t stride = width * channels + (draw(2) ? 0 : draw(9));
+        const ptrdiff_t extent = stride * (height - 1) + width * channels;
+        const ptrdiff_t size = (r ? rows.size : height) * (c ? columns.size : width) * channels;
+        const ptrdiff_t bytes = fa_resample_bytes(width, channels, r, c, rows_first);
+        uint8_t *image = take(SOURCE, (size_t)extent, place), *expected = NULL;
+        int run;
+        reset("resizing", height, width, channels, 0, 0, 0);
+        the.place = place;
+        the.form.is_bytes = 1;
+        fill(image, extent, 0, 0);
+        cases++;
+        for (run = 0; run < runs(); run++) {
+            float *none;
+            uint8_t *memory = take(WORK, (size_t)bytes, place), *out = begin(run, size, &none, 0);
+            memset(memory, run, (size_t)bytes);
+            fa_resample(image, stride, height, width, channels, r, c, rows_first, memory, out);
+            if (run == 0) expected = out;
+            else compare_bytes(out, expected, size);
+        }
+    }
 }
 
 /* ---- segments of JPEG files -------------------------------------------------------------------- */
@@ -685,6 +827,7 @@ int main(void)
     sweep_batches(4000);
     sweep_parts(4000);
     sweep_picks();
+    sweep_resample(20000);
     sweep_jpegs(100000);
     printf("%ld cases, best variant %s\n", cases, VARIANTS[fa_best_simd()]);
     return 0;

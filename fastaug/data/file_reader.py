@@ -76,12 +76,14 @@ class FileReader:
         pool: What reads them.
         slots: Number of slots.
         timeout: Seconds after which a reader that is still at the same file is given up.
+        reads: Name of a module whose `read_into(path, file, out)` reads a file in the place of
+            decoding it, and returns how many seconds the disk took. None: files are decoded.
 
     Raises:
         OSError: If there is no memory for the slots.
     """
 
-    def __init__(self, paths, target, shape, pool, slots, timeout):
+    def __init__(self, paths, target, shape, pool, slots, timeout, reads=None):
         self.pool = pool
         self.timeout = timeout
         self.calls = collections.deque()  # in the user's pool
@@ -92,7 +94,12 @@ class FileReader:
         self._paths = paths.items
         self.folder = paths.folder()
         about = json.dumps(
-            {"target": dataclasses.astuple(target), "shape": list(shape), "folder": self.folder},
+            {
+                "target": dataclasses.astuple(target),
+                "shape": list(shape),
+                "folder": self.folder,
+                "reads": reads,
+            },
             default=int,  # sides may be of any integer type
         ).encode()
         image_bytes = int(np.prod(shape)) * target.dtype.itemsize

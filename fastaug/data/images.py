@@ -1,11 +1,12 @@
 """Single images to and from Pillow and files: the helpers of `keras.utils`, without Keras."""
 
 import io
+import os
 import pathlib
 from typing import IO, Any
 
 import numpy as np
-from PIL import Image, features
+from PIL import Image, UnidentifiedImageError, features
 
 from fastaug.defaults import floatx, standardize_data_format
 from fastaug.typing import (
@@ -212,6 +213,7 @@ def load_img(
     Raises:
         TypeError: If `path` is neither a path nor a BytesIO.
         ValueError: If `color_mode` or `interpolation` is not one of the above.
+        OSError: If the file cannot be read.
 
     Example:
         >>> fastaug.load_img("photos/ants/0.jpg", target_size=(64, 48)).size  # width first
@@ -224,7 +226,12 @@ def load_img(
         if isinstance(path, pathlib.Path):
             path = str(path.resolve())
         with open(path, "rb") as file:  # noqa: PTH123 (bytes are paths too)
-            img = Image.open(io.BytesIO(file.read()))
+            data = io.BytesIO(file.read())
+        try:
+            img = Image.open(data)
+        except UnidentifiedImageError:  # it knows no path, and would name an object
+            text = f"cannot identify image file {os.fsdecode(path)!r}"
+            raise UnidentifiedImageError(text) from None
     else:
         raise TypeError(f"path should be path-like or io.BytesIO, not {type(path)}")
 

@@ -9,8 +9,8 @@
  * allocates no Python object. References are taken and given back by ``_core.pyx``, which has the GIL.
  * The lock is CPython's own, a semaphore on every system, which needs no GIL.
  */
-#ifndef FASTAUG_TASKS_H
-#define FASTAUG_TASKS_H
+#ifndef FASTAUG_QUEUE_H
+#define FASTAUG_QUEUE_H
 
 #include <Python.h>
 #include <pythread.h>

@@ -1,33 +1,28 @@
 """What is wrong with the image files of a folder: `python -m fastaug check`.
 
-    files ──► workers: processes that read one file after the other ──► what each is ──► findings
+    files ──► the readers of the flows, which report what each file is ──► findings
 
-Whatever a file does to the process that reads it, the file is named, and another process reads on.
+Whatever a file does to the process that reads it, the file is named, as in a flow.
 """
 
 import collections
-import contextlib
-import dataclasses
-import hashlib
-import io
-import multiprocessing
-import multiprocessing.connection
+import itertools
 import os
-import re
-import signal
 import stat
 import time
 import types
-import warnings
 
 import numpy as np
-from PIL import Image
 
-from fastaug.data import decode
+from fastaug import _core
+from fastaug.data import report
+from fastaug.data.decode_pool import decode_pool
 from fastaug.data.directory import FORMATS, Progress, folders_in, images_below, map_waiting
+from fastaug.data.file_reader import FileReader, Paths
+from fastaug.data.report import REPORT, TARGET
 from fastaug.keras_api.advice import about_folders, about_images_left_beside
-from fastaug.run.processes import Death
-from fastaug.run.threads import usable_cores
+from fastaug.keras_api.params import affine_row
+from fastaug.run.threads import shared_pool, usable_cores
 from fastaug.show.command import FINE, FOUND, INTERRUPTED, shown
 
 # What is found, and what it means, in the order of the report.
@@ -41,41 +36,11 @@ KINDS = {
     "duplicate": "Files with the bytes of another one",
 }
 
-# Files that a process is given at once.
+# Files of a batch, and batches that are read at a time: a file that hangs holds up its own.
 _FILES = 8
+_BATCHES = 64
 
-# Seconds that a process may take to start.
-_START_SECONDS = 60
-
-# How many processes may end, one after the other, before one has started.
-_STARTS = 3
-
-# Processes that die over a file before it is blamed: one may be killed from outside.
-_READS = 2
-
-_SECONDS_BETWEEN_LOOKS = 0.2
-
-_TARGET = decode.Target(8, 8, "rgb")
-_ORIENTATION = 0x0112
-
-
-@dataclasses.dataclass
-class Report:
-    """What a process says of a file.
-
-    Attributes:
-        error: Why it cannot be read, or None; then nothing else is known.
-        size: (width, height) in pixels.
-        mode: Pillow's name of the kind of pixels.
-        orientation: EXIF's, 1 if it is upright.
-        digest: Of its bytes.
-    """
-
-    error: str | None = None
-    size: tuple[int, int] = (0, 0)
-    mode: str = ""
-    orientation: int = 1
-    digest: bytes = b""
+_READS = report.__name__
 
 
 def check(
@@ -106,46 +71,51 @@ def check(
         raise ValueError(f"timeout should be seconds above 0, not {timeout}")
     endings = (*FORMATS, *(ending.lower().removeprefix(".") for ending in formats))
     tree = _Tree(directory, endings, follow_links)
-    paths = tree.paths
+    special, paths = _sorted_out(tree.paths)
     # of each kind pairs of a path and a text; digests are kept for all files, and no reports
     found: dict[str, list[tuple[str, str]]] = {kind: [] for kind in KINDS}
     found["classes"] = [("", shown(text)) for text in tree.advice()]
     found["folder"] = [(error.filename, error.strerror) for error in tree.unreadable]
+    found["unreadable"] = special
     digests: list[bytes | None] = [None] * len(paths)
-    read, interrupted = 0, False
+    read, interrupted = len(special), False
     start = time.perf_counter()
-    readers = Readers(paths, workers or usable_cores(), timeout)
     with Progress(lambda count: _bar(count, len(paths), time.perf_counter() - start)) as progress:
         try:
-            for position, report in readers:
-                for kind, text in _judged(report, tiny):
-                    found[kind].append((paths[position], text))
-                digests[position] = report.digest
+            for position, seen in _reports(paths, workers or usable_cores(), timeout):
+                path = paths[position]
+                if isinstance(seen, Exception):
+                    found["unreadable"].append((path, _text_of(seen, path)))
+                else:
+                    for kind, text in _judged(seen, tiny):
+                        found[kind].append((path, text))
+                    digests[position] = seen["digest"].tobytes()
                 read += 1
                 progress.add(1)
         except KeyboardInterrupt:
             interrupted = True
-        finally:
-            readers.close()
-    if "duplicate" not in ignore:
-        found["duplicate"] = list(_duplicates(paths, digests))
+    found["unreadable"].sort()
+    found["duplicate"] = list(_duplicates(paths, digests))
     listed = {kind: texts for kind, texts in found.items() if texts and kind not in ignore}
     for kind, texts in listed.items():
         print(f"{KINDS[kind]} ({kind}):")
-        for path, text in sorted(texts):
+        for path, text in texts:
             print(f"  {shown(path)}: {text}" if path else f"  {text}")
     seconds = time.perf_counter() - start
     counts = ", ".join(f"{len(texts):,} {kind}" for kind, texts in listed.items())
-    verdict = counts or ("all is well" if paths else "nothing to read")
-    print(f"Read {read:,} of {len(paths):,} images in {seconds:.1f} s: {verdict}.")
+    if interrupted:
+        verdict = f"{counts or 'nothing found'}, until Ctrl-C"
+    else:
+        verdict = counts or ("all is well" if tree.paths else "nothing to read")
+    print(f"Read {read:,} of {len(tree.paths):,} images in {seconds:.1f} s: {verdict}.")
     if tree.left_out:
         others = ", ".join(f"{count} .{ending}" for ending, count in sorted(tree.left_out.items()))
         print(f"Left out, as a flow does without `formats`: {others}.")
     if interrupted:
         return INTERRUPTED
-    if not paths:
+    if not tree.paths:
         print(f"There are no images in {shown(directory)}.")
-    return FOUND if listed or not paths else FINE
+    return FOUND if listed or not tree.paths else FINE
 
 
 class _Tree:
@@ -232,17 +202,14 @@ def _is_folder(entry):
         return False
 
 
-def _judged(report, tiny):
-    """Yields the kinds of what is wrong with a file, and a text for each."""
-    if report.error is not None:
-        yield "unreadable", report.error
-        return
-    if report.mode != "RGB":
-        yield "not-rgb", report.mode
-    if report.orientation != 1:
-        yield "turned", f"orientation {report.orientation}"
-    if min(report.size) < tiny:
-        yield "tiny", f"{report.size[0]} x {report.size[1]}"
+def _judged(seen, tiny):
+    """Yields the kinds of what is wrong with a file that can be read, and a text for each."""
+    if (mode := seen["mode"].decode()) != "RGB":
+        yield "not-rgb", mode
+    if seen["orientation"] != 1:
+        yield "turned", f"orientation {seen['orientation']}"
+    if min(seen["width"], seen["height"]) < tiny:
+        yield "tiny", f"{seen['width']} x {seen['height']}"
 
 
 def _bar(count, total, seconds):
@@ -253,164 +220,45 @@ def _bar(count, total, seconds):
     return f"[{bar}] {text}".ljust(90)
 
 
-# ---- the processes, as the program sees them ----
+# ---- the readers ----
 
 
-class Readers:
-    """Iterates over pairs of a position in a list of paths and its `Report`, as they come.
+def _reports(paths, workers, timeout):
+    """Yields pairs of a position and a `report.REPORT`, or what is wrong with the file.
 
     Args:
         paths: The files.
-        count: Number of processes.
+        workers: Number of processes.
         timeout: Seconds for a file.
 
     Raises:
         RuntimeError: If no process can be started.
     """
-
-    def __init__(self, paths, count, timeout):
-        self._paths = paths
-        self._timeout = timeout
-        self._waiting = collections.deque(range(len(paths)))
-        self._deaths: collections.Counter = collections.Counter()
-        self._failed = 0
-        self._count = min(count, -(-len(paths) // _FILES))
-        self._running: list[_Reader] = []
-
-    def __iter__(self):
-        while self._waiting or any(reader.has for reader in self._running):
-            while len(self._running) < self._count and self._waiting:
-                self._running.append(_Reader())
-            signs = [each for reader in self._running for each in reader.signs()]
-            ready = multiprocessing.connection.wait(signs, _SECONDS_BETWEEN_LOOKS)
-            for reader in list(self._running):
-                if reader.connection in ready:
-                    yield from self._taken(reader)
-                elif reader.process.sentinel in ready or reader.seconds() > (
-                    self._timeout if reader.is_ready else _START_SECONDS
-                ):
-                    yield from self._ended(reader)
-
-    def _taken(self, reader):
-        """Yields what a process has sent, and gives it more to do."""
-        try:
-            while reader.connection.poll():
-                report = reader.take()
-                if report is not None:
-                    self._failed = 0
-                    yield reader.has.popleft(), report
-            if reader.is_ready and not reader.has and self._waiting:
-                chunk = min(_FILES, len(self._waiting))
-                reader.give([self._waiting.popleft() for _ in range(chunk)], self._paths)
-        except (EOFError, OSError):
-            yield from self._ended(reader)
-
-    def _ended(self, reader):
-        """Blames the file at which a process has died or hangs, unless it may have been chance."""
-        self._running.remove(reader)
-        hangs = reader.process.is_alive() and reader.seconds() > self._timeout
-        reader.kill()
-        if not reader.is_ready:
-            self._failed += 1
-            if self._failed >= _STARTS:
-                raise RuntimeError("no process can be started that reads the files")
-        elif reader.has:
-            blamed = reader.has[0]
-            self._deaths[blamed] += 1
-            if hangs or self._deaths[blamed] >= _READS:
-                reader.has.popleft()
-                text = f"not read within {self._timeout:g} seconds"
-                if not hangs:
-                    death = Death(reader.process.exitcode)
-                    text = f"the process that read it ended ({death.reason})"
-                yield blamed, Report(text)
-        self._waiting.extendleft(reversed(reader.has))
-
-    def close(self):
-        """Ends the processes."""
-        for reader in self._running:
-            reader.kill()
-
-
-class _Reader:
-    """A process that reads files.
-
-    Attributes:
-        has: Positions of the files that it has not told of.
-        is_ready: Whether it has started.
-    """
-
-    def __init__(self):
-        context = multiprocessing.get_context("spawn")
-        self.connection, other = context.Pipe()
-        self.process = context.Process(target=read_files, args=(other,), daemon=True)
-        self.process.start()
-        other.close()
-        self.has = collections.deque()
-        self.is_ready = False
-        self._since = time.monotonic()
-
-    def signs(self):
-        return self.connection, self.process.sentinel
-
-    def seconds(self):
-        """Returns for how long it has been at one file, or at its start."""
-        return time.monotonic() - self._since if self.has or not self.is_ready else 0.0
-
-    def take(self):
-        """Returns the next report; None if it is the word that the process has started."""
-        report = self.connection.recv()
-        self.is_ready = True
-        self._since = time.monotonic()
-        return report
-
-    def give(self, positions, paths):
-        self.has.extend(positions)
-        self._since = time.monotonic()
-        self.connection.send([paths[position] for position in positions])
-
-    def kill(self):
-        self.process.kill()
-        self.process.join(1)  # one that waits for a dead network drive does not end
-        self.connection.close()
-
-
-# ---- in a process ----
-
-
-def read_files(connection):
-    """Reads the files whose paths come through a connection, and sends a `Report` of each."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with contextlib.suppress(OSError):  # the decoders' own words
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    warnings.simplefilter("ignore")
-    with contextlib.suppress(EOFError, OSError):
-        connection.send(None)
-        while True:
-            for path in connection.recv():
-                connection.send(report_on(path))
-
-
-def report_on(path) -> Report:
-    """Reads a file as a flow does."""
+    shape = (1, 1, REPORT.itemsize)
+    pool = decode_pool("processes", workers, None)()
+    slots = _FILES * _BATCHES
+    reader = FileReader(Paths(paths), TARGET, shape, pool, slots, timeout, _READS)
+    program, threads = _core.Program(*shape, is_bytes=True), shared_pool(1)
+    jobs: collections.deque = collections.deque()
+    waiting = iter(range(0, len(paths), _FILES))
     try:
-        kind = os.stat(path).st_mode  # noqa: PTH116 (strings)
-        if not stat.S_ISREG(kind):
-            return Report(
-                f"no regular file but a {_KINDS_OF_FILES.get(stat.S_IFMT(kind), 'device')}"
-            )
-        data = decode.read_file(path)
-        out = np.empty(_TARGET.shape, _TARGET.dtype)
-        decode.decode_bytes(data, path, _TARGET, out)
-        with Image.open(io.BytesIO(data)) as image:
-            try:
-                orientation = image.getexif().get(_ORIENTATION, 1)
-            except Exception:  # EXIF data that nobody can read turn nothing
-                orientation = 1
-            digest = hashlib.blake2b(data, digest_size=16).digest()
-            return Report(None, image.size, image.mode, orientation or 1, digest)
-    except Exception as error:
-        return Report(_text_of(error, path))
+        while True:
+            for start in itertools.islice(waiting, _BATCHES - len(jobs)):
+                index = np.arange(start, min(start + _FILES, len(paths)))
+                out = np.zeros((len(index), *shape), np.uint8)
+                job = reader.job(program, index, np.tile(affine_row(), (len(index), 1)), out, False)
+                threads.submit(job)
+                jobs.append((job, index, out))
+            if not jobs:
+                return
+            job, index, out = jobs[0]
+            job.wait()
+            jobs.popleft()
+            for place, position in enumerate(index.tolist()):
+                yield position, job.errors.get(place, out[place].reshape(-1).view(REPORT)[0])
+    finally:
+        for job, *_ in jobs:
+            job.cancel()
 
 
 _KINDS_OF_FILES = {
@@ -419,9 +267,24 @@ _KINDS_OF_FILES = {
 }
 
 
+def _sorted_out(paths):
+    """Returns pairs of a path of no regular file and a text, and a list of the other paths."""
+    special, others = [], []
+    for path in paths:
+        try:
+            mode = os.stat(path).st_mode  # noqa: PTH116 (strings)
+        except OSError:  # who reads it will say so
+            mode = stat.S_IFREG
+        if stat.S_ISREG(mode):
+            others.append(path)
+        else:
+            name = _KINDS_OF_FILES.get(stat.S_IFMT(mode), "device")
+            special.append((path, f"no regular file but a {name}"))
+    return special, others
+
+
 def _text_of(error, path):
     """Returns what an error says, without the path, which is named before it."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    text = (str(error) or type(error).__name__).removeprefix(f"{path}: ")
-    return shown(re.sub("image file <.*>", "an image", text))  # Pillow knows only its bytes
+    return shown((str(error) or type(error).__name__).removeprefix(f"{path}: "))

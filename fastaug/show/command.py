@@ -59,13 +59,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FOUND
     except KeyboardInterrupt:
         return INTERRUPTED
-    except (OSError, ValueError, TypeError, ImportError, OverflowError, RuntimeError) as error:
-        print(f"python -m fastaug: {error}", file=sys.stderr)
+    except (
+        OSError, ValueError, TypeError, ImportError, OverflowError, RuntimeError, MemoryError,
+    ) as error:  # fmt: skip
+        print(f"python -m fastaug: {str(error) or type(error).__name__}", file=sys.stderr)
         return WRONG_USE
 
 
 def _parser():
-    parser = argparse.ArgumentParser(prog="python -m fastaug", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m fastaug", description="Looks at a folder of images."
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     preview = commands.add_parser(
@@ -84,7 +88,7 @@ def _parser():
     )
     preview.add_argument(
         "--serve",
-        type=int,
+        type=_port,
         nargs="?",
         const=0,
         metavar="PORT",
@@ -162,7 +166,7 @@ def add_arguments(parser, function, names) -> None:
             f"--{name.replace('_', '-')}",
             dest=name,
             default=argparse.SUPPRESS,
-            help=texts[name].replace("%", "%%"),
+            help=texts.get(name, "").replace("%", "%%"),  # none with python -OO
             **_how(parameters[name].annotation),
         )
 
@@ -186,7 +190,7 @@ def _how(annotation):
     if str in members or list[str] in members:
         return {"nargs": "+", "metavar": "NAME"}
     if Preprocessing in members:
-        return {"type": _function, "metavar": "MODULE:NAME"}
+        return {"type": _function, "metavar": "MODULE:NAME", "action": _Placed}
     return {"type": int if int in members else _number, "metavar": "X"}
 
 
@@ -208,6 +212,14 @@ class _OneOrSome(argparse.Action):
         setattr(namespace, self.dest, values[0] if len(values) == 1 else values)
 
 
+class _Placed(argparse.Action):
+    """Keeps a function, and beside it where a user says that it is: code imports it from there."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        function, namespace.function_place = values
+        setattr(namespace, self.dest, function)
+
+
 def _number(text):
     """Returns an int or a float, which are not the same to a shift."""
     for kind in (int, float):
@@ -223,18 +235,26 @@ def _count(text):
     raise argparse.ArgumentTypeError(f"should be a whole number of at least 1, not {text!r}")
 
 
+def _port(text):
+    with contextlib.suppress(ValueError):
+        if 0 <= (port := int(text)) < 2**16:
+            return port
+    raise argparse.ArgumentTypeError(f"should be a port, from 0 to 65535, not {text!r}")
+
+
 def _function(text):
-    """Returns the function that `module:name` names."""
+    """Returns the function that `module:name` names, and `(module, name)`."""
     module, _, name = text.partition(":")
-    if not name:
+    if not (module and name):
         raise argparse.ArgumentTypeError(f"should be module:name, not {text!r}")
     sys.path.insert(0, "")  # as `python -c` has it
     try:
-        return functools.reduce(getattr, name.split("."), importlib.import_module(module))
-    except (ImportError, AttributeError) as error:
+        function = functools.reduce(getattr, name.split("."), importlib.import_module(module))
+    except (ImportError, AttributeError, TypeError) as error:
         raise argparse.ArgumentTypeError(str(error)) from error
     finally:
         sys.path.remove("")
+    return function, (module, name)
 
 
 def shown(path) -> str:

@@ -23,6 +23,7 @@ from PIL import Image
 from fastaug.data import decode
 from fastaug.data.directory import folders_in
 from fastaug.keras_api.generator import ImageDataGenerator
+from fastaug.keras_api.user_code import name_of
 from fastaug.show.command import FINE, FLOW_ARGUMENTS, FOUND, GENERATOR_ARGUMENTS, shown
 from fastaug.show.plotting import displayable
 from fastaug.warn import UsageWarning
@@ -39,7 +40,16 @@ _TRIES = 8
 _STATISTICS = ("featurewise_center", "featurewise_std_normalization", "zca_whitening")
 
 
-def preview(directory, *, output="preview.html", images=4, variants=6, serve=None, **settings):
+def preview(
+    directory,
+    *,
+    output="preview.html",
+    images=4,
+    variants=6,
+    serve=None,
+    function_place=None,
+    **settings,
+):
     """Writes a page with augmented images of a folder, and prints where.
 
     Args:
@@ -48,6 +58,7 @@ def preview(directory, *, output="preview.html", images=4, variants=6, serve=Non
         images: Number of images.
         variants: Number of variants of each.
         serve: Port of localhost to show the page at until Ctrl-C; 0: any. None: not at all.
+        function_place: `(module, name)`, where a `preprocessing_function` is; None: as it says.
         **settings: Arguments of `ImageDataGenerator` and of its `flow_from_directory`.
 
     Returns:
@@ -68,19 +79,18 @@ def preview(directory, *, output="preview.html", images=4, variants=6, serve=Non
         return FOUND
     if _has_statistics(augmenting):
         generator.fit(originals)
-    seed = reading.get("seed")
     with generator.flow(
         np.repeat(originals, variants, axis=0),
         batch_size=len(originals) * variants,
         shuffle=False,
-        seed=np.random.randint(2**31) if seed is None else seed,
+        seed=reading.get("seed"),
     ) as flow:
         made = displayable(next(flow), generator.data_format)
     pace = _pace(generator, files)
     grid = made.reshape(len(originals), variants, *made.shape[1:])
     page = _page(
         directory, displayable(originals, generator.data_format), names, grid, pace,
-        augmenting, flow_settings,
+        augmenting, flow_settings, function_place,
     )  # fmt: skip
     path = pathlib.Path(output).resolve()
     over = ", over the file that was there" if path.exists() else ""
@@ -125,6 +135,7 @@ def _quiet_flow(generator, flow_settings):
 def _originals(filepaths, count, reading, data_format):
     """Returns some images of a flow's files as it reads them, and their paths."""
     paths = sorted(filepaths)
+    count = min(count, len(paths))
     target = decode.Target(
         *reading.get("target_size", _default("target_size")),
         **{
@@ -170,7 +181,7 @@ def _pace(generator, flow):
 # ---- the page ----
 
 
-def _page(directory, originals, names, grid, pace, augmenting, flow_settings):
+def _page(directory, originals, names, grid, pace, augmenting, flow_settings, function_place):
     rows = []
     for original, name, variants in zip(originals, names, grid, strict=True):
         cells = "".join(f'<td><img src="{_uri(image)}" alt="a variant"></td>' for image in variants)
@@ -186,7 +197,7 @@ def _page(directory, originals, names, grid, pace, augmenting, flow_settings):
         title=html.escape(shown(directory)),
         rows="\n".join(rows),
         settings=listed,
-        code=html.escape(code_for(augmenting, flow_settings)),
+        code=html.escape(code_for(augmenting, flow_settings, function_place)),
         pace=html.escape(pace),
         statistics=_STATISTICS_OF_SHOWN if _has_statistics(augmenting) else "",
     )
@@ -208,26 +219,31 @@ def _uri(image):
 
 def _written(value):
     """Returns a value as it is written in code."""
-    return value.__name__ if callable(value) else repr(value)
+    return name_of(value) if callable(value) else repr(value)
 
 
-def code_for(augmenting, flow_settings):
+def code_for(augmenting, flow_settings, function_place=None):
     """Returns the code that makes a generator and its flow, and fits it if its settings need that.
 
     Args:
         augmenting: Arguments of `ImageDataGenerator`.
         flow_settings: Arguments of `flow_from_directory`.
+        function_place: `(module, name)` of the `preprocessing_function`. None: as it says.
     """
     lines = ["from fastaug import ImageDataGenerator"]
     function = augmenting.get("preprocessing_function")
     if function is not None:
-        lines.append(f"from {function.__module__} import {function.__name__}")
+        module, name = function_place or (function.__module__, function.__qualname__)
+        lines.append(f"from {module} import {name.partition('.')[0]}")
     lines.append("")
     for target, call, arguments in (
         ("generator", "ImageDataGenerator", augmenting),
         ("flow", "generator.flow_from_directory", flow_settings),
     ):
-        inside = [f"{name}={_written(value)}" for name, value in arguments.items()]
+        inside = [
+            f"{key}={name if callable(value) else _written(value)}"
+            for key, value in arguments.items()
+        ]
         whole = f"{target} = {call}({', '.join(inside)})"
         if len(whole) > 60:
             whole = f"{target} = {call}(\n" + "".join(f"    {each},\n" for each in inside) + ")"
@@ -314,7 +330,11 @@ def _serve(page, port):
         def log_message(self, *arguments):
             """Prints nothing for a request."""
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
+    try:
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    except OSError as error:
+        raise OSError(f"port {port} of localhost: {error.strerror}") from error
+    with server:
         print(f"http://127.0.0.1:{server.server_port}/ shows it, until Ctrl-C.", flush=True)
         with contextlib.suppress(KeyboardInterrupt):
             server.serve_forever()

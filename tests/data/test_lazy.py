@@ -348,6 +348,19 @@ def test_rows_in_a_row_are_one_read():
     assert reads == [[(0, 5)], [(5, 10)], [(10, 15)], [(15, 20)], [(20, 23)]]
 
 
+def test_chunks_of_several_sizes():
+    lazy = Recorded(SMALL)
+    lazy.chunks = ((3, 1, 4), *((size,) for size in SMALL.shape[1:]))
+    rows = LazyArray(lazy, 0, 8)
+    assert rows.chunks_of([0, 2, 3, 4, 7, -1]).tolist() == [0, 0, 1, 2, 2, 2]
+
+
+@pytest.mark.parametrize("row", [8, -9])
+def test_the_first_row_that_is_not_there(row):
+    with pytest.raises(IndexError, match=f"index {row} is out of bounds for axis 0 with size 8"):
+        LazyArray(Recorded(SMALL), 1, 9).read([0, row])
+
+
 class Orthogonal(Recorded):
     """One that takes lists of rows, as zarr does."""
 

@@ -15,6 +15,7 @@ import trees
 from reference import GEOMETRY, assert_batches_equal, assert_same, images, take
 
 import fastaug
+from fastaug.data import carried
 
 WAYS = {
     "copy": copy.copy,
@@ -324,6 +325,21 @@ def test_what_was_written_in_the_memory_alone_is_carried(tmp_path):
     x[:] = 3
     for duplicate in (WAYS["pickle"], copy.deepcopy):
         assert (duplicate(fastaug.ImageDataGenerator().flow(x)).x == 3).all()
+
+
+def test_a_memmap_that_made_its_file_is_opened_and_not_made_again(tmp_path):
+    x = np.memmap(tmp_path / "x", "uint8", "w+", shape=(8, 9, 12, 3))
+    x[:] = images(8, 9, 12)
+    flow = fastaug.ImageDataGenerator().flow(x, seed=1, batch_size=4)
+    assert len(pickle.dumps(flow)) < 10_000
+    copied = pickle.loads(pickle.dumps(flow))
+    assert x.any() and copied.x.flags.writeable
+    assert_goes_on_alike(copied, flow)
+
+
+def test_addresses_of_objects_are_not_carried_by_their_place(tmp_path):
+    x = np.memmap(tmp_path / "x", object, "w+", shape=(2,))
+    assert carried._place_in_a_file(x) is None
 
 
 def test_a_memmap_whose_file_is_gone_is_carried(tmp_path):

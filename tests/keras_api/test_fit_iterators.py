@@ -253,6 +253,32 @@ def test_whitened_batches_have_no_covariance():
 # ---------------------------------------------------------------------------- refusals
 
 
+def statistics(x, expected):
+    found = fitting.Statistics(x.shape[1:], 2, expected, whitens=True)
+    found.add(x)
+    return found.whitening(found.mean, found.std, 1e-6)
+
+
+def test_whitening_of_fewer_images_than_were_expected():
+    """Others cannot be read: there are no more directions than images."""
+    x = np.random.default_rng(0).random((5, 2, 2, 3)) * 255
+    np.testing.assert_allclose(statistics(x, 100), statistics(x, 5), atol=1e-9)
+
+
+def test_whitening_of_one_image_again_and_again():
+    """Its other directions have a variance of zero, or what rounding leaves of it."""
+    for seed in range(20):
+        x = np.random.default_rng(seed).random((1, 2, 2, 3)) * 255
+        assert np.isfinite(statistics(np.repeat(x, 20, axis=0), 100)).all()
+
+
+def test_memory_is_counted_in_bytes(monkeypatch):
+    psutil = pytest.importorskip("psutil")
+    monkeypatch.setattr(fitting, "free_memory", lambda: None)
+    there = psutil.virtual_memory().available
+    assert there / 3 < fitting._available_memory() < 3 * there
+
+
 def test_what_is_refused():
     generator = fastaug.ImageDataGenerator(**ALL)
     flow = generator.flow(images())

@@ -4,6 +4,7 @@ import inspect
 import io
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
@@ -610,16 +611,19 @@ LOAD_ERRORS = {
 def test_load_img_errors(call, picture_files):
     path = picture_files["png RGB"]
     path.with_name("text.png").write_text("no picture")
-    actual, expected = run_both(lambda library: _error_without_addresses(call, library, path))
+    actual, expected = run_both(lambda library: _error_of(call, library, path))
     assert expected.value is not None
-    assert actual.value == expected.value
+    kind, text = expected.value
+    # Keras names the bytes of the file in the place of its path
+    text = re.sub(r"<_io.BytesIO object at 0x\w+>", repr(str(path.with_name("text.png"))), text)
+    assert actual.value == (kind, text)
 
 
-def _error_without_addresses(call, library, path):
+def _error_of(call, library, path):
     try:
         call(library, path)
     except Exception as error:
-        return type(error), str(error).split(" object at 0x")[0]
+        return type(error), str(error)
     return None
 
 

@@ -50,6 +50,20 @@ def test_a_plain_tree(tree):
     directory_said(tree, [], class_mode="binary", classes=["cats", "ants"])
 
 
+def test_one_folder_too_high(tmp_path):
+    """Labels would tell the parts of the data set from each other."""
+    for part in "Train", "validation":
+        trees.plain_tree(tmp_path / part)
+    text = ["['Train', 'validation']", "parts of a data set", repr(str(tmp_path / "Train"))]
+    directory_said(tmp_path, [text])
+    directory_said(tmp_path, [text], class_mode="binary")
+    directory_said(tmp_path, [], class_mode=None)
+    directory_said(tmp_path / "Train", [])
+    image = next(path for path in (tmp_path / "Train").rglob("*.*") if path.is_file())
+    image.rename(tmp_path / "Train" / image.name)  # so it is a class, of trains
+    directory_said(tmp_path, [])
+
+
 @pytest.mark.parametrize(
     "name", [".ipynb_checkpoints", "__MACOSX", ".git", ".Trash-1000", "@eaDir", "#recycle"]
 )
@@ -138,6 +152,29 @@ def test_long_lists_are_cut_short(tmp_path):
     for k in range(30):
         (tmp_path / f"c{k:02}").mkdir()
     directory_said(tmp_path, [["'c09', ...]"]])
+
+
+def test_long_lists_of_strange_folders_are_cut_short(tree):
+    for number in range(12):
+        trees.write(tree, f".{number:02}/x.jpg", number)
+    directory_said(tree, [["'.09' (1 images), ...", "['ants'"]])
+
+
+def test_images_in_the_folder_above(tmp_path, monkeypatch):
+    (tmp_path / "photos/empty").mkdir(parents=True)
+    trees.write(tmp_path, "photos/x.jpg", 0)
+    monkeypatch.chdir(tmp_path / "photos/empty")
+    words = [f"flow_from_directory({str(tmp_path)!r}, classes=['photos']"]
+    directory_said("..", [["without images"], words])
+
+
+def test_a_name_that_is_like_two(tree):
+    (text,) = said(
+        lambda: fastaug.ImageDataGenerator(workers=0).flow_from_directory(
+            str(tree), classes=["ant", "antz", "bees"]
+        )
+    )
+    assert text.endswith("Did you mean 'ants'?")
 
 
 def test_folders_named_by_bytes(tmp_path):
@@ -299,6 +336,19 @@ def test_a_subset_of_an_array_without_a_split():
     assert "all 10 images" in text
     with pytest.raises(ValueError, match=r"at least one image .*validation_split=0\.2"):
         generator.flow(images(), subset="validation")
+
+
+def test_names_that_were_left_out_are_there(tree):
+    """It is the endings that are wrong, not the names."""
+    names = ["ants/x.webp", "bees/x.webp"]
+    for name in names:
+        trees.write(tree, name, 3)
+    frame = pd.DataFrame({"filename": names, "class": ["a", "b"]})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fastaug.ImageDataGenerator(workers=0).flow_from_dataframe(frame, str(tree), **SIZE)
+    texts = [str(each.message) for each in caught if each.category is fastaug.UsageWarning]
+    check(texts, [["2 .webp", "formats=['webp']"]])
 
 
 def test_names_of_which_no_file_is_there(tree):

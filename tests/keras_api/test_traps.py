@@ -250,6 +250,13 @@ def test_functions_whose_results_fit(function):
     assert flow_said(images(), preprocessing_function=function, dtype="uint8") == []
 
 
+def test_only_the_first_results_are_looked_at():
+    results = advice.Results("uint8")
+    for value in [*range(advice._LOOKED_AT), 300]:
+        results.add(np.full((2, 2, 3), value, np.float32))
+    assert not list(results.advice(None))
+
+
 def test_results_in_batches_of_floats():
     assert flow_said(images(), preprocessing_function=from_0_to_1) == []
 

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -14,8 +15,10 @@ import trees
 from PIL import Image
 
 import fastaug
+from fastaug.data import decode_pool, file_reader
 from fastaug.data import directory as directory_module
 from fastaug.show import check as module
+from fastaug.show import command
 from fastaug.show.check import KINDS, check
 
 
@@ -76,8 +79,8 @@ def test_what_is_found(tmp_path):
         },
         "unreadable": {
             f"{tmp_path}/b/cut.jpg": "image file is truncated (46 bytes not processed)",
-            f"{tmp_path}/b/deeper.png": "cannot identify an image",
-            f"{tmp_path}/text.jpg": "cannot identify an image",
+            f"{tmp_path}/b/deeper.png": "cannot identify image file",
+            f"{tmp_path}/text.jpg": "cannot identify image file",
         },
         "not-rgb": {f"{tmp_path}/b/alpha.png": "RGBA", f"{tmp_path}/b/gray.png": "L"},
         "turned": {f"{tmp_path}/b/turned.jpg": "orientation 6"},
@@ -87,7 +90,7 @@ def test_what_is_found(tmp_path):
     assert "1 .webp" in done.stdout
     done = run(tmp_path, "--ignore", "not-rgb", "--ignore", "unreadable", "--tiny", "31",
                "--ignore", "classes",
-               "--formats", "webp")  # fmt: skip
+               "--formats", ".WEBP")  # fmt: skip
     assert list(listed(done.stdout)) == ["turned", "duplicate"]
     assert "of 10 images" in done.stdout
 
@@ -107,6 +110,53 @@ def test_what_a_flow_warns_of(tmp_path):
     assert lines[4].endswith(": 3 classes.")
     done = run(tmp_path, "--ignore", "classes")
     assert done.returncode == 0 and "all is well" in done.stdout
+
+
+def test_orientations_that_exif_does_not_have(tmp_path):
+    for number in (0, 1, 9, 2):
+        large(tmp_path, f"a/{number}.jpg", number, exif=trees.exif(number))
+    assert listed(run(tmp_path).stdout) == {"turned": {f"{tmp_path}/a/2.jpg": "orientation 2"}}
+
+
+def test_exif_data_that_nobody_can_read(tmp_path, monkeypatch, capsys):
+    def unreadable(image):
+        raise SyntaxError("not a TIFF file")
+
+    large(tmp_path, "a/x.jpg", 0, exif=trees.exif(6))
+    monkeypatch.setattr(Image.Image, "getexif", unreadable)
+    monkeypatch.setattr(decode_pool, "can_start_processes", lambda: False)
+    assert check(tmp_path, workers=4) == 0
+
+
+def test_what_pillow_warns_of_is_not_printed(tmp_path):
+    (tmp_path / "a").mkdir()
+    Image.new("1", (10_000, 10_000)).save(tmp_path / "a/large.png")
+    done = run(tmp_path)
+    assert (list(listed(done.stdout)), done.stderr) == (["not-rgb"], "")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_a_terminal_without_accents(tmp_path, encoding):
+    large(tmp_path, "a/é.png", 0, "L")
+    done = run(tmp_path, env=os.environ | {"PYTHONIOENCODING": encoding})
+    assert (done.returncode, done.stderr) == (1, "")
+    name = "é" if encoding == "utf-8" else "\\xe9"
+    assert f"a/{name}.png: L" in done.stdout
+
+
+def test_folders_that_are_named_like_images(tmp_path):
+    large(tmp_path, "cats.jpg/x.png", 0)
+    large(tmp_path, "cats.jpg/dogs.png/y.png", 1)
+    done = run(tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Read 2 of 2 images" in done.stdout
+
+
+def test_files_in_the_order_of_their_paths(tmp_path):
+    for number in range(30):
+        large(tmp_path, f"{'ba'[number % 2]}/{number:02}.png", number, "L")
+    lines = [line for line in run(tmp_path).stdout.splitlines() if line.startswith("  ")]
+    assert len(lines) == 30 and lines == sorted(lines)
 
 
 def test_images_that_no_class_has(tmp_path):
@@ -167,6 +217,7 @@ def test_wrong_use(tmp_path):
         ([file], "x.jpg"),
         ([tmp_path, "--ignore", "small"], "small"),
         ([tmp_path, "--timeout", "0"], "timeout"),
+        ([tmp_path, "--timeout", "nan"], "timeout"),
         ([tmp_path, "--workers", "0"], "at least 1"),
         ([], "DIR"),
     ):
@@ -201,20 +252,40 @@ def check_in_process(capsys, *arguments, **options):
 def test_files_that_kill_or_hold_their_reader(tmp_path, monkeypatch, capsys):
     for number, name in enumerate(("crash", "hang", "once", *"abcdefghijklmnopqrst")):
         large(tmp_path, f"class/{name}.jpg", number)
-    monkeypatch.setattr(module, "read_files", check_faults.read_files)
+    monkeypatch.setattr(module, "_READS", check_faults.__name__)
     status, found = check_in_process(capsys, tmp_path, timeout=1, workers=2)
     assert (status, list(found)) == (1, ["unreadable"])
     assert found["unreadable"] == {
-        f"{tmp_path}/class/crash.jpg": "the process that read it ended (SIGSEGV)",
+        f"{tmp_path}/class/crash.jpg": "the process that read it died 2 times (SIGSEGV)",
         f"{tmp_path}/class/hang.jpg": "not read within 1 seconds",
     }
 
 
+def test_files_are_read_while_another_one_hangs(tmp_path, monkeypatch):
+    for number in range(3 * module._FILES):
+        large(tmp_path, f"class/{number}.png", number)
+    begun = []
+
+    class Reader(file_reader.FileReader):
+        def job(self, *arguments):
+            begun.append(len(arguments[1]))
+            return super().job(*arguments)
+
+    def wait(job):
+        assert begun == 3 * [module._FILES]
+        return real(job)
+
+    real = file_reader.FileJob.wait
+    monkeypatch.setattr(file_reader.FileJob, "wait", wait)
+    monkeypatch.setattr(module, "FileReader", Reader)
+    assert check(tmp_path) == 0
+
+
 def test_no_process_starts(tmp_path, monkeypatch):
     large(tmp_path, "class/x.jpg", 0)
-    monkeypatch.setattr(module, "read_files", check_faults.die)
-    with pytest.raises(RuntimeError, match="no process can be started"):
-        check(tmp_path)
+    monkeypatch.setattr(decode_pool, "prepare_process", check_faults.die)
+    with pytest.raises(RuntimeError, match="could not be started: exit status 7"):
+        check(tmp_path, workers=5)  # a number that no other pool of this program has
 
 
 def test_folders_that_cannot_be_read(tmp_path, monkeypatch, capsys):
@@ -223,13 +294,16 @@ def test_folders_that_cannot_be_read(tmp_path, monkeypatch, capsys):
     real = directory_module._entries
 
     def entries(folder, progress):
-        if folder.endswith("1/deep"):
+        if folder.endswith(("1/deep", "1/other")):
             raise PermissionError(13, "Permission denied", folder)
         return real(folder, progress)
 
+    (tmp_path / "1/other").mkdir()
     monkeypatch.setattr(directory_module, "_entries", entries)
     status, found = check_in_process(capsys, tmp_path)
-    assert (status, found) == (1, {"folder": {f"{tmp_path}/1/deep": "Permission denied"}})
+    paths = [f"{tmp_path}/1/deep", f"{tmp_path}/1/other"]
+    assert (status, found) == (1, {"folder": dict.fromkeys(paths, "Permission denied")})
+    assert list(found["folder"]) == paths
 
 
 def test_a_file_larger_than_pillow_allows(tmp_path, capsys):
@@ -274,8 +348,8 @@ def test_ctrl_c(tmp_path):
     for number in range(3):
         large(tmp_path, f"class/hang{number}.jpg", number)
     code = (
-        "import sys; sys.path.insert(0, sys.argv[2]); import check_faults;"
-        "from fastaug.show import check; check.read_files = check_faults.slowly;"
+        "import sys; sys.path.insert(0, sys.argv[2]);"
+        "from fastaug.show import check; check._READS = 'check_faults';"
         "from fastaug.show.command import main;"
         "sys.exit(main(['check', sys.argv[1], '--workers', '1']))"
     )
@@ -284,11 +358,38 @@ def test_ctrl_c(tmp_path):
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     end = time.monotonic() + 60
-    # a process gets more files when it has told of the ones before
     while not (tmp_path / "class/hang0.seen").exists() and time.monotonic() < end:
         time.sleep(0.05)
+    time.sleep(1)  # the files before are told
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=30)
     assert (process.returncode, errors) == (130, "")
     assert len(listed(output)["not-rgb"]) == module._FILES
-    assert "Read 8 of 11 images" in output
+    assert re.search(r"Read 8 of 11 images in .* s: 8 not-rgb, until Ctrl-C\.", output)
+
+
+def test_ctrl_c_before_anything_was_found(tmp_path, monkeypatch, capsys):
+    large(tmp_path, "class/x.png", 0)
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(module, "_reports", interrupted)
+    assert check(tmp_path) == 130
+    assert "nothing found, until Ctrl-C." in capsys.readouterr().out
+
+
+def test_ctrl_c_anywhere(monkeypatch):
+    def interrupted(**_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "_check", interrupted)
+    assert command.main(["check", "photos"]) == 130
+
+
+def test_ctrl_c_while_the_program_starts(tmp_path):
+    (tmp_path / "numpy.py").write_text("raise KeyboardInterrupt")
+    paths = [str(tmp_path), os.environ.get("PYTHONPATH", "")]
+    done = run(tmp_path, env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))})
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

@@ -10,6 +10,7 @@ import pathlib
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -149,6 +150,91 @@ def test_only_what_a_flow_reads(photos, tmp_path, quick, capsys):
     assert len(page.pictures) == 3 * 7
 
 
+def test_nothing_of_a_user_s_is_markup(tmp_path, quick):
+    folder = tmp_path / "<b id=x>photos"
+    trees.write(folder, "a<i id=y>/0.png", 0)
+    page = made(tmp_path, folder, "--classes", "a<i id=y>", "--target-size", "8", "8")
+    assert set(page.texts) <= {None, "grid", "pace", "settings", "copy", "code"}
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert f"<title>fastaug: {html.escape(os.fspath(folder))}</title>" in text
+    assert f"<h1>{html.escape(os.fspath(folder))}</h1>" in text
+    assert repr(os.fspath(folder)) in page.texts["settings"]
+    assert repr(os.fspath(folder)) in page.texts["code"]
+
+
+def test_others_in_the_place_of_files_that_cannot_be_read(tmp_path, quick):
+    for number in range(9):
+        trees.text(trees.write(tmp_path, f"photos/a/{number}.png", number))
+    trees.write(tmp_path, "photos/a/3.png", 3)
+    page = made(tmp_path, tmp_path / "photos", "--images", "2", "--target-size", "8", "8")
+    assert len(page.pictures) == 7 and "a/3.png" in page.texts["grid"]
+
+
+def test_the_current_folder(photos, tmp_path, quick, monkeypatch):
+    monkeypatch.chdir(photos / "a")
+    page = made(tmp_path, ".", "--target-size", "8", "8")
+    assert len(page.pictures) == 3 * 7 and "classes=['a']" in page.texts["code"]
+
+
+def test_warnings_that_tell_nothing_of_settings(photos, tmp_path, quick, capsys):
+    trees.write(photos, "a/x.tiff", 9)
+    made(tmp_path, photos, "--target-size", "8", "8")
+    assert capsys.readouterr().err == ""
+
+
+def test_others_in_the_network_do_not_see_the_page(photos, tmp_path, quick, monkeypatch):
+    addresses = []
+
+    def server(address, handler):
+        addresses.append(address)
+        raise OSError(98, "seen enough")
+
+    monkeypatch.setattr(module.http.server, "ThreadingHTTPServer", server)
+    page = os.fspath(tmp_path / "page.html")
+    assert main(["preview", os.fspath(photos), "--output", page, "--serve", "1234"]) == 2
+    assert addresses == [("127.0.0.1", 1234)]
+
+
+def test_more_images_than_there_are(photos, tmp_path, quick):
+    page = made(tmp_path, photos, "--images", "1" + 15 * "0", "--target-size", "8", "8")
+    assert len(page.pictures) == 6 * 7
+
+
+def test_a_port_that_is_taken(photos, tmp_path, quick, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        page = os.fspath(tmp_path / "page.html")
+        assert main(["preview", os.fspath(photos), "--output", page, "--serve", str(port)]) == 2
+    assert f"port {port} of localhost: Address already in use" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["darker", "Some.darker", "made"])
+def test_the_function_is_imported_from_where_it_was_named(
+    name, photos, tmp_path, quick, monkeypatch
+):
+    (tmp_path / "functions_here.py").write_text(
+        "class Some:\n"
+        "    @staticmethod\n"
+        "    def darker(image):\n"
+        "        return image / 2\n"
+        "    def __call__(self, image):\n"
+        "        return image / 2\n"
+        "darker = lambda image: image / 2\n"
+        "made = Some()\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    page = made(tmp_path, photos, "--preprocessing-function", f"functions_here:{name}",
+                "--target-size", "8", "9")  # fmt: skip
+    monkeypatch.syspath_prepend(tmp_path)
+    names = {}
+    try:
+        exec(page.texts["code"].split("\n\n\n")[0].strip(), names)
+    finally:
+        sys.modules.pop("functions_here")
+    names["flow"].close()
+    assert names["generator"].preprocessing_function(4) == 2
+
+
 def test_no_images(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert main(["preview", os.fspath(tmp_path / "empty")]) == 1
@@ -166,7 +252,12 @@ def test_no_images(tmp_path, capsys):
         (["--interpolation-order", "7"], "order"),
         (["--preprocessing-function", "os"], "module:name"),
         (["--preprocessing-function", "os:nothing"], "nothing"),
+        (["--preprocessing-function", ":x"], "should be module:name, not ':x'"),
+        (["--preprocessing-function", ".os:path"], "'package' argument"),
         (["--output", "/nowhere/page.html"], "nowhere"),
+        (["--serve", "65536"], "argument --serve: should be a port, from 0 to 65535"),
+        (["--serve", "-1"], "argument --serve: should be a port, from 0 to 65535"),
+        (["--target-size", "100000000", "500000"], "Unable to allocate"),
     ],
 )
 def test_wrong_use(photos, quick, capsys, arguments, word):
@@ -224,6 +315,19 @@ def test_every_setting_has_an_option():
     assert "Degrees, from -rotation_range to rotation_range." in helped
 
 
+def test_a_percent_sign_in_a_docstring():
+    def function(share: float):
+        """Does nothing.
+
+        Args:
+            share: 100 % of it, or 50 %s.
+        """
+
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser, function, ["share"])
+    assert "100 % of it, or 50 %s." in parser.format_help()
+
+
 def test_code_with_a_function():
     code = code_for({"preprocessing_function": os.path.basename, "cval": 3}, {"directory": "a'b"})
     assert code == (
@@ -232,6 +336,34 @@ def test_code_with_a_function():
         "generator = ImageDataGenerator(\n    preprocessing_function=basename,\n    cval=3,\n)\n"
         'flow = generator.flow_from_directory(directory="a\'b")\n'
     )
+
+
+# ---- as a program ----
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["preview", "--help"], ["check", os.fspath(pathlib.Path(__file__).parent)]],
+)
+def test_without_docstrings(arguments):
+    done = subprocess.run(
+        [sys.executable, "-P", "-OO", "-m", "fastaug", *arguments],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (int(arguments[0] == "check"), "")
+
+
+def test_keras_is_not_waited_for(photos, tmp_path):
+    (tmp_path / "keras.py").write_text("raise SystemExit('Keras was imported')")
+    paths = [str(tmp_path), os.environ.get("PYTHONPATH", "")]
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "fastaug", "preview", os.fspath(photos), "--output",
+         os.fspath(tmp_path / "page.html")],
+        capture_output=True, text=True, timeout=60, check=False,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Wrote ")
 
 
 # ---- in a browser ----
