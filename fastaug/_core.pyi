@@ -74,17 +74,19 @@ class Program:
         columns: Columns of the parameter table, of which those of `COLUMNS` come first.
         warp: None for the built-in warp, else `warp(image, matrix, out)`: both images float32
             `(height, width, channels)`, the matrix float64 `(2, 3)` from output to source
-            coordinates, (row, column), flips included. Called with the GIL.
+            coordinates, (row, column), flips included. Called with the GIL, and only for images
+            that have the size of the finished ones.
 
     Raises:
         ValueError: If a size, an order, a border, an op or a shape of values is not one of the
-            above, or a step of a uint8 batch needs floats.
+            above, a step of a uint8 batch needs floats, or a step of the standardization needs
+            pixels: `brightness`, `linear`.
         IndexError: If a column is outside the table.
         TypeError: If a step has constants that no op has.
     """
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         height: int,
         width: int,
         channels: int,
@@ -100,7 +102,7 @@ class Program:
         cval: float = 0.0,
         columns: int = ...,
         warp: _Warp | None = None,
-    ) -> None: ...
+    ) -> Program: ...
     @property
     def shape(self) -> tuple[int, int, int]: ...
     @property
@@ -573,8 +575,8 @@ class Reader:
         """Returns the contents of the file from `next`, if it is a small one.
 
         Returns:
-            The bytes; the descriptor of the open file, to be closed by the caller; or None if it
-            is not open.
+            The bytes; the descriptor of a large file that is open, to be closed by the caller; or
+            None: nothing is known of it.
         """
 
     def attach(self, entry: int, ring: Ring) -> None:

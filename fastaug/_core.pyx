@@ -69,6 +69,7 @@ cdef extern from "kernels/program.h" nogil:
     ctypedef struct fa_op:
         const char *name
         int columns
+        bint needs_pixels
         void *map_levels
 
     ctypedef struct fa_step:
@@ -423,19 +424,15 @@ cdef class Program:
     cdef list _held
     cdef readonly object warp
 
-    def __cinit__(self, *args, **kwargs):
-        self._held = []
-
     def __dealloc__(self):
         PyMem_RawFree(self._steps)
 
-    def __init__(self, Py_ssize_t height, Py_ssize_t width, Py_ssize_t channels, steps=(),
-                 standardization=(), *, function=None, bint channels_first=False,
-                 bint is_bytes=False, bint truncates=False, int order=1, str border="nearest",
-                 float cval=0.0, Py_ssize_t columns=FA_COLUMNS, warp=None):
+    def __cinit__(self, Py_ssize_t height, Py_ssize_t width, Py_ssize_t channels, steps=(),
+                  standardization=(), *, function=None, bint channels_first=False,
+                  bint is_bytes=False, bint truncates=False, int order=1, str border="nearest",
+                  float cval=0.0, Py_ssize_t columns=FA_COLUMNS, warp=None):
         cdef Py_ssize_t k
-        if self._steps != NULL:
-            raise ValueError("This program has its steps")
+        self._held = []
         if height < 1 or width < 1 or channels < 1:
             raise ValueError(f"An image has at least one pixel. Received: {height} x {width} x "
                              f"{channels}")
@@ -474,6 +471,8 @@ cdef class Program:
             self._set_step(&self._steps[k], steps[k])
             if k >= self.c.standardization and self._steps[k].op.columns:
                 raise ValueError(f"Standardization is the same for all images. Received: {steps[k]}")
+            if k >= self.c.after_function and self._steps[k].op.needs_pixels:
+                raise ValueError(f"Standardization is done to planes too. Received: {steps[k]}")
             if is_bytes and k < self.c.standardization and self._steps[k].op.map_levels == NULL:
                 raise ValueError(f"This step makes float32 batches: {steps[k]}")
 
@@ -2153,6 +2152,12 @@ cdef class Sources:
         if max(image.height, image.width) > 2**30:
             raise ValueError(f"Image sides go up to 2**30. Received an array of shape "
                              f"{(<object>array).shape}")
+        if self._program.warp is not None and (image.height != form.height
+                                               or image.width != form.width):
+            raise ValueError(f"A warp in Python gets images of shape {self._program.shape}. Received "
+                             f"an array of shape {(<object>array).shape}")
+        if axis and array.shape[0] == 0:
+            return 0  # NumPy gives no strides to what has no values
         pixel = itemsize if form.channels_first else itemsize * form.channels
         row = array.strides[rows] if image.height > 1 else image.width * pixel
         if (row % itemsize or row < image.width * pixel

@@ -45,6 +45,7 @@ typedef struct {
     int reads;                /* enum fa_reads */
     int is_monotone;          /* extrema of the result are what becomes of those before */
     int takes_factor;         /* it does a rescale that follows on its way */
+    int needs_pixels;         /* it cannot be done to planes */
     void (*apply)(const fa_step *step, const fa_context *context, const fa_span *span);
     /* for uint8: what becomes of each level, of colours or of alpha; NULL: it needs floats */
     void (*map_levels)(const fa_step *step, const fa_context *context, int is_alpha, uint8_t *table);

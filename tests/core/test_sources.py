@@ -140,6 +140,45 @@ def test_sources_that_are_refused(images, error, text):
         _core.Sources(_core.Program(5, 6, 3), images)
 
 
+@pytest.mark.parametrize("channels_first", [False, True])
+@pytest.mark.parametrize("order", [1, 3])
+def test_a_warp_in_python_has_no_memory_for_images_of_another_size(channels_first, order):
+    program = _core.Program(
+        5, 6, 3, order=order, channels_first=channels_first, warp=lambda *arguments: None
+    )
+    for height, width in (500, 600), (5, 7), (4, 6):
+        shape = (3, height, width) if channels_first else (height, width, 3)
+        with pytest.raises(ValueError, match=r"A warp in Python.*6.*Received.*" + str(width)):
+            augment(program, [np.zeros(shape, np.uint8)])
+        with pytest.raises(ValueError, match="A warp in Python"):
+            augment(program, np.zeros((1, *shape), np.uint8))
+
+
+def test_no_images():
+    program = _core.Program(4, 5, 3)
+    for images in np.zeros((0, 4, 5, 3), np.uint8), []:
+        assert augment(program, images).shape == (0, 4, 5, 3)
+        out = np.zeros((0, 4, 5, 3), np.float32)
+        batch = _core.Batch(program, images, np.arange(0), rows(0), [out])
+        batch.run()
+        with pytest.raises(IndexError, match="index 0 is out of bounds for 0 images"):
+            _core.Batch(program, images, np.arange(1), rows(1), [np.zeros((1, 4, 5, 3), "f4")])
+
+
+def test_a_program_is_whole_or_not_there():
+    """One without its steps would be worked with all the same."""
+    with pytest.raises(TypeError):
+        _core.Program.__new__(_core.Program)
+    program = _core.Program(4, 5, 3, SHIFTS)
+    image = drawn((4, 5, 3))
+    expected = augment(program, [image], rows(1, brightness=0.5))
+    for _ in range(3):
+        with pytest.raises(ValueError, match="op='blur'"):
+            _core.Program.__new__(_core.Program, 4, 5, 3, [{"op": "blur"}])
+    program.__init__(9, 9, 9)
+    np.testing.assert_array_equal(augment(program, [image], rows(1, brightness=0.5)), expected)
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "text"),
     [
@@ -152,6 +191,11 @@ def test_sources_that_are_refused(images, error, text):
         ({"steps": [{"op": "normalize", "scale": [1, 1]}]}, ValueError, r"3 channels.*\(2,\)"),
         ({"steps": [{"op": "rescale"}], "is_bytes": True}, ValueError, "float32 batches"),
         ({"standardization": [{"op": "brightness", "column": 9}]}, ValueError, "same for all"),
+        (
+            {"standardization": [{"op": "linear", "scale": [1, 2, 3], "offset": [0, 0, 0]}]},
+            ValueError,
+            "planes too.*'linear'",
+        ),
         ({"columns": 9}, ValueError, "columns.*Received: 9"),
         ({"order": 2, "is_bytes": True}, ValueError, "order=2"),
     ],
