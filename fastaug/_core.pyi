@@ -244,7 +244,7 @@ def same_attributes(
     """
 
 def same_items(some: list[Any], others: tuple[Any, ...], index: npt.NDArray[np.int64]) -> bool:
-    """Whether two sequences have the very same items at some places; False if one is too short."""
+    """Whether two sequences have the very same items at some positions; False if one is too short."""
 
 def affine_matrices(
     table: npt.NDArray[np.float64], height: int, width: int
@@ -330,8 +330,8 @@ class MemoryFile:
 class Control:
     """What the readers of some rings and their program tell each other, in shared memory.
 
-    Which rings there are, who may work, who sleeps. `_ring.h` says who writes what. There are as
-    many readers in processes as in threads. The threads of a `TaskQueue` work on what they read.
+    Which rings there are, who may work, who sleeps. `kernels/ring.h` says who writes what. There are
+    as many readers in processes as in threads. The threads of a `TaskQueue` work on what they read.
 
     Args:
         memory: A writeable buffer of `Control.bytes_for(readers)` bytes, zero, or one in which
@@ -661,7 +661,7 @@ class Batch:
         """
 
     def cancel(self) -> None:
-        """Lets the images that no thread has begun come to nothing."""
+        """Cancels the images that no thread has begun."""
 
     def is_lost(self) -> bool:
         """Whether this is a copy in a forked process: no thread here will ever work on it."""
@@ -681,7 +681,7 @@ class Batch:
         """
 
     def failures(self) -> list[tuple[int, bytes]]:
-        """Returns `(place, record)` of each image that could not be read, once it has ended."""
+        """Returns `(position, record)` of each image that could not be read, once it has ended."""
 
 @final
 class KeptMemory:
@@ -746,7 +746,7 @@ def place(
     """
 
 def flip(image: npt.NDArray[Any], channels_first: bool, horizontal: bool, vertical: bool) -> None:
-    """Turns an image round in its place.
+    """Flips an image in place.
 
     Args:
         image: Contiguous, of rank 3, of any type.
@@ -780,11 +780,11 @@ def std_of(x: Any) -> Any:
     """Returns `np.std(x, keepdims=True)`, like `mean_of`."""
 
 def brighten(image: npt.NDArray[np.float32], factor: float) -> None:
-    """Makes of an image what Pillow's `ImageEnhance.Brightness` makes of its levels, in place.
+    """Makes of an image what Pillow's `ImageEnhance.Brightness` makes of its values, in place.
 
     Args:
         image: float32 `(height, width, channels)`, contiguous, with values from 0 to 255, which are
-            truncated to levels. The last of four channels keeps its level.
+            truncated to whole numbers. The last of four channels keeps its own.
         factor: Factor.
 
     Raises:

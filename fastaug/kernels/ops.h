@@ -174,7 +174,7 @@ static void fa_finish_bytes(const fa_program *program, fa_context *context, ptrd
         for (v = 0; v < 256; v++) tables[0][v] = tables[1][v] = (uint8_t)v;
         do {
             for (alpha = 0; alpha <= has_alpha; alpha++)
-                step->op->map_levels(step, context, alpha, tables[alpha]);
+                step->op->map_uint8(step, context, alpha, tables[alpha]);
             k = next;
             step = &program->steps[k];
             next = k < stop ? fa_next_on(program, context->row, k + 1, stop) : stop;

@@ -386,6 +386,17 @@ def test_threads_that_would_wait_for_the_gil_are_not_let_in():
         assert [program.control.allowed(kind) for kind in (PROCESSES, THREADS)] == [16, allowed]
 
 
+@pytest.mark.parametrize("seconds", [0, -1e-6, 1e13, np.nan, np.inf])
+def test_times_of_a_clock_that_stands_or_jumps_let_no_thread_wait(seconds):
+    program = Program(readers=16, cores=16)
+    for known, allowed in (0, 16), (50e-6, 2):
+        for _ in range(1000):
+            program.control.account_thread(known)
+        for _ in range(10):
+            program.control.account_thread(seconds)
+        assert program.control.allowed(THREADS) == allowed
+
+
 @pytest.mark.parametrize(("kind", "allowed"), [(PROCESSES, 16), (THREADS, 1)])
 def test_a_reader_takes_the_time_of_its_core_into_account(kind, allowed):
     """Next to none here: a thread which does nothing else would hold the GIL all the time."""
