@@ -834,6 +834,49 @@ def standardize(program: Program, out: npt.NDArray[np.float32], start: int, stop
         ValueError: If the batch does not have the layout above.
     """
 
+FILTERS: tuple[str, ...]
+"""Names of the filters that `ResampleWeights` knows, which are Pillow's."""
+
+@final
+class ResampleWeights:
+    """The weights of the pixels along one axis of an image that is resized, as Pillow has them.
+
+    Args:
+        filter_: One of `FILTERS`.
+        length: Pixels of the image along the axis.
+        start: Where the stretch that is resized begins, in pixels.
+        stop: Where it ends.
+        size: Pixels of the result.
+
+    Raises:
+        ValueError: If a filter or a size is not one of these, or the stretch is not in the image.
+        MemoryError: If there are too many weights.
+    """
+
+    def __new__(
+        cls, filter_: str, length: int, start: float, stop: float, size: int
+    ) -> ResampleWeights: ...
+
+def resample(
+    image: npt.NDArray[np.uint8],
+    rows: ResampleWeights,
+    columns: ResampleWeights,
+    out: npt.NDArray[np.uint8],
+    rows_first: bool = False,
+) -> None:
+    """Resizes an image, to the bits of Pillow's `Image.resize`, without the GIL.
+
+    Args:
+        image: `(height, width, channels)`, each row in one piece.
+        rows: The weights along the height.
+        columns: The weights along the width.
+        out: `(rows, columns, channels)`, contiguous.
+        rows_first: Whether the pass along the rows is the first: what it makes is rounded.
+
+    Raises:
+        ValueError: If an array is another one, or the two share memory.
+    """
+
 def read_jpeg(data: bytes, most_pixels: int) -> tuple[int, int, bool] | None:
     """Tells whether OpenCV decodes a JPEG as Pillow does, from its segments.
 

@@ -168,6 +168,27 @@ cdef extern from "kernels/pick.h" nogil:
                         const int32_t *rows, ptrdiff_t row_count, const int32_t *columns,
                         ptrdiff_t column_count, uint8_t *out)
 
+cdef extern from "kernels/resample.h" nogil:
+    enum:
+        FA_FILTERS
+
+    ctypedef struct fa_weights:
+        ptrdiff_t size, taps
+        const int32_t *first
+        const int32_t *count
+        const int32_t *weight
+        const int32_t *halves
+
+    ptrdiff_t fa_count_taps(int filter_, float start, float stop, ptrdiff_t size)
+    void fa_set_weights(int filter_, ptrdiff_t length, float start, float stop, ptrdiff_t size,
+                        ptrdiff_t taps, double *values, int32_t *first, int32_t *count,
+                        int32_t *weight, int32_t *halves)
+    ptrdiff_t fa_resample_bytes(ptrdiff_t width, ptrdiff_t channels, const fa_weights *rows,
+                                const fa_weights *columns, bint rows_first)
+    void fa_resample(const uint8_t *data, ptrdiff_t stride, ptrdiff_t height, ptrdiff_t width,
+                     ptrdiff_t channels, const fa_weights *rows, const fa_weights *columns,
+                     bint rows_first, uint8_t *memory, uint8_t *out)
+
 cdef extern from "kernels/run.h" nogil:
     ctypedef struct fa_batch:
         const fa_program *program
@@ -486,7 +507,8 @@ cdef class Program:
         for k in range(len(steps)):
             self._set_step(&self._steps[k], steps[k])
             if k >= self.c.standardization and self._steps[k].op.columns:
-                raise ValueError(f"Standardization is the same for all images. Received: {steps[k]}")
+                raise ValueError(f"Standardization is the same for all images. Received: "
+                                 f"{steps[k]}")
             if is_bytes and k < self.c.standardization and self._steps[k].op.map_levels == NULL:
                 raise ValueError(f"This step makes float32 batches: {steps[k]}")
 
@@ -516,7 +538,8 @@ cdef class Program:
         return 0
 
     cdef const float *_per_channel(self, values) except? NULL:
-        """The values of a constant for each channel, which this object keeps; NULL: there are none."""
+        """The values of a constant for each channel, which this object keeps; NULL: there are
+        none."""
         cdef cnp.ndarray array
         if values is None:
             return NULL
@@ -1202,6 +1225,85 @@ def pick_pixels(const uint8_t[:, :, ::1] image, const int32_t[::1] rows,
                            rows.shape[0], &columns[0], columns.shape[0], &out[0, 0, 0])
 
 
+# The order of enum fa_filter in resample.h.
+FILTERS = ("box", "bilinear", "hamming", "bicubic", "lanczos")
+
+
+@cython.final
+cdef class ResampleWeights:
+    """The weights of the pixels along one axis; see ``_core.pyi``."""
+
+    cdef fa_weights c
+    cdef Py_ssize_t _length
+    cdef bint _is_identity
+    cdef cnp.ndarray _memory
+
+    def __cinit__(self, str filter_ not None, Py_ssize_t length, float start, float stop,
+                  Py_ssize_t size):
+        cdef int number
+        cdef Py_ssize_t taps
+        cdef int32_t *memory
+        cdef cnp.ndarray values
+        if filter_ not in FILTERS:
+            raise ValueError(f"Expected one of {FILTERS}. Received: {filter_!r}")
+        if not (0 < size <= 2**30 and 0 < length <= 2**30 and 0 <= start <= stop <= length):
+            raise ValueError(f"Expected a stretch of {length} pixels, and a size from 1. Received: "
+                             f"{start} to {stop}, {size} pixels")
+        number = FILTERS.index(filter_)
+        self._length = length
+        self._is_identity = size == length and start == 0 and stop == size
+        taps = fa_count_taps(number, start, stop, size)
+        if taps > 2**24 or size * (2 * taps + 2) > 2**31:
+            raise MemoryError(f"{size} pixels of {taps} weights each")
+        self._memory = np.empty(size * (2 * taps + 2), dtype=np.int32)
+        values = np.empty(taps, dtype=np.float64)
+        memory = <int32_t *>cnp.PyArray_DATA(self._memory)
+        self.c.size, self.c.taps = size, taps
+        self.c.first, self.c.count = memory, memory + size
+        self.c.weight, self.c.halves = memory + 2 * size, memory + (2 + taps) * size
+        with nogil:
+            fa_set_weights(number, length, start, stop, size, taps,
+                           <double *>cnp.PyArray_DATA(values), memory, memory + size,
+                           memory + 2 * size, memory + (2 + taps) * size)
+
+
+def resample(cnp.ndarray image not None, ResampleWeights rows not None,
+             ResampleWeights columns not None, cnp.ndarray out not None, bint rows_first=False):
+    """Resizes an image; see ``_core.pyi``."""
+    cdef const fa_weights *r = NULL if rows._is_identity else &rows.c
+    cdef const fa_weights *c = NULL if columns._is_identity else &columns.c
+    cdef Py_ssize_t height, width, channels, stride
+    cdef cnp.ndarray memory
+    if (image.ndim != 3 or cnp.PyArray_TYPE(image) != cnp.NPY_UINT8
+            or out.ndim != 3 or cnp.PyArray_TYPE(out) != cnp.NPY_UINT8):
+        raise ValueError(f"Expected uint8 images of rank 3. Received: {image.dtype} of shape "
+                         f"{(<object>image).shape} and {out.dtype} of shape {(<object>out).shape}")
+    height, width, channels = image.shape[0], image.shape[1], image.shape[2]
+    stride = image.strides[0]
+    if (channels < 1 or height != rows._length or width != columns._length
+            or (channels > 1 and image.strides[2] != 1)
+            or (width > 1 and image.strides[1] != channels)
+            or (height > 1 and stride < width * channels)):
+        raise ValueError(f"Expected an image of {rows._length} x {columns._length} pixels, and "
+                         f"each row in one piece. Received shape: {(<object>image).shape}, strides: "
+                         f"{(<object>image).strides}")
+    if (out.shape[0] != rows.c.size or out.shape[1] != columns.c.size
+            or out.shape[2] != channels or not cnp.PyArray_ISCARRAY(out)):
+        raise ValueError(f"Expected a contiguous result of shape "
+                         f"{(rows.c.size, columns.c.size, channels)}. Received: "
+                         f"{(<object>out).shape}")
+    if _may_overlap(image, out):
+        raise ValueError("The result may not share memory with the image")
+    if r == NULL and c == NULL:
+        out[...] = image
+        return
+    memory = np.empty(fa_resample_bytes(width, channels, r, c, rows_first), dtype=np.uint8)
+    with nogil:
+        fa_resample(<const uint8_t *>cnp.PyArray_DATA(image), stride, height, width, channels, r, c,
+                    rows_first, <uint8_t *>cnp.PyArray_DATA(memory),
+                    <uint8_t *>cnp.PyArray_DATA(out))
+
+
 def read_jpeg(bytes data not None, int64_t most_pixels):
     """Height, width and more of a JPEG that OpenCV decodes as Pillow does; see ``_core.pyi``."""
     cdef fa_jpeg jpeg
@@ -1761,8 +1863,8 @@ cdef class Batch:
         self.task.drawn = places
         if draws is not None:
             if program.c.columns != FA_COLUMNS:
-                raise ValueError(f"There are draws for {FA_COLUMNS} columns. Received a program with "
-                                 f"{program.c.columns}")
+                raise ValueError(f"There are draws for {FA_COLUMNS} columns. Received a program "
+                                 f"with {program.c.columns}")
             seeds = np.array(seeds, dtype=np.uint32)
             if seeds.shape != (len(self._held),):
                 raise ValueError(f"Expected a seed for each of {len(self._held)} arrays. "
@@ -1776,8 +1878,8 @@ cdef class Batch:
         elif (table.ndim != 2 or cnp.PyArray_TYPE(table) != cnp.NPY_DOUBLE
                 or not cnp.PyArray_ISCARRAY_RO(table) or table.shape[0] != places
                 or table.shape[1] != program.c.columns):
-            raise ValueError(f"Expected a float64 table of {places} x {program.c.columns}. Received "
-                             f"{table.dtype} of shape {(<object>table).shape}")
+            raise ValueError(f"Expected a float64 table of {places} x {program.c.columns}. "
+                             f"Received {table.dtype} of shape {(<object>table).shape}")
         if ring is not None:
             self._come_through(ring, images, index)
             slots = np.zeros(places, dtype=np.int64)

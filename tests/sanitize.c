@@ -14,6 +14,7 @@
 
 #include "../fastaug/kernels/jpeg.h"
 #include "../fastaug/kernels/pick.h"
+#include "../fastaug/kernels/resample.h"
 #include "../fastaug/kernels/run.h"
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
@@ -718,6 +719,53 @@ static void sweep_picks(void)
         pick(1 + draw(4), 1 + draw(1500), draw(9), 1 + draw(5), count, draw(4));
 }
 
+/* ---- resizing ---------------------------------------------------------------------------------- */
+
+/* Weights of an axis, in memory of their own. */
+static fa_weights weights_of(int role, int filter, int length, int size, int place)
+{
+    const float start = draw(2) ? 0 : (float)between(0, length), stop = draw(2)
+        ? (float)length : (float)between((double)start, length);
+    const ptrdiff_t taps = fa_count_taps(filter, start, stop, size);
+    int32_t *p = take(role, (size_t)(size * (2 * taps + 2)) * sizeof(int32_t), place);
+    double *values = take(TABLE, (size_t)taps * sizeof(double), place);
+    fa_weights weights = {size, taps, p, p + size, p + 2 * size, p + (2 + taps) * size};
+    fa_set_weights(filter, length, start, stop, size, taps, values, p, p + size, p + 2 * size,
+                   p + (2 + taps) * size);
+    return weights;
+}
+
+static void sweep_resample(int count)
+{
+    while (count--) {
+        const int place = draw(PLACES), filter = draw(FA_FILTERS), rows_first = draw(2);
+        const int height = 1 + draw(40), width = 1 + draw(40), channels = draw(3) ? 3 : 1 + draw(4);
+        const int which = 1 + draw(3);
+        const fa_weights rows = weights_of(ROWS, filter, height, 1 + draw(40), place);
+        const fa_weights columns = weights_of(COLUMNS, filter, width, 1 + draw(40), place);
+        const fa_weights *r = which & 1 ? &rows : NULL, *c = which & 2 ? &columns : NULL;
+        const ptrdiff_t stride = width * channels + (draw(2) ? 0 : draw(9));
+        const ptrdiff_t extent = stride * (height - 1) + width * channels;
+        const ptrdiff_t size = (r ? rows.size : height) * (c ? columns.size : width) * channels;
+        const ptrdiff_t bytes = fa_resample_bytes(width, channels, r, c, rows_first);
+        uint8_t *image = take(SOURCE, (size_t)extent, place), *expected = NULL;
+        int run;
+        reset("resizing", height, width, channels, 0, 0, 0);
+        the.place = place;
+        the.form.is_bytes = 1;
+        fill(image, extent, 0, 0);
+        cases++;
+        for (run = 0; run < runs(); run++) {
+            float *none;
+            uint8_t *memory = take(WORK, (size_t)bytes, place), *out = begin(run, size, &none, 0);
+            memset(memory, run, (size_t)bytes);
+            fa_resample(image, stride, height, width, channels, r, c, rows_first, memory, out);
+            if (run == 0) expected = out;
+            else compare_bytes(out, expected, size);
+        }
+    }
+}
+
 /* ---- segments of JPEG files -------------------------------------------------------------------- */
 
 /* A small JPEG's segments, some of them cut off at a random place, or with other bytes. */
@@ -787,6 +835,7 @@ int main(int argc, char **argv)
     sweep_batches(4000);
     sweep_parts(4000);
     sweep_picks();
+    sweep_resample(20000);
     sweep_jpegs(100000);
     printf("One of %ld of %ld cases, best variant %s\n", every, cases, fa_variant_names[fa_best_simd()]);
     return 0;
