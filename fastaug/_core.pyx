@@ -3,10 +3,10 @@
 """Pixel work for a slice of a batch, outside the GIL.
 
 Owns what keeps images and batches alive while they are worked on; the loops over images and pixels
-are C, in ``kernels/run.h`` and what that includes, and so is the queue, in ``kernels/queue.h``, that
-threads take such work from without the GIL. Draws the numbers of a parameter table, from a stream that it is given or, in those
-threads, from a seed; starts no thread. Two slices of a batch share only what both read, so an image
-does not depend on how its batch was cut.
+are C, in ``kernels/run.h`` and what that includes, and so is the queue, in ``kernels/queue.h``,
+that threads take such work from without the GIL. Draws the numbers of a parameter table, from a
+stream that it is given or, in those threads, from a seed; starts no thread. Two slices of a batch
+share only what both read, so an image does not depend on how its batch was cut.
 """
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
@@ -694,7 +694,7 @@ def same_attributes(owner, tuple names not None, tuple values not None, tuple it
 
 
 def same_items(list some not None, tuple others not None, const int64_t[::1] index not None):
-    """Whether two sequences have the very same items at some positions; see ``_core.pyi``."""
+    """Whether two sequences have the very same items at some indices; see ``_core.pyi``."""
     cdef Py_ssize_t k
     for k in range(index.shape[0]):
         if not 0 <= index[k] < min(len(some), len(others)):
@@ -2155,8 +2155,8 @@ cdef class Sources:
                              f"{(<object>array).shape}")
         if self._program.warp is not None and (image.height != form.height
                                                or image.width != form.width):
-            raise ValueError(f"A warp in Python gets images of shape {self._program.shape}. Received "
-                             f"an array of shape {(<object>array).shape}")
+            raise ValueError(f"A warp in Python gets images of shape {self._program.shape}. "
+                             f"Received an array of shape {(<object>array).shape}")
         if axis and array.shape[0] == 0:
             return 0  # NumPy gives no strides to what has no values
         pixel = itemsize if form.channels_first else itemsize * form.channels
