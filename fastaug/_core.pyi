@@ -149,8 +149,8 @@ class Draws:
         IndexError: If a column is not one of the table.
     """
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         columns: Sequence[int],
         low: Sequence[float],
         spread: Sequence[float],
@@ -161,7 +161,7 @@ class Draws:
         *,
         undrawn: dict[str, Any] | None = None,
         kinds: tuple[Any, ...] = (),
-    ) -> None: ...
+    ) -> Draws: ...
     def draw(self, stream: np.random.RandomState, count: int) -> npt.NDArray[np.float64]:
         """Draws for some images, number by number as `stream.random_sample` and `choice` do.
 
@@ -207,7 +207,12 @@ class Draws:
         """
 
 def state_of(generator: np.random.MT19937) -> bytes:
-    """Returns the state of a generator: as it lies in memory."""
+    """Returns the state of a generator: as it lies in memory.
+
+    Raises:
+        TypeError: If it is of another kind.
+        RuntimeError: If this NumPy has another layout there than the core knows.
+    """
 
 def set_state(generator: np.random.MT19937, state: bytes, expected: bytes | None = None) -> bool:
     """Sets what `state_of` returned.
@@ -222,6 +227,7 @@ def set_state(generator: np.random.MT19937, state: bytes, expected: bytes | None
 
     Raises:
         ValueError: If they are none.
+        TypeError, RuntimeError: As from `state_of`.
     """
 
 def same_attributes(
@@ -632,8 +638,8 @@ class Batch:
         OverflowError: If a seed is out of range.
     """
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         program: Program,
         images: _Images,
         index: npt.NDArray[np.int64],
@@ -646,7 +652,7 @@ class Batch:
         ring: Ring | None = None,
         after: Callable[[npt.NDArray[Any]], object] | None = None,
         then: Callable[[], object] | None = None,
-    ) -> None: ...
+    ) -> Batch: ...
     def run(self) -> None:
         """Works in this thread. An interrupt comes through between images.
 
@@ -829,6 +835,49 @@ def standardize(program: Program, out: npt.NDArray[np.float32], start: int, stop
 
     Raises:
         ValueError: If the batch does not have the layout above.
+    """
+
+FILTERS: tuple[str, ...]
+"""Names of the filters that `ResampleWeights` knows, which are Pillow's."""
+
+@final
+class ResampleWeights:
+    """The weights of the pixels along one axis of an image that is resized, as Pillow has them.
+
+    Args:
+        filter_: One of `FILTERS`.
+        length: Pixels of the image along the axis.
+        start: Where the stretch that is resized begins, in pixels.
+        stop: Where it ends.
+        size: Pixels of the result.
+
+    Raises:
+        ValueError: If a filter or a size is not one of these, or the stretch is not in the image.
+        MemoryError: If there are too many weights.
+    """
+
+    def __new__(
+        cls, filter_: str, length: int, start: float, stop: float, size: int
+    ) -> ResampleWeights: ...
+
+def resample(
+    image: npt.NDArray[np.uint8],
+    rows: ResampleWeights,
+    columns: ResampleWeights,
+    out: npt.NDArray[np.uint8],
+    rows_first: bool = False,
+) -> None:
+    """Resizes an image, to the bits of Pillow's `Image.resize`, without the GIL.
+
+    Args:
+        image: `(height, width, channels)`, each row in one piece.
+        rows: The weights along the height.
+        columns: The weights along the width.
+        out: `(rows, columns, channels)`, contiguous.
+        rows_first: Whether the pass along the rows is the first: what it makes is rounded.
+
+    Raises:
+        ValueError: If an array is another one, or the two share memory.
     """
 
 def read_jpeg(data: bytes, most_pixels: int) -> tuple[int, int, bool] | None:

@@ -7,6 +7,21 @@ are C, in ``kernels/run.h`` and what that includes, and so is the queue, in ``ke
 that threads take such work from without the GIL. Draws the numbers of a parameter table, from a
 stream that it is given or, in those threads, from a seed; starts no thread. Two slices of a batch
 share only what both read, so an image does not depend on how its batch was cut.
+
+Objects are made whole by ``__cinit__``, once: a second ``__init__`` finds nothing to do.
+
+What threads share, and what keeps it whole in a Python without the GIL, for which this module does
+not declare itself (an import turns the GIL on there):
+
+- Tasks and the queue's list of ended ones: the queue's lock. Slots, entries and readers of a ring:
+  the same, and atomic operations, as other processes see them too.
+- A batch's results, error and queue, the entries of a control block that are taken, lists that are
+  compared: critical sections. Of several who wait for a batch, one gets the error of its calls.
+- A stream: the lock of its bit generator. Kept memory: a lock of its own.
+- ``fa_simd`` is for a time when no other thread works; ``_forks`` changes in a new child, which has
+  one thread. A `Reader`, a `KeptMemory` and `Batch.run` are for one thread at a time.
+- Not safe without the GIL: `Ring.failure` and `Ring.view`, read while another thread sets them; and
+  arrays that somebody changes while they are read, which is so with the GIL, too.
 """
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
@@ -36,6 +51,10 @@ cimport numpy as cnp
 cnp.import_array()
 
 cdef extern from "kernels/simd.h" nogil:
+    enum:
+        FA_VARIANTS
+
+    const char *const fa_variant_names[FA_VARIANTS]
     int fa_simd
     int fa_best_simd()
 
@@ -150,6 +169,27 @@ cdef extern from "kernels/pick.h" nogil:
                         const int32_t *rows, ptrdiff_t row_count, const int32_t *columns,
                         ptrdiff_t column_count, uint8_t *out)
 
+cdef extern from "kernels/resample.h" nogil:
+    enum:
+        FA_FILTERS
+
+    ctypedef struct fa_weights:
+        ptrdiff_t size, taps
+        const int32_t *first
+        const int32_t *count
+        const int32_t *weight
+        const int32_t *halves
+
+    ptrdiff_t fa_count_taps(int filter_, float start, float stop, ptrdiff_t size)
+    void fa_set_weights(int filter_, ptrdiff_t length, float start, float stop, ptrdiff_t size,
+                        ptrdiff_t taps, double *values, int32_t *first, int32_t *count,
+                        int32_t *weight, int32_t *halves)
+    ptrdiff_t fa_resample_bytes(ptrdiff_t width, ptrdiff_t channels, const fa_weights *rows,
+                                const fa_weights *columns, bint rows_first)
+    void fa_resample(const uint8_t *data, ptrdiff_t stride, ptrdiff_t height, ptrdiff_t width,
+                     ptrdiff_t channels, const fa_weights *rows, const fa_weights *columns,
+                     bint rows_first, uint8_t *memory, uint8_t *out)
+
 cdef extern from "kernels/run.h" nogil:
     ctypedef struct fa_batch:
         const fa_program *program
@@ -190,6 +230,7 @@ cdef extern from "kernels/jpeg.h" nogil:
 cdef extern from "numpy/random/bitgen.h":
     ctypedef struct bitgen_t:
         void *state
+        double (*next_double)(void *state)
 
 cdef extern from "kernels/draws.h" nogil:
     ctypedef struct fa_mt19937:
@@ -206,6 +247,7 @@ cdef extern from "kernels/draws.h" nogil:
         double scale[FA_COLUMNS]
         double base[FA_COLUMNS]
 
+    void fa_seed(fa_mt19937 *state, uint32_t seed)
     void fa_fill_row(const fa_draws *draws, const double *values, double *row)
     void fa_draw_rows(const fa_draws *draws, bitgen_t *bits, ptrdiff_t images, double *table)
 
@@ -392,8 +434,7 @@ cdef int _type_of(dtype):
     return _TYPES.get(dtype, FA_NO_TYPE)
 
 
-# The order of enum fa_variant in simd.h.
-_VARIANTS = ("plain", "avx2", "avx512")
+_VARIANTS = tuple([fa_variant_names[k].decode() for k in range(FA_VARIANTS)])
 
 
 def simd_variants():
@@ -423,9 +464,6 @@ cdef class Program:
     cdef fa_step *_steps
     cdef list _held
     cdef readonly object warp
-
-    def __dealloc__(self):
-        PyMem_RawFree(self._steps)
 
     def __cinit__(self, Py_ssize_t height, Py_ssize_t width, Py_ssize_t channels, steps=(),
                   standardization=(), *, function=None, bint channels_first=False,
@@ -470,11 +508,15 @@ cdef class Program:
         for k in range(len(steps)):
             self._set_step(&self._steps[k], steps[k])
             if k >= self.c.standardization and self._steps[k].op.columns:
-                raise ValueError(f"Standardization is the same for all images. Received: {steps[k]}")
+                raise ValueError(f"Standardization is the same for all images. Received: "
+                                 f"{steps[k]}")
             if k >= self.c.after_function and self._steps[k].op.needs_pixels:
                 raise ValueError(f"Standardization is done to planes too. Received: {steps[k]}")
             if is_bytes and k < self.c.standardization and self._steps[k].op.map_uint8 == NULL:
                 raise ValueError(f"This step makes float32 batches: {steps[k]}")
+
+    def __dealloc__(self):
+        PyMem_RawFree(self._steps)
 
     cdef int _set_step(self, fa_step *step, dict constants) except -1:
         """Sets a step from the name of its op and its constants."""
@@ -499,7 +541,8 @@ cdef class Program:
         return 0
 
     cdef const float *_per_channel(self, values) except? NULL:
-        """The values of a constant for each channel, which this object keeps; NULL: there are none."""
+        """The values of a constant for each channel, which this object keeps; NULL: there are
+        none."""
         cdef cnp.ndarray array
         if values is None:
             return NULL
@@ -534,8 +577,8 @@ cdef class Draws:
     cdef dict _undrawn
     cdef tuple _names, _kinds
 
-    def __init__(self, columns, low, spread, flips, scale, base, choices, *, dict undrawn=None,
-                 tuple kinds=()):
+    def __cinit__(self, columns, low, spread, flips, scale, base, choices, *, dict undrawn=None,
+                  tuple kinds=()):
         cdef fa_draws *c = &self.c
         cdef Py_ssize_t k
         c.count = len(columns)
@@ -546,6 +589,7 @@ cdef class Draws:
             raise ValueError(f"Expected {FA_COLUMNS} scales, as many columns of the base and 2 "
                              f"flips. Received: {len(scale)}, {len(base)}, {len(flips)}")
         generator = np.random.MT19937(0)
+        _state_in(generator)  # NumPy works on a state that is made here
         self._bits = _bits_of(generator)[0]
         self._held = [generator]
         for k in range(c.count):
@@ -642,21 +686,49 @@ cdef class Draws:
 
 def state_of(generator):
     """The state of an MT19937 as bytes; see ``_core.pyi``."""
-    cdef bitgen_t *bits = _bits_of(generator)
+    cdef fa_mt19937 *state = _state_in(generator)
     with generator.lock:
-        return (<char *>bits.state)[:sizeof(fa_mt19937)]
+        return (<char *>state)[:sizeof(fa_mt19937)]
 
 
 def set_state(generator, bytes state not None, bytes expected=None):
     """Sets it; see ``_core.pyi``."""
-    cdef bitgen_t *bits = _bits_of(generator)
+    cdef fa_mt19937 *own = _state_in(generator)
     if len(state) != sizeof(fa_mt19937) or len(expected or state) != sizeof(fa_mt19937):
         raise ValueError(f"Expected states of {sizeof(fa_mt19937)} bytes")
     with generator.lock:
-        if expected is not None and memcmp(bits.state, <char *>expected, sizeof(fa_mt19937)):
+        if expected is not None and memcmp(own, <char *>expected, sizeof(fa_mt19937)):
             return False
-        memcpy(bits.state, <char *>state, sizeof(fa_mt19937))
+        memcpy(own, <char *>state, sizeof(fa_mt19937))
     return True
+
+
+cdef bint _layout_is_known = False
+
+
+cdef fa_mt19937 *_state_in(generator) except NULL:
+    """The state in the memory of an MT19937, of which NumPy promises nothing."""
+    global _layout_is_known
+    if type(generator) is not np.random.MT19937:
+        raise TypeError(f"Expected an MT19937. Received: {generator!r}")
+    if not _layout_is_known:
+        _check_layout()
+        _layout_is_known = True
+    return <fa_mt19937 *>_bits_of(generator).state
+
+
+cdef int _check_layout() except -1:
+    """Has NumPy seed a stream and draw from it; both as in a state that is made here."""
+    cdef fa_mt19937 own
+    stream = np.random.RandomState(1)
+    cdef bitgen_t *bits = _bits_of(stream._bit_generator)
+    fa_seed(&own, 1)
+    if memcmp(bits.state, &own, sizeof(fa_mt19937)) == 0:
+        if (bits.next_double(&own) == stream.random_sample()
+                and memcmp(bits.state, &own, sizeof(fa_mt19937)) == 0):
+            return 0
+    raise RuntimeError(f"The states of MT19937 in NumPy {np.__version__} are not as they were when "
+                       "this version of fastaug was made")
 
 
 cdef bitgen_t *_bits_of(generator) except NULL:
@@ -685,22 +757,24 @@ def same_attributes(owner, tuple names not None, tuple values not None, tuple it
         if items[k] is None:
             continue
         expected, found = items[k], value
-        if len(found) != len(expected):
-            return False
-        for i in range(len(expected)):
-            if found[i] is not expected[i]:
+        with cython.critical_section(found):
+            if len(found) != len(expected):
                 return False
+            for i in range(len(expected)):
+                if found[i] is not expected[i]:
+                    return False
     return True
 
 
 def same_items(list some not None, tuple others not None, const int64_t[::1] index not None):
     """Whether two sequences have the very same items at some indices; see ``_core.pyi``."""
     cdef Py_ssize_t k
-    for k in range(index.shape[0]):
-        if not 0 <= index[k] < min(len(some), len(others)):
-            return False
-        if some[index[k]] is not others[index[k]]:
-            return False
+    with cython.critical_section(some):
+        for k in range(index.shape[0]):
+            if not 0 <= index[k] < min(len(some), len(others)):
+                return False
+            if some[index[k]] is not others[index[k]]:
+                return False
     return True
 
 
@@ -1154,6 +1228,85 @@ def pick_pixels(const uint8_t[:, :, ::1] image, const int32_t[::1] rows,
                            rows.shape[0], &columns[0], columns.shape[0], &out[0, 0, 0])
 
 
+# The order of enum fa_filter in resample.h.
+FILTERS = ("box", "bilinear", "hamming", "bicubic", "lanczos")
+
+
+@cython.final
+cdef class ResampleWeights:
+    """The weights of the pixels along one axis; see ``_core.pyi``."""
+
+    cdef fa_weights c
+    cdef Py_ssize_t _length
+    cdef bint _is_identity
+    cdef cnp.ndarray _memory
+
+    def __cinit__(self, str filter_ not None, Py_ssize_t length, float start, float stop,
+                  Py_ssize_t size):
+        cdef int number
+        cdef Py_ssize_t taps
+        cdef int32_t *memory
+        cdef cnp.ndarray values
+        if filter_ not in FILTERS:
+            raise ValueError(f"Expected one of {FILTERS}. Received: {filter_!r}")
+        if not (0 < size <= 2**30 and 0 < length <= 2**30 and 0 <= start <= stop <= length):
+            raise ValueError(f"Expected a stretch of {length} pixels, and a size from 1. Received: "
+                             f"{start} to {stop}, {size} pixels")
+        number = FILTERS.index(filter_)
+        self._length = length
+        self._is_identity = size == length and start == 0 and stop == size
+        taps = fa_count_taps(number, start, stop, size)
+        if taps > 2**24 or size * (2 * taps + 2) > 2**31:
+            raise MemoryError(f"{size} pixels of {taps} weights each")
+        self._memory = np.empty(size * (2 * taps + 2), dtype=np.int32)
+        values = np.empty(taps, dtype=np.float64)
+        memory = <int32_t *>cnp.PyArray_DATA(self._memory)
+        self.c.size, self.c.taps = size, taps
+        self.c.first, self.c.count = memory, memory + size
+        self.c.weight, self.c.halves = memory + 2 * size, memory + (2 + taps) * size
+        with nogil:
+            fa_set_weights(number, length, start, stop, size, taps,
+                           <double *>cnp.PyArray_DATA(values), memory, memory + size,
+                           memory + 2 * size, memory + (2 + taps) * size)
+
+
+def resample(cnp.ndarray image not None, ResampleWeights rows not None,
+             ResampleWeights columns not None, cnp.ndarray out not None, bint rows_first=False):
+    """Resizes an image; see ``_core.pyi``."""
+    cdef const fa_weights *r = NULL if rows._is_identity else &rows.c
+    cdef const fa_weights *c = NULL if columns._is_identity else &columns.c
+    cdef Py_ssize_t height, width, channels, stride
+    cdef cnp.ndarray memory
+    if (image.ndim != 3 or cnp.PyArray_TYPE(image) != cnp.NPY_UINT8
+            or out.ndim != 3 or cnp.PyArray_TYPE(out) != cnp.NPY_UINT8):
+        raise ValueError(f"Expected uint8 images of rank 3. Received: {image.dtype} of shape "
+                         f"{(<object>image).shape} and {out.dtype} of shape {(<object>out).shape}")
+    height, width, channels = image.shape[0], image.shape[1], image.shape[2]
+    stride = image.strides[0]
+    if (channels < 1 or height != rows._length or width != columns._length
+            or (channels > 1 and image.strides[2] != 1)
+            or (width > 1 and image.strides[1] != channels)
+            or (height > 1 and stride < width * channels)):
+        raise ValueError(f"Expected an image of {rows._length} x {columns._length} pixels, and "
+                         f"each row in one piece. Received shape: {(<object>image).shape}, strides: "
+                         f"{(<object>image).strides}")
+    if (out.shape[0] != rows.c.size or out.shape[1] != columns.c.size
+            or out.shape[2] != channels or not cnp.PyArray_ISCARRAY(out)):
+        raise ValueError(f"Expected a contiguous result of shape "
+                         f"{(rows.c.size, columns.c.size, channels)}. Received: "
+                         f"{(<object>out).shape}")
+    if _may_overlap(image, out):
+        raise ValueError("The result may not share memory with the image")
+    if r == NULL and c == NULL:
+        out[...] = image
+        return
+    memory = np.empty(fa_resample_bytes(width, channels, r, c, rows_first), dtype=np.uint8)
+    with nogil:
+        fa_resample(<const uint8_t *>cnp.PyArray_DATA(image), stride, height, width, channels, r, c,
+                    rows_first, <uint8_t *>cnp.PyArray_DATA(memory),
+                    <uint8_t *>cnp.PyArray_DATA(out))
+
+
 def read_jpeg(bytes data not None, int64_t most_pixels):
     """Height, width and more of a JPEG that OpenCV decodes as Pillow does; see ``_core.pyi``."""
     cdef fa_jpeg jpeg
@@ -1256,11 +1409,18 @@ cdef class Control:
     def open(self, Ring ring not None, int kind, bytes path not None, uint64_t device,
              uint64_t inode):
         """Makes a ring known to the readers."""
-        cdef uint32_t k, generation
-        cdef fa_entry *entry
         if len(path) >= FA_PATH_BYTES:
             raise OSError(f"The path of the memory is longer than {FA_PATH_BYTES - 1} bytes: "
                           f"{os.fsdecode(path)}")
+        if ring.c.free_slots != NULL:
+            raise ValueError("This ring has its entry")
+        self._open(ring, kind, path, device, inode)
+
+    @cython.critical_section
+    cdef int _open(self, Ring ring, int kind, bytes path, uint64_t device,
+                   uint64_t inode) except -1:
+        cdef uint32_t k, generation
+        cdef fa_entry *entry
         for k in range(<uint32_t>FA_ENTRIES):
             if not self._taken[k]:
                 break
@@ -1283,6 +1443,7 @@ cdef class Control:
         if fa_load32(&self.c.entries) <= k:
             fa_store32(&self.c.entries, k + 1)
         fa_store32(&entry.generation, generation)
+        return 0
 
     def close(self, Ring ring not None):
         """Makes a ring unknown: its batches end, and its readers let go of it."""
@@ -1550,8 +1711,10 @@ cdef class Ring:
     def fail_batches(self, error):
         """Ends all batches that wait for files: there will be no reader."""
         # what closes the ring has it, and would keep whoever the traceback leads to
-        self.failure = error.with_traceback(None)
-        queue = self._queue
+        error = error.with_traceback(None)
+        with cython.critical_section(self):
+            self.failure = error
+            queue = self._queue
         if queue is not None and self._generation == _forks:
             fa_fail_ring(&(<TaskQueue>queue).c, &self.c)
             (<TaskQueue>queue)._collect()
@@ -1673,7 +1836,6 @@ cdef class Batch:
     cdef fa_batch c
     cdef fa_task task
     cdef int _generation
-    cdef bint _is_ready
     cdef TaskQueue _queue
     cdef object _held
     cdef Program _program
@@ -1681,20 +1843,16 @@ cdef class Batch:
     cdef list _outs
     cdef object _after, _then, _error
 
-    def __cinit__(self, *args, **kwargs):
+    def __cinit__(self, Program program not None, images not None, cnp.ndarray index not None,
+                  cnp.ndarray table, outs not None, bint standardize=True, Draws draws=None,
+                  seeds=None, *, Ring ring=None, after=None, then=None):
+        cdef Py_ssize_t count
+        cdef cnp.ndarray slots = index
+        cdef Sources sources
         self._generation = _forks
         self.task.done = PyThread_allocate_lock()
         if self.task.done == NULL:
             raise MemoryError()
-
-    def __init__(self, Program program not None, images not None, cnp.ndarray index not None,
-                 cnp.ndarray table, outs not None, bint standardize=True, Draws draws=None,
-                 seeds=None, *, Ring ring=None, after=None, then=None):
-        cdef Py_ssize_t count
-        cdef cnp.ndarray slots = index
-        cdef Sources sources
-        if self._is_ready:
-            raise ValueError("This batch has its arrays")
         if program.warp is not None and ring is None:
             raise ValueError("A warp in Python needs the GIL")
         if not (table is None) == (draws is not None) == (seeds is not None):
@@ -1708,8 +1866,8 @@ cdef class Batch:
         self.task.drawn = count
         if draws is not None:
             if program.c.columns != FA_COLUMNS:
-                raise ValueError(f"There are draws for {FA_COLUMNS} columns. Received a program with "
-                                 f"{program.c.columns}")
+                raise ValueError(f"There are draws for {FA_COLUMNS} columns. Received a program "
+                                 f"with {program.c.columns}")
             seeds = np.array(seeds, dtype=np.uint32)
             if seeds.shape != (len(self._held),):
                 raise ValueError(f"Expected a seed for each of {len(self._held)} arrays. "
@@ -1723,8 +1881,8 @@ cdef class Batch:
         elif (table.ndim != 2 or cnp.PyArray_TYPE(table) != cnp.NPY_DOUBLE
                 or not cnp.PyArray_ISCARRAY_RO(table) or table.shape[0] != count
                 or table.shape[1] != program.c.columns):
-            raise ValueError(f"Expected a float64 table of {count} x {program.c.columns}. Received "
-                             f"{table.dtype} of shape {(<object>table).shape}")
+            raise ValueError(f"Expected a float64 table of {count} x {program.c.columns}. "
+                             f"Received {table.dtype} of shape {(<object>table).shape}")
         if ring is not None:
             self._come_through(ring, images, index)
             slots = np.zeros(count, dtype=np.int64)
@@ -1741,7 +1899,6 @@ cdef class Batch:
         self.task.count = count
         self.task.chunk = fa_chunk_size(&self.c, self.task.ring)
         self.task.batch = &self.c
-        self._is_ready = True
 
     cdef int _come_through(self, Ring ring, cnp.ndarray images, cnp.ndarray files) except -1:
         """Makes the images those that readers put into the slots of a ring."""
@@ -1767,7 +1924,6 @@ cdef class Batch:
         cdef cnp.ndarray out
         if not outs:
             raise ValueError("Expected at least one array for results")
-        PyMem_RawFree(self.c.outs)
         self.c.outs = <void **>PyMem_RawCalloc(len(outs), sizeof(void *))
         if self.c.outs == NULL:
             raise MemoryError()
@@ -1820,31 +1976,34 @@ cdef class Batch:
 
     def put_into(self, TaskQueue queue not None):
         """Hands itself to the threads of a queue; returns how many of them can have a part."""
-        if self._queue is not None:
-            raise ValueError("This batch is in a queue")
-        if not self.task.count:
+        if not self.task.count and self._queue is None:
             return 0
-        if self._ring is not None:
-            if queue.c.control != self._ring.c.control:
+        with cython.critical_section(self):
+            if self._queue is not None:
+                raise ValueError("This batch is in a queue")
+            if self._ring is not None:
                 queue._attach(self._ring._control)
-            self._ring._queue = queue
-        self._queue = queue
-        PyThread_acquire_lock(self.task.done, WAIT_LOCK)
-        Py_INCREF(self)
-        self.task.object = <void *>self
-        return fa_put(&queue.c, &self.task)
+                with cython.critical_section(self._ring):
+                    self._ring._queue = queue
+            PyThread_acquire_lock(self.task.done, WAIT_LOCK)
+            self._queue = queue
+            Py_INCREF(self)
+            self.task.object = <void *>self
+            return fa_put(&queue.c, &self.task)
 
     cdef _run_with_python(self, Py_ssize_t start, Py_ssize_t stop):
         """Works on a chunk of which Python has a part; what is raised is for `wait`."""
         cdef fa_queue *queue = &self._queue.c
         cdef fa_failure *kept = NULL
-        cdef bint is_last
+        cdef bint is_last, has_memory = True
         try:
             if self._error is None:
-                self._warp_chunk(start, stop, &kept)
+                has_memory = self._warp_chunk(start, stop, &kept)
         except BaseException as error:  # it is the caller's, whatever it is
             self._keep(error)
         PyThread_acquire_lock(queue.lock, WAIT_LOCK)
+        if not has_memory:
+            self.task.out_of_memory = True
         fa_give_back(queue, &self.task, start, stop, kept)
         PyThread_release_lock(queue.lock)
         if queue.control != NULL:
@@ -1868,11 +2027,14 @@ cdef class Batch:
         PyThread_release_lock(queue.lock)
 
     cdef _keep(self, error):
-        if self._error is None:
+        with cython.critical_section(self):
+            if self._error is not None:
+                return
             self._error = error
-            fa_cancel(&self._queue.c, &self.task)
+        fa_cancel(&self._queue.c, &self.task)
 
-    cdef _warp_chunk(self, Py_ssize_t start, Py_ssize_t stop, fa_failure **kept):
+    cdef bint _warp_chunk(self, Py_ssize_t start, Py_ssize_t stop, fa_failure **kept) except -1:
+        """Works on a chunk; returns False if there was no memory."""
         cdef fa_queue *queue = &self._queue.c
         cdef fa_control *counted
         cdef bint has_memory = True
@@ -1893,8 +2055,7 @@ cdef class Batch:
                 _process_with(self._program, &self.c, position, work,
                               self._outs[position // self.c.out_size],
                               position % self.c.out_size)
-        if not has_memory:
-            self.task.out_of_memory = True
+        return has_memory
 
     cdef _call_after(self, Py_ssize_t start, Py_ssize_t stop):
         cdef Py_ssize_t first, end
@@ -1906,10 +2067,12 @@ cdef class Batch:
 
     def cancel(self):
         """Cancels the images that have not begun."""
-        if self._queue is None or self.is_lost():
+        with cython.critical_section(self):
+            queue = self._queue
+        if queue is None or self.is_lost():
             return
-        fa_cancel(&self._queue.c, &self.task)
-        self._queue._collect()
+        fa_cancel(&(<TaskQueue>queue).c, &self.task)
+        (<TaskQueue>queue)._collect()
 
     def is_lost(self):
         """Whether this is a copy in a forked process: no thread here will ever work on it."""
@@ -1929,12 +2092,15 @@ cdef class Batch:
                     break
                 PyErr_CheckSignals()
                 if microseconds >= 0:
-                    return False
+                    if not self._has_ended():
+                        return False
+                    microseconds = -1  # another one who waits has the lock, for a moment
         PyThread_release_lock(self.task.done)
         self._queue._collect()
-        self._held = self._outs = self._after = self._then = None
-        if self._error is not None:
+        with cython.critical_section(self):
+            self._held = self._outs = self._after = self._then = None
             error, self._error = self._error, None
+        if error is not None:
             try:
                 raise error
             finally:
@@ -1944,6 +2110,16 @@ cdef class Batch:
         if self.task.out_of_memory:
             raise MemoryError("No memory to work on an image in")
         return True
+
+    cdef bint _has_ended(self) noexcept:
+        """Whether no thread works on it any more, or will."""
+        cdef bint has_ended
+        if self.is_lost():
+            return False
+        PyThread_acquire_lock(self._queue.c.lock, WAIT_LOCK)
+        has_ended = self.task.ended == self.task.count
+        PyThread_release_lock(self._queue.c.lock)
+        return has_ended
 
     def failures(self):
         """`(position, record)` of each image that could not be read; after `wait`."""
@@ -1987,10 +2163,13 @@ cdef class TaskQueue:
 
     cdef int _attach(self, Control control) except -1:
         """Makes the threads sleep where the readers of a control block can wake them."""
-        if self._control is not None:
-            raise ValueError("This queue has another control block")
-        self._control = control
-        fa_attach(&self.c, control.c)
+        with cython.critical_section(self):
+            if self.c.control == control.c:
+                return 0
+            if self._control is not None:
+                raise ValueError("This queue has another control block")
+            self._control = control
+            fa_attach(&self.c, control.c)
         return 0
 
     def put(self, call):

@@ -8,6 +8,7 @@
 
 #include "border.h"
 #include "locate_avx2.h"
+#include "locate_neon.h"
 #include "platform.h"
 #include "samples.h"
 #include "simd.h"
@@ -121,6 +122,12 @@ static void fa_locate_near(const fa_sampling *from, const fa_axes *axes, const d
 #ifdef FA_AVX2
     if (fa_simd >= FA_SIMD_AVX2) {
         fa_locate_near_avx2(axes, r_start, c_start, (int32_t)stride, (int32_t)step, count, reversed,
+                            s);
+        return;
+    }
+#elif defined(FA_NEON)
+    if (fa_simd >= FA_SIMD_NEON) {
+        fa_locate_near_neon(axes, r_start, c_start, (int32_t)stride, (int32_t)step, count, reversed,
                             s);
         return;
     }

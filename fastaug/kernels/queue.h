@@ -256,8 +256,9 @@ static void fa_fail_ring(fa_queue *queue, const fa_ring *ring)
 /* Makes the threads sleep where the readers of a control block can wake them. */
 static void fa_attach(fa_queue *queue, fa_control *control)
 {
-    fa_event *before = queue->event;
+    fa_event *before;
     PyThread_acquire_lock(queue->lock, WAIT_LOCK);
+    before = queue->event;
     queue->control = control;
     queue->event = &control->ready;
     PyThread_release_lock(queue->lock);

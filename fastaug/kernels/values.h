@@ -9,6 +9,7 @@
 #include "platform.h"
 #include "simd.h"
 #include "values_avx2.h"
+#include "values_neon.h"
 
 #define FA_LANES 16
 
@@ -37,6 +38,11 @@ static void fa_add_extrema(const float *FA_RESTRICT x, ptrdiff_t size,
 #ifdef FA_AVX2
     if (fa_simd >= FA_SIMD_AVX2) {
         odd = fa_extrema_avx2(x, size, low, high);
+        i = size - size % FA_LANES;
+    }
+#elif defined(FA_NEON)
+    if (fa_simd >= FA_SIMD_NEON) {
+        odd = fa_extrema_neon(x, size, low, high);
         i = size - size % FA_LANES;
     }
 #endif
@@ -218,6 +224,8 @@ static void fa_store_bytes(const float *FA_RESTRICT x, ptrdiff_t size, float hal
     ptrdiff_t i = 0;
 #ifdef FA_AVX2
     if (fa_simd >= FA_SIMD_AVX2) i = fa_store_bytes_avx2(x, size, half, out);
+#elif defined(FA_NEON)
+    if (fa_simd >= FA_SIMD_NEON) i = fa_store_bytes_neon(x, size, half, out);
 #endif
     for (; i < size; i++) {
         const float v = x[i] + half;

@@ -6,6 +6,7 @@ Who holds one of these may take one further down, never one further up:
     BatchMaker.lock                what is prepared ahead, and with which settings
     Iterator._order_lock           the order, which a user may set while `lock` is held
     streams._turns                 which thread `np.random` is lent to; not held by its code
+    a job's                        how many of its calls have ended
     ThreadPool's lock              its threads, and that a job is put into the queue in one go
     DecodePool's, ProcessPool's    which readers there are
     pools' dictionaries, ArrayPool one look-up each

@@ -214,6 +214,7 @@ def test_steps_come_in_the_order_of_the_program_and_their_columns_from_it():
             {"op": "channel_shift", "column": 11},
             {"op": "rescale", "factor": 0.5},
             {"op": "normalize", "offset": [1, 2, 3]},
+            {"op": "rescale", "factor": 1.5},
             {"op": "channel_shift", "column": 8},
             {"op": "sample_center"},
             {"op": "rescale", "factor": 3.0},
@@ -227,7 +228,7 @@ def test_steps_come_in_the_order_of_the_program_and_their_columns_from_it():
         expected = image.astype(np.float64)
         if first == first:
             expected = np.clip(expected + first, expected.min(), expected.max())
-        expected = expected * 0.5 - [1, 2, 3]
+        expected = (expected * 0.5 - [1, 2, 3]) * 1.5
         if second == second:
             expected = np.clip(expected + second, expected.min(), expected.max())
         expected = (expected - expected.mean()) * 3
