@@ -250,7 +250,7 @@ def same_attributes(
     """
 
 def same_items(some: list[Any], others: tuple[Any, ...], index: npt.NDArray[np.int64]) -> bool:
-    """Whether two sequences have the very same items at some positions; False if one is short."""
+    """Whether two sequences have the very same items at some indices; False if one is too short."""
 
 def affine_matrices(
     table: npt.NDArray[np.float64], height: int, width: int
@@ -336,7 +336,7 @@ class MemoryFile:
 class Control:
     """What the readers of some rings and their program tell each other, in shared memory.
 
-    Which rings there are, who may work, who sleeps. `kernels/ring.h` says who writes what. There
+    Which rings there are, who may work, who sleeps; `kernels/ring.h` says who writes what. There
     are as many readers in processes as in threads. The threads of a `TaskQueue` work on what they
     read.
 

@@ -767,7 +767,7 @@ def same_attributes(owner, tuple names not None, tuple values not None, tuple it
 
 
 def same_items(list some not None, tuple others not None, const int64_t[::1] index not None):
-    """Whether two sequences have the very same items at some positions; see ``_core.pyi``."""
+    """Whether two sequences have the very same items at some indices; see ``_core.pyi``."""
     cdef Py_ssize_t k
     with cython.critical_section(some):
         for k in range(index.shape[0]):
@@ -2334,8 +2334,8 @@ cdef class Sources:
                              f"{(<object>array).shape}")
         if self._program.warp is not None and (image.height != form.height
                                                or image.width != form.width):
-            raise ValueError(f"A warp in Python gets images of shape {self._program.shape}. Received "
-                             f"an array of shape {(<object>array).shape}")
+            raise ValueError(f"A warp in Python gets images of shape {self._program.shape}. "
+                             f"Received an array of shape {(<object>array).shape}")
         if axis and array.shape[0] == 0:
             return 0  # NumPy gives no strides to what has no values
         pixel = itemsize if form.channels_first else itemsize * form.channels

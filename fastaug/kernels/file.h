@@ -52,8 +52,8 @@ static void fa_close(int fd) { close(fd); }
 
 /* Opens a regular file, and reads it where it is a small one.
  *
- * What is not regular is not even opened here: that could wait for ever, and lets in a writer that waits
- * for the reader of a FIFO, who may have left it again before Python opens it.
+ * What is not regular is not even opened here: that could wait for ever, and would let in a writer of a
+ * FIFO, who may have left it again before Python opens it.
  *
  * path: Its path.
  * data: Room for FA_SMALL_FILE bytes.
