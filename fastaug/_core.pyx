@@ -1288,8 +1288,8 @@ def resample(cnp.ndarray image not None, ResampleWeights rows not None,
             or (width > 1 and image.strides[1] != channels)
             or (height > 1 and stride < width * channels)):
         raise ValueError(f"Expected an image of {rows._length} x {columns._length} pixels, and "
-                         f"each row in one piece. Received shape: {(<object>image).shape}, strides: "
-                         f"{(<object>image).strides}")
+                         f"each row in one piece. Received shape: {(<object>image).shape}, "
+                         f"strides: {(<object>image).strides}")
     if (out.shape[0] != rows.c.size or out.shape[1] != columns.c.size
             or out.shape[2] != channels or not cnp.PyArray_ISCARRAY(out)):
         raise ValueError(f"Expected a contiguous result of shape "
@@ -2358,7 +2358,7 @@ cdef class Sources:
         return 0
 
     cdef int lend(self, fa_batch *batch, cnp.ndarray out, bint standardize) except -1:
-        """Sets what does not depend on the position in a batch; the caller keeps all of it alive."""
+        """Sets what does not depend on the position in a batch; the caller keeps it alive."""
         cdef fa_program *program = &self._program.c
         if program.form.is_bytes and standardize and program.count > program.standardization:
             raise ValueError("A uint8 batch cannot be standardized")
