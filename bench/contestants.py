@@ -434,7 +434,7 @@ class Fastaug(Contestant):
 
     @property
     def lookahead(self):
-        from fastaug.keras_api.batches import run_length
+        from fastaug.keras_api.guessing import run_length
 
         height, width, channels = self.job.shape
         run = 1

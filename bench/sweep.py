@@ -23,7 +23,7 @@ from studies import Study
 from timing import settle_memory
 
 import fastaug
-from fastaug.keras_api.batches import run_length
+from fastaug.keras_api.guessing import run_length
 
 SIZE, BATCH = 64, 32
 IMAGES = 8 * BATCH
