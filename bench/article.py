@@ -25,19 +25,11 @@ def start_worker():
         import keras_reference  # noqa: F401
 
 
-def nap(seconds):
-    """Keeps one worker busy, so that the other tasks of a warm-up reach the other workers."""
-    time.sleep(seconds)
-
-
 def augment(task):
-    """Draws a transform for one image and applies it.
+    """Draws a transform for one float32 image, and returns it augmented and standardized.
 
     Args:
-        task: A pair of Keras's ImageDataGenerator and one float32 image.
-
-    Returns:
-        The augmented and standardized image.
+        task: A pair of Keras's ImageDataGenerator and the image.
     """
     generator, image = task
     params = generator.get_random_transform(image.shape)
@@ -49,9 +41,6 @@ def augment_file(task):
 
     Args:
         task: Keras's ImageDataGenerator, the path, and the (height, width) to read it at.
-
-    Returns:
-        The augmented and standardized image.
     """
     from keras_reference import img_to_array, load_img
 
@@ -68,9 +57,9 @@ class WorkerPool:
     """
 
     def __init__(self, processes, start=start_worker):
-        self.processes = processes
         self._pool = multiprocessing.get_context("spawn").Pool(processes, start)
-        self._started = self._pool.map_async(nap, [0.05] * (2 * processes), chunksize=1)
+        # naps keep workers busy, so that all of them get some
+        self._started = self._pool.map_async(time.sleep, [0.05] * (2 * processes), chunksize=1)
 
     def get(self):
         """Returns the `multiprocessing.Pool`, all its workers ready.

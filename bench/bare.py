@@ -4,7 +4,6 @@ The processes import neither Keras nor a contestant.
 """
 
 import ctypes
-import functools
 import os
 import signal
 import time
@@ -12,8 +11,6 @@ from contextlib import suppress
 
 import cv2
 import numpy as np
-
-from fastaug._core import pick_pixels
 
 FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 PASS = 32  # images between two looks at the clock
@@ -35,42 +32,29 @@ def start_worker():
         mallopt(M_TRIM_THRESHOLD, 2 * KEPT_BYTES)
 
 
-def decode(path, out):
-    """Reads a JPEG file into an array of shape (height, width, 3), resized to the nearest pixel."""
+def decode(path):
+    """Returns the pixels of a JPEG file, of shape (height, width, 3)."""
     file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     try:
         data = os.read(file, os.fstat(file).st_size)
     finally:
         os.close(file)
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), FLAGS)
-    (height, width), (rows, columns) = pixels.shape[:2], out.shape[:2]
-    if (height, width) == (rows, columns):
-        out[...] = pixels
-    else:  # in half the time of OpenCV's own
-        pick_pixels(pixels, _nearest(height, rows), _nearest(width, columns), out)
+    return cv2.imdecode(np.frombuffer(data, np.uint8), FLAGS)
 
 
-@functools.lru_cache(maxsize=4096)
-def _nearest(length, target):
-    """Returns which pixels of a line the nearest of a shorter or longer line are."""
-    return ((np.arange(target) + 0.5) * length / target).astype(np.int32)
-
-
-def time_decoding(paths, size, seconds):
+def time_decoding(paths, seconds):
     """Times the decoding of files, and OpenCV's decoder alone over their bytes in memory.
 
     Args:
         paths: JPEG files, as strings.
-        size: Height and width of the images made.
         seconds: Least time for each of the two.
 
     Returns:
         Microseconds of the thread's processor time per image, of the one and of the other.
     """
-    out = np.empty((size, size, 3), np.uint8)
     data = [np.fromfile(path, np.uint8) for path in paths]
     return (
-        _us_per_image(lambda path: decode(path, out), paths, seconds),
+        _us_per_image(decode, paths, seconds),
         _us_per_image(lambda each: cv2.imdecode(each, FLAGS), data, seconds),
     )
 

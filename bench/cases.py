@@ -14,41 +14,23 @@ def preprocess_img(img):
 
 @dataclass(frozen=True)
 class Case:
-    """One comparison: a set of images, the generator's settings, a batch size.
+    """One comparison: a set of images, the generator's settings, a batch size."""
 
-    Attributes:
-        name: The name on the command line.
-        title: One line for people.
-        size: Height and width of the images, in pixels.
-        images: Number of photographs to make.
-        from_files: Whether the images are files in class folders, and of any size until read.
-        settings: Arguments of Keras's ImageDataGenerator.
-        scale: Factor from a pixel of 0..255 to a pixel of the result.
-        offset: What is added after the factor.
-        batch_size: Images in a batch.
-        quick_batch_size: Images in a batch of a quick run; None: as many as in any run.
-        rounds: Rounds at most, unless the user asks for more; None: no limit.
-        seconds: Least length of a round: large batches take some until their memory is in use.
-        by_default: Whether it is run when no case is named.
-        fastaug_settings: Further arguments, which only fastaug takes.
-        fastaug_pool: Whether fastaug is given a process pool, as the article's code does.
-    """
-
-    name: str
-    title: str
-    size: int
-    images: int
-    settings: dict
-    scale: float
-    offset: float = 0.0
-    from_files: bool = False
+    name: str  # on the command line
+    title: str  # for people
+    size: int  # height and width of the images, in pixels
+    images: int  # photographs to make
+    settings: dict  # arguments of Keras's ImageDataGenerator
+    scale: float = 1 / 255  # factor from a pixel of 0..255 to a pixel of the result
+    offset: float = 0.0  # what is added after the factor
+    from_files: bool = False  # files in class folders, of any size until read
     batch_size: int = 32
-    quick_batch_size: int | None = None
-    rounds: int | None = None
-    seconds: float = 0.4
-    by_default: bool = True
-    fastaug_settings: dict = field(default_factory=dict)
-    fastaug_pool: bool = False
+    quick_batch_size: int | None = None  # of a quick run; None: as in any run
+    rounds: int | None = None  # at most, unless the user asks for more; None: no limit
+    seconds: float = 0.4  # least length of a round: large batches take some to use their memory
+    by_default: bool = True  # whether it is run when no case is named
+    fastaug_settings: dict = field(default_factory=dict)  # further ones, which only fastaug takes
+    fastaug_pool: bool = False  # whether fastaug is given a process pool, as in the article's code
 
 
 DEFAULT_SETTINGS = {
@@ -70,87 +52,47 @@ ARTICLE_GEOMETRY = {
     "fill_mode": "nearest",
 }
 ARTICLE_SETTINGS = {**ARTICLE_GEOMETRY, "preprocessing_function": preprocess_img}
+TO_MINUS_ONE = {"scale": 2 / 255, "offset": -1.0}  # what preprocess_img does
 
-DIRECTORY = Case(
-    name="directory",
-    title="299x299 from JPEG files, the article's settings",
-    size=299,
-    images=384,
-    from_files=True,
-    settings=ARTICLE_SETTINGS,
-    scale=2 / 255,
-    offset=-1.0,
-    batch_size=64,
-    quick_batch_size=16,
-    rounds=2,
-    seconds=1.6,
+SMALL = Case("32", "32x32, common settings", 32, 4096, DEFAULT_SETTINGS)
+LARGE = Case("299", "299x299, common settings", 299, 128, DEFAULT_SETTINGS, rounds=3, seconds=0.8)
+MIDDLE = replace(
+    LARGE, name="224", title="224x224, common settings", size=224, images=192, by_default=False
 )
+DIRECTORY = Case(
+    "directory", "299x299 from JPEG files, the article's settings", 299, 384, ARTICLE_SETTINGS,
+    **TO_MINUS_ONE, from_files=True, batch_size=64, quick_batch_size=16, rounds=2, seconds=1.6,
+)  # fmt: skip
 
 CASES = {
     case.name: case
     for case in (
-        Case(
-            name="32",
-            title="32x32, common settings",
-            size=32,
-            images=4096,
-            settings=DEFAULT_SETTINGS,
-            scale=1 / 255,
-        ),
-        Case(
-            name="224",
-            title="224x224, common settings",
-            size=224,
-            images=192,
-            settings=DEFAULT_SETTINGS,
-            scale=1 / 255,
-            rounds=3,
-            seconds=0.8,
-            by_default=False,
-        ),
-        Case(
+        SMALL,
+        MIDDLE,
+        replace(
+            MIDDLE,
             name="224-cubic",
             title="224x224, common settings, cubic splines",
-            size=224,
-            images=192,
             settings={**DEFAULT_SETTINGS, "interpolation_order": 3},
-            scale=1 / 255,
-            rounds=3,
-            seconds=0.8,
-            by_default=False,
         ),
-        Case(
-            name="299",
-            title="299x299, common settings",
-            size=299,
-            images=128,
-            settings=DEFAULT_SETTINGS,
-            scale=1 / 255,
-            rounds=3,
-            seconds=0.8,
-        ),
-        Case(
+        LARGE,
+        replace(
+            LARGE,
             name="299-uint8",
             title="299x299, common settings without rescaling, as bytes",
-            size=299,
-            images=128,
             settings={
                 **{name: DEFAULT_SETTINGS[name] for name in DEFAULT_SETTINGS if name != "rescale"},
                 "dtype": "uint8",
             },
             scale=1.0,
-            rounds=3,
-            seconds=0.8,
             by_default=False,
         ),
-        Case(
+        replace(
+            SMALL,
             name="article",
             title="32x32, the article's settings",
-            size=32,
-            images=4096,
             settings=ARTICLE_SETTINGS,
-            scale=2 / 255,
-            offset=-1.0,
+            **TO_MINUS_ONE,
             rounds=3,
             fastaug_settings={"dim_ordering": "default"},
             fastaug_pool=True,

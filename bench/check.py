@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 TOLERANCE = 0.01  # on the 0..255 scale
-# Where the batches are bytes: a value near a half may fall to either side.
+# Where the values are whole numbers: one near a half may fall to either side.
 LEVELS = 1
 RARE = 0.001
 BATCHES = 5
@@ -15,23 +15,14 @@ BATCHES = 5
 
 @dataclass
 class Check:
-    """What was found.
+    """What was found."""
 
-    Attributes:
-        batches: Number of batches compared.
-        difference: Largest difference of two pixels on the 0..255 scale, or None.
-        differing: Largest share of the pixels of a batch of bytes that differ; None: not bytes.
-        labels_equal: Whether all the labels were identical, or None.
-        names_equal: Whether the lists of files were identical, or None where there are no files.
-        problem: Why nothing could be compared, or None.
-    """
-
-    batches: int = 0
-    difference: float | None = None
-    differing: float | None = None
-    labels_equal: bool | None = None
-    names_equal: bool | None = None
-    problem: str | None = None
+    batches: int = 0  # that were compared
+    difference: float | None = None  # largest of two pixels on the 0..255 scale
+    differing: float | None = None  # largest share of different pixels in a batch of bytes, if any
+    labels_equal: bool | None = None  # whether all labels were identical
+    names_equal: bool | None = None  # whether the lists of files were, where there are files
+    problem: str | None = None  # why nothing could be compared
 
     @property
     def allowed(self):
@@ -40,8 +31,8 @@ class Check:
 
     @property
     def passed(self):
-        """Whether the case may be timed."""
-        return (
+        """Whether there may be timing."""
+        return bool(
             self.problem is None
             and self.labels_equal
             and self.names_equal is not False
@@ -49,40 +40,72 @@ class Check:
             and (self.differing or 0) <= RARE
         )
 
+    def add(self, want, got, scale=1.0):
+        """Compares two arrays; `scale` is a pixel's factor from 0..255.
+
+        Raises:
+            ValueError: If they are not of the same shape and dtype.
+        """
+        difference, share = deviation(want, got)
+        # np.maximum keeps a NaN, which then fails.
+        self.difference = float(np.maximum(self.difference, difference / scale))
+        if want.dtype == np.uint8:
+            self.differing = max(self.differing or 0.0, share)
+
+    def record(self):
+        """Returns the check as a dict for a JSON file."""
+        return {
+            "passed": self.passed,
+            "batches": self.batches,
+            "largest_difference_of_255": self.difference,
+            "labels_identical": self.labels_equal,
+            "file_names_identical": self.names_equal,
+            "problem": self.problem,
+        }
+
     def __str__(self):
         if self.problem:
             return f"FAILED: {self.problem}"
-        return (
-            f"{'passed' if self.passed else 'FAILED'}: {self.batches} batches, largest difference "
-            f"from Keras {self.difference:.2g} of 255 (allowed: {self.allowed:g}), "
-            + (
-                ""
-                if self.differing is None
-                else f"in {self.differing:.2%} of the pixels (allowed: {RARE:.2%}), "
-            )
-            + f"labels {_identical(self.labels_equal)}"
-            + ("" if self.names_equal is None else f", file names {_identical(self.names_equal)}")
+        parts = [
+            f"{'passed' if self.passed else 'FAILED'}: {self.batches} batches",
+            f"largest difference from Keras {self.difference:.2g} of 255 "
+            f"(allowed: {self.allowed:g})",
+        ]
+        if self.differing is not None:
+            parts.append(f"in {self.differing:.2%} of the pixels (allowed: {RARE:.2%})")
+        for name, equal in (("labels", self.labels_equal), ("file names", self.names_equal)):
+            if equal is not None:
+                parts.append(f"{name} {'identical' if equal else 'DIFFER'}")
+        return ", ".join(parts)
+
+
+def deviation(want, got):
+    """Returns the largest difference of two arrays, and the share of the values that differ.
+
+    Raises:
+        ValueError: If they are not of the same shape and dtype.
+    """
+    if got.shape != want.shape or got.dtype != want.dtype:
+        raise ValueError(
+            f"shape {got.shape} and dtype {got.dtype}, and Keras's {want.shape} and {want.dtype}"
         )
+    differences = np.abs(got.astype(np.float64) - want)
+    return float(np.max(differences)), float(np.mean(differences > 0))
 
 
-def _identical(equal):
-    return "identical" if equal else "DIFFER"
-
-
-def compare_batches(reference, candidates):
-    """Compares the first batches of some contestants with the reference's.
+def compare_batches(keras, candidates):
+    """Compares the first batches of some contestants with Keras's.
 
     Args:
-        reference: Keras as a contestant, built for a job.
+        keras: Keras as a contestant, built for a job.
         candidates: Classes of contestants, to be built for the same job.
 
     Returns:
         A Check over all the candidates.
     """
     check = Check(difference=0.0, labels_equal=True)
-    scale = reference.job.case.scale
     with ExitStack() as stack:
-        expected = stack.enter_context(reference.batches())
+        expected = stack.enter_context(keras.batches())
         names = getattr(expected, "filenames", None)
         if names is not None:
             check.names_equal = True
@@ -90,7 +113,7 @@ def compare_batches(reference, candidates):
         try:
             for kind in candidates:
                 label = kind.label
-                candidate = kind(reference.job)
+                candidate = kind(keras.job)
                 stack.callback(candidate.close)
                 found[label] = stack.enter_context(candidate.batches())
                 if names is not None:
@@ -99,17 +122,7 @@ def compare_batches(reference, candidates):
                 want_x, want_y = next(expected)
                 for label, iterator in found.items():  # noqa: B007  (named by the handler)
                     got_x, got_y = next(iterator)
-                    if got_x.shape != want_x.shape or got_x.dtype != want_x.dtype:
-                        raise ValueError(
-                            f"a batch has shape {got_x.shape} and dtype {got_x.dtype}, "
-                            f"Keras's {want_x.shape} and {want_x.dtype}"
-                        )
-                    deviation = np.abs(got_x.astype(np.float64) - want_x)
-                    difference = np.max(deviation) / scale
-                    if want_x.dtype == np.uint8:
-                        check.differing = max(check.differing or 0.0, np.mean(deviation > 0))
-                    # np.maximum keeps a NaN, which then fails.
-                    check.difference = float(np.maximum(check.difference, difference))
+                    check.add(want_x, got_x, keras.job.case.scale)
                     check.labels_equal &= bool(np.array_equal(got_y, want_y))
                 check.batches += 1
         except Exception as error:  # whatever it is, this case cannot be timed

@@ -3,17 +3,17 @@
 Each is a class that is built once for a case and opened once for each round: `batches()` gives an
 infinite iterator of (batch_x, batch_y), and leaving it stops or idles all that it started. A class
 that needs a package imports it when built, so that a missing package leaves out one contestant.
-What reads files is a subclass of what takes arrays, under the same key and label.
 """
 
 import functools
 import io
+import math
 import os
 import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import article
 import cv2
@@ -24,25 +24,18 @@ from photos import ImageSet
 
 SEED = 7
 FUNCTION = "preprocessing_function"
+RUN_BYTES, LONGEST_RUN = 1 << 22, 8  # of the batches that fastaug makes together
 
 
 @dataclass
 class Job:
-    """A case with its images, and what the contestants share.
-
-    Attributes:
-        case: The case.
-        images: The images and their labels, as arrays or as files.
-        cores: Number of workers for the contestants that use every core.
-        fastaug_workers: The `workers` argument of fastaug on every core; None is its default.
-        pool: The WorkerPool of the multiprocessing method.
-    """
+    """A case with its images, and what the contestants share."""
 
     case: Case
     images: ImageSet | FileSet
-    cores: int
-    fastaug_workers: int | None
-    pool: article.WorkerPool
+    cores: int  # workers of the contestants that use every core
+    fastaug_workers: int | None = None  # those of fastaug on every core, or None for its default
+    pool: article.WorkerPool | None = None  # of the multiprocessing method
 
     @functools.cached_property
     def x_float(self):
@@ -50,9 +43,21 @@ class Job:
         return self.images.x.astype(np.float32)
 
     @property
+    def from_files(self):
+        """Whether the images are files."""
+        return isinstance(self.images, FileSet)
+
+    @property
     def shape(self):
         """Shape of an augmented image."""
         return self.case.size, self.case.size, 3
+
+    def start(self):
+        """Returns the same with a few images, for a check.
+
+        Two batches and a half make an epoch, so a short batch and a new epoch are compared, too.
+        """
+        return replace(self, images=self.images.first(5 * self.case.batch_size // 2))
 
     def index_batches(self):
         """Yields the indexes of one batch after the other, shuffled anew for every epoch."""
@@ -64,44 +69,33 @@ class Job:
 
 
 class Contestant:
-    """Base class.
+    """Base class."""
 
-    Attributes:
-        key: Name in the JSON file.
-        label: Name in tables and figures.
-        notes: What it does otherwise than the reference.
-        ours: Whether it is fastaug.
-        leaves_out: Names of settings that it does not have; it has no part in a case with one.
-        floor: Whether it does only part of the work, as a lower bound of the time.
-        share: Heading of the column that gives fastaug's throughput as a share of this one's, or
-            None for no such column.
-    """
-
-    key: str
-    label: str
-    notes: tuple[str, ...] = ()
-    ours = False
+    key: str  # name in the JSON file
+    label: str  # name in tables and figures
+    notes: tuple[str, ...] = ()  # what it does otherwise than the reference
+    notes_on_files: tuple[str, ...] = ()  # the same where the images are files
+    takes = ("arrays", "files")  # what the images may be
+    ours = False  # whether it is fastaug
+    # settings that it does not have; it has no part in a case with one
     leaves_out: frozenset[str] = frozenset({"dtype", "interpolation_order"})
-    floor = False
-    share: str | None = None
+    floor = False  # whether it does only part of the work, as a lower bound of the time
+    share: str | None = None  # heading of the column of fastaug's throughput as a share of its own
+    uses = "1 thread"  # the threads or processes at work, for people
+    lookahead = 0  # batches that may be in the making when one is handed out
 
     def __init__(self, job):
         self.job = job
 
-    @property
-    def uses(self):
-        """The threads or processes at work, for people."""
-        return "1 thread"
-
-    @property
-    def lookahead(self):
-        """Batches that may be in the making when one is handed out."""
-        return 0
+    @classmethod
+    def notes_of(cls, case):
+        """Returns its notes in a case."""
+        return cls.notes + (cls.notes_on_files if case.from_files else ())
 
     @contextmanager
     def batches(self):
         """Gives an infinite iterator of batches for the length of a `with` block."""
-        raise NotImplementedError
+        yield self._batches()
 
     def dataset(self):
         """Gives, as `batches` does, a `keras.utils.PyDataset` to train from, where there is one."""
@@ -110,32 +104,13 @@ class Contestant:
     def close(self):
         """Releases what the constructor started."""
 
-    def _threads(self):
-        return f"{self.job.cores} thread" + "s" * (self.job.cores > 1)
 
-    def _processes(self):
-        return f"{self.job.cores} process" + "es" * (self.job.cores > 1)
+def _threads(self):
+    return f"{self.job.cores} thread" + "s" * (self.job.cores > 1)
 
 
-class FromFolder:
-    """Gives a contestant with a generator files in place of arrays.
-
-    Attributes:
-        arguments: Further arguments of `flow_from_directory`.
-    """
-
-    arguments = {}  # noqa: RUF012
-
-    def flow(self):
-        job = self.job
-        with redirect_stdout(io.StringIO()):  # "Found 384 images belonging to 2 classes."
-            return self.generator.flow_from_directory(
-                job.images.folder,
-                target_size=job.shape[:2],
-                batch_size=job.case.batch_size,
-                seed=SEED,
-                **self.arguments,
-            )
+def _processes(self):
+    return f"{self.job.cores} process" + "es" * (self.job.cores > 1)
 
 
 class Keras(Contestant):
@@ -144,6 +119,7 @@ class Keras(Contestant):
     key = "keras"
     label = "Keras ImageDataGenerator"
     leaves_out = frozenset()
+    arguments = {}  # noqa: RUF012  (further ones of the iterator)
 
     def __init__(self, job):
         super().__init__(job)
@@ -151,18 +127,23 @@ class Keras(Contestant):
 
         self.generator = ImageDataGenerator(**job.case.settings)
 
+    @property
+    def x(self):
+        """The images as they are given to `flow`."""
+        return self.job.x_float
+
     def flow(self):
-        job = self.job
-        y, batch_size = job.images.y, job.case.batch_size
-        return self.generator.flow(job.x_float, y, batch_size=batch_size, seed=SEED)
+        job, case = self.job, self.job.case
+        given = {"batch_size": case.batch_size, "seed": SEED, **self.arguments}
+        if not job.from_files:
+            return self.generator.flow(self.x, job.images.y, **given)
+        with redirect_stdout(io.StringIO()):  # "Found 384 images belonging to 2 classes."
+            return self.generator.flow_from_directory(
+                job.images.folder, target_size=job.shape[:2], **given
+            )
 
-    @contextmanager
-    def batches(self):
-        yield self.flow()
-
-
-class KerasFiles(FromFolder, Keras):
-    """The reference over files."""
+    def _batches(self):
+        return self.flow()
 
 
 class Multiprocessing(Keras):
@@ -172,46 +153,28 @@ class Multiprocessing(Keras):
     label = "Keras + multiprocessing.Pool"
     notes = ("the article's method: pool.map over the images of each batch",)
     leaves_out = frozenset({"dtype"})
-    work = staticmethod(article.augment)
+    uses = property(_processes)
 
     def __init__(self, job):
         super().__init__(job)
         self.pool = job.pool.get()
-
-    @property
-    def uses(self):
-        return self._processes()
-
-    @contextmanager
-    def batches(self):
-        yield self._batches()
+        self.work = article.augment_file if job.from_files else article.augment
 
     def _batches(self):
         for indexes in self.job.index_batches():
             tasks = [self._task(i) for i in indexes]
             yield np.array(self.pool.map(self.work, tasks)), self.job.images.y[indexes]
 
-    @contextmanager
     def dataset(self):
         from pool_dataset import PoolDataset
 
-        images, batch_size = self.job.images, self.job.case.batch_size
-        with closing(
-            PoolDataset(self.pool, self.work, self._task, images.y, batch_size, SEED)
-        ) as dataset:
-            yield dataset
+        y, batch_size = self.job.images.y, self.job.case.batch_size
+        return closing(PoolDataset(self.pool, self.work, self._task, y, batch_size, SEED))
 
     def _task(self, i):
+        if self.job.from_files:
+            return self.generator, self.job.images.paths[i], self.job.shape[:2]
         return self.generator, self.job.x_float[i]
-
-
-class MultiprocessingFiles(Multiprocessing):
-    """The article's method over files, which the workers read."""
-
-    work = staticmethod(article.augment_file)
-
-    def _task(self, i):
-        return self.generator, self.job.images.paths[i], self.job.shape[:2]
 
 
 class KerasLayers(Contestant):
@@ -223,6 +186,11 @@ class KerasLayers(Contestant):
         "resamples once for each geometric layer instead of once in all; other draws; "
         "RandomBrightness, for the channel shift, clips to 0..255 instead of the image's own range",
     )
+    notes_on_files = (
+        "reads with tf.io.decode_jpeg and tf.image.resize to the nearest pixel, image by image",
+    )
+    uses = property(_threads)
+    lookahead = property(lambda self: self.job.cores + 3)  # one of them is being read
 
     def __init__(self, job):
         super().__init__(job)
@@ -232,12 +200,9 @@ class KerasLayers(Contestant):
 
         settings, case = job.case.settings, job.case
         fill = {"fill_mode": settings["fill_mode"]}
+        across, down = settings["width_shift_range"], settings["height_shift_range"]
         steps = [layers.RandomRotation(settings["rotation_range"] / 360, **fill)]
-        steps.append(
-            layers.RandomTranslation(
-                settings["height_shift_range"], settings["width_shift_range"], **fill
-            )
-        )
+        steps.append(layers.RandomTranslation(down, across, **fill))
         if zoom := settings.get("zoom_range"):
             steps.append(layers.RandomZoom(zoom, zoom, **fill))
         if shift := settings.get("channel_shift_range"):
@@ -255,66 +220,38 @@ class KerasLayers(Contestant):
         count = len(job.images.y)
         indexes = tf.data.Dataset.range(count).shuffle(count, seed=SEED).repeat()
         batches, images_of = self._load(tf, indexes)
-        self.dataset = batches.map(augment, num_parallel_calls=job.cores).prefetch(2)
+        self._data = batches.map(augment, num_parallel_calls=job.cores).prefetch(2)
 
     def _load(self, tf, indexes):
         """Returns a dataset of batches, and what makes an element of it images and labels."""
-        x, y = tf.constant(self.job.images.x), tf.constant(self.job.images.y)
-        batches = indexes.batch(self.job.case.batch_size)
-        return batches, lambda batch: (tf.gather(x, batch), tf.gather(y, batch))
-
-    @property
-    def uses(self):
-        return self._threads()
-
-    @property
-    def lookahead(self):
-        return self.job.cores + 2
-
-    @contextmanager
-    def batches(self):
-        yield self.dataset.as_numpy_iterator()
-
-
-class KerasLayersFiles(KerasLayers):
-    """Keras preprocessing layers behind TensorFlow's own decoder."""
-
-    notes = (
-        *KerasLayers.notes,
-        "reads with tf.io.decode_jpeg and tf.image.resize to the nearest pixel, image by image",
-    )
-
-    def _load(self, tf, indexes):
-        paths = tf.constant([str(path) for path in self.job.images.paths])
-        y = tf.constant(self.job.images.y)
+        job, y = self.job, tf.constant(self.job.images.y)
+        if not job.from_files:
+            x = tf.constant(job.images.x)
+            batches = indexes.batch(job.case.batch_size)
+            return batches, lambda batch: (tf.gather(x, batch), tf.gather(y, batch))
+        paths = tf.constant([str(path) for path in job.images.paths])
 
         def read(index):
             image = tf.io.decode_jpeg(tf.io.read_file(paths[index]), channels=3)
-            image = tf.image.resize(image, self.job.shape[:2], method="nearest")
-            return tf.ensure_shape(image, self.job.shape), y[index]
+            image = tf.image.resize(image, job.shape[:2], method="nearest")
+            return tf.ensure_shape(image, job.shape), y[index]
 
-        images = indexes.map(read, num_parallel_calls=self.job.cores)
-        return images.batch(self.job.case.batch_size), lambda *batch: batch
+        images = indexes.map(read, num_parallel_calls=job.cores)
+        return images.batch(job.case.batch_size), lambda *batch: batch
 
-    @property
-    def lookahead(self):
-        return super().lookahead + 1  # and one that is being read
+    def _batches(self):
+        return self._data.as_numpy_iterator()
 
 
 class Threaded(Contestant):
     """Base class of what has a thread for each core, every thread at a whole batch."""
 
+    uses = property(_threads)
+    lookahead = property(lambda self: self.job.cores + 1)
+
     def __init__(self, job):
         super().__init__(job)
         self._executor = ThreadPoolExecutor(job.cores)
-
-    @property
-    def uses(self):
-        return self._threads()
-
-    @property
-    def lookahead(self):
-        return self.job.cores + 1
 
     def _batch(self, indexes):
         """Makes the batch of some images."""
@@ -350,6 +287,7 @@ class Albumentations(Threaded):
         "warps and shifts uint8, so it rounds; other draws; "
         "its colour shift draws once for each channel",
     )
+    notes_on_files = ("reads with cv2.imread and cv2.resize to the nearest pixel",)
 
     def __init__(self, job):
         os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else it asks the network
@@ -395,44 +333,37 @@ class Albumentations(Threaded):
         return batch, self.job.images.y[indexes]
 
     def _image(self, i):
-        return self.job.images.x[i]
-
-
-class AlbumentationsFiles(Albumentations):
-    """Albumentations behind OpenCV's decoder."""
-
-    notes = (*Albumentations.notes, "reads with cv2.imread and cv2.resize to the nearest pixel")
-
-    def _image(self, i):
+        if not self.job.from_files:
+            return self.job.images.x[i]
         image = cv2.imread(str(self.job.images.paths[i]), cv2.IMREAD_COLOR_RGB)
         return cv2.resize(image, self.job.shape[:2], interpolation=cv2.INTER_NEAREST)
 
 
-class Fastaug(Contestant):
-    """fastaug on one worker thread."""
+class Fastaug(Keras):
+    """fastaug on one worker thread or, over files, decode process."""
 
     key = "fastaug_1"
     label = "fastaug, workers=1"
+    notes_on_files = ("over files: beside each process, which decodes, a thread, which warps",)
     ours = True
-    leaves_out = frozenset()
     workers = 1
+    x = property(lambda self: self.job.images.x)
 
     def __init__(self, job):
-        super().__init__(job)
+        self.job = job
         import fastaug
 
-        extra = dict(job.case.fastaug_settings)
+        extra = {"workers": self.workers, **job.case.fastaug_settings}
         if job.case.fastaug_pool:
             extra["pool"] = job.pool.get()
-        self.generator = fastaug.ImageDataGenerator(
-            **self.settings(job), **extra, workers=self.workers
-        )
+        self.generator = fastaug.ImageDataGenerator(**self.settings(job), **extra)
 
     def settings(self, job):
-        """Keras's arguments, as this contestant has them."""
+        """Keras's arguments, as this contestant has them, and others of its own."""
         return job.case.settings
 
     @property
+<<<<<<< HEAD
     def lookahead(self):
         from fastaug.keras_api.guessing import run_length
 
@@ -456,10 +387,30 @@ class FastaugFiles(FromFolder, Fastaug):
     """fastaug over files, on one decode process."""
 
     notes = ("over files: beside each process, which decodes, a thread, which warps",)
+=======
+    def uses(self):
+        return "1 process" if self.job.from_files else "1 thread"
+>>>>>>> main
 
     @property
-    def uses(self):
-        return "1 process"
+    def lookahead(self):
+        nbytes = 4 * self.job.case.batch_size * math.prod(self.job.shape)
+        return 3 if self.job.from_files else lookahead_of(nbytes)
+
+    def batches(self):
+        return closing(self.flow())
+
+
+class FastaugOpenCV(Fastaug):
+    """fastaug with the other warp, on one worker thread."""
+
+    key = "fastaug_opencv"
+    label = "fastaug, workers=1, warp='opencv'"
+    takes = ("arrays",)
+    leaves_out = Contestant.leaves_out
+
+    def settings(self, job):
+        return {**job.case.settings, "warp": "opencv"}
 
 
 class FastaugEveryCore(Fastaug):
@@ -468,23 +419,13 @@ class FastaugEveryCore(Fastaug):
     key = "fastaug"
     label = "fastaug"
 
+    @property
+    def uses(self):
+        return (_processes if self.job.from_files else _threads)(self)
+
     def __init__(self, job):
         self.workers = job.fastaug_workers
         super().__init__(job)
-
-    @property
-    def uses(self):
-        return self._threads()
-
-
-class FastaugEveryCoreFiles(FromFolder, FastaugEveryCore):
-    """fastaug over files as it comes: a decode process for every core."""
-
-    notes = FastaugFiles.notes
-
-    @property
-    def uses(self):
-        return self._processes()
 
 
 class FastaugElementwise(FastaugEveryCore):
@@ -502,16 +443,15 @@ class FastaugElementwise(FastaugEveryCore):
         return {**job.case.settings, FUNCTION: elementwise(function)}
 
 
-class FastaugElementwiseFiles(FastaugElementwise, FastaugEveryCoreFiles):
-    """The same over files."""
-
-
-class FastaugThreadsFiles(FromFolder, FastaugEveryCore):
+class FastaugThreads(FastaugEveryCore):
     """fastaug over files without processes."""
 
     key = "fastaug_threads"
     label = 'fastaug, decoder="threads"'
+    notes_on_files = ()
+    takes = ("files",)
     arguments = {"decoder": "threads"}  # noqa: RUF012
+    uses = property(_threads)
 
 
 class Floor(Contestant):
@@ -523,6 +463,7 @@ class Floor(Contestant):
         "the floor: rotations drawn beforehand, uint8 in and out; "
         "no draws, shifts, flips, colours, rescaling or labels",
     )
+    takes = ("arrays",)
     leaves_out = frozenset({"interpolation_order"})
     floor = True
 
@@ -560,6 +501,7 @@ class FloorFiles(Threaded):
         "the floor: the same JPEGs from memory, decoded and dropped; "
         "nothing is read from a file, resized, warped or put into a batch",
     )
+    takes = ("files",)
     floor = True
     share = "of bare decode"
 
@@ -574,6 +516,12 @@ class FloorFiles(Threaded):
         return indexes, None
 
 
+KINDS = (
+    Keras, Multiprocessing, KerasLayers, Albumentations, Fastaug, FastaugOpenCV, FastaugEveryCore,
+    FastaugElementwise, FastaugThreads, Floor, FloorFiles,
+)  # fmt: skip
+
+
 @contextmanager
 def cv2_threads(count):
     """Sets OpenCV's number of threads, and restores it."""
@@ -585,54 +533,32 @@ def cv2_threads(count):
         cv2.setNumThreads(before)
 
 
-WITH_ARRAYS = (
-    Keras,
-    Multiprocessing,
-    KerasLayers,
-    Albumentations,
-    Fastaug,
-    FastaugEveryCore,
-    FastaugElementwise,
-    Floor,
-)
+def lookahead_of(nbytes):
+    """Returns how many batches of a size fastaug may have in the making, of images in memory.
 
-WITH_FILES = (
-    KerasFiles,
-    MultiprocessingFiles,
-    KerasLayersFiles,
-    AlbumentationsFiles,
-    FastaugFiles,
-    FastaugEveryCoreFiles,
-    FastaugElementwiseFiles,
-    FastaugThreadsFiles,
-    FloorFiles,
-)
+    Two are prefetched, or two runs of small ones that are made together, and one is in the making.
+    """
+    return 1 + 2 * min(max(RUN_BYTES // nbytes, 1), LONGEST_RUN)
 
 
-def fastaug_with(workers, from_files=False, decoder=None):
+def fastaug_with(workers, **arguments):
     """Returns fastaug with a number of workers, or None for its default, as a contestant.
 
-    Args:
-        workers: The number of workers.
-        from_files: Whether it reads files.
-        decoder: What decodes them, or None for the default.
+    Over files, there may be further arguments of `flow_from_directory`.
     """
-    name = "default" if workers is None else workers
-    members = {"workers": workers, "label": f"fastaug, workers={name}"}
-    if decoder is not None:
-        members["arguments"] = {"decoder": decoder}
-        members["label"] += f", decoder={decoder!r}"
-    bases = (FastaugFiles,) if from_files else (Fastaug,)
-    return type("FastaugWith", bases, members)
+    label = f"fastaug, workers={'default' if workers is None else workers}"
+    label += "".join(f", {name}={value!r}" for name, value in arguments.items())
+    members = {"workers": workers, "label": label, "arguments": arguments}
+    return type("FastaugWith", (Fastaug,), members)
 
 
 def contestants_of(case):
     """Returns the classes of all that take part in a case, in the order of the tables."""
-    kinds = WITH_FILES if case.from_files else WITH_ARRAYS
     has_function = FUNCTION in case.settings
     return [
         kind
-        for kind in kinds
-        if (has_function or not issubclass(kind, FastaugElementwise))
+        for kind in KINDS
+        if ("files" if case.from_files else "arrays") in kind.takes
+        and (has_function or not issubclass(kind, FastaugElementwise))
         and kind.leaves_out.isdisjoint(case.settings)
     ]

@@ -16,21 +16,13 @@ CLASSES = ("one", "two")
 
 @dataclass(frozen=True)
 class FileSet:
-    """JPEG files in a folder with a folder for each class.
-
-    Attributes:
-        folder: The folder.
-        paths: The files, the classes by turns.
-        y: The number of each file's class; classes are sorted by name.
-        kind: What the files are, in words that follow their number.
-        scratch: Where further folders may be made.
-    """
+    """JPEG files in a folder with a folder for each class."""
 
     folder: Path
-    paths: list[Path]
-    y: np.ndarray
-    kind: str
-    scratch: Path
+    paths: list[Path]  # the classes by turns
+    y: np.ndarray  # the number of each file's class; classes are sorted by name
+    kind: str  # what the files are, in words that follow their number
+    scratch: Path  # where further folders may be made
 
     @property
     def source(self):
@@ -67,13 +59,7 @@ class FileSet:
 def make_files(count, scratch, quality=QUALITY):
     """Writes crops of photographs, of about the sizes that snapshots on the web have.
 
-    Args:
-        count: Number of files.
-        scratch: The folder to make a folder in.
-        quality: Quality of the JPEGs, 0 to 100.
-
-    Returns:
-        A FileSet.
+    Returns a FileSet in a new folder in `scratch`.
     """
     rng = np.random.default_rng(SEED)
     folder = Path(tempfile.mkdtemp(dir=scratch))
@@ -101,15 +87,9 @@ def make_files(count, scratch, quality=QUALITY):
 
 
 def write_images(images, count, scratch):
-    """Writes images as files, over and over again where there are fewer.
+    """Writes the images of an ImageSet as files, over and over again where there are fewer.
 
-    Args:
-        images: An ImageSet.
-        count: Number of files.
-        scratch: The folder to make a folder in.
-
-    Returns:
-        A FileSet.
+    Returns a FileSet in a new folder in `scratch`.
     """
     folder = Path(tempfile.mkdtemp(dir=scratch))
     names, classes = np.unique(images.y[:count], return_inverse=True)
@@ -137,10 +117,7 @@ def choose_files(path, count, scratch):
     Args:
         path: A folder with a folder of JPEG files for each class, or with such a folder `train`.
         count: Number of files; all, if there are not that many.
-        scratch: Where the set that is returned may make folders.
-
-    Returns:
-        A FileSet; the files stay where they are.
+        scratch: Where the FileSet that is returned may make folders.
 
     Raises:
         ImageFileError: If the folder is not there or has not two class folders with JPEG files.
@@ -165,15 +142,11 @@ def choose_files(path, count, scratch):
                 + (f"; beside them {loose:,} .jpg files that are in no folder" * bool(loose))
             )
         rng = np.random.default_rng(SEED)
-        chosen = [
-            list(
-                itertools.islice(
-                    (jpegs[i] for i in rng.permutation(len(jpegs)) if _is_jpeg(jpegs[i])),
-                    -(-count // len(classes)),
-                )
-            )
-            for jpegs in classes.values()
-        ]
+        chosen = []
+        for jpegs in classes.values():
+            shuffled = (jpegs[i] for i in rng.permutation(len(jpegs)))
+            of_class = -(-count // len(classes))
+            chosen.append(list(itertools.islice(filter(_is_jpeg, shuffled), of_class)))
     except OSError as error:
         raise ImageFileError(f"{path}: {expected}; {error.strerror or error}") from error
     paths = [path for turn in zip(*chosen, strict=False) for path in turn][:count]
@@ -185,19 +158,7 @@ def choose_files(path, count, scratch):
 
 
 def choose_validation_files(path, count, scratch):
-    """Chooses some of the user's own files that are for validation.
-
-    Args:
-        path: As for `choose_files`.
-        count: Number of files; all, if there are not that many.
-        scratch: Where the set that is returned may make folders.
-
-    Returns:
-        A FileSet, or None if `path` has no folder `validation`.
-
-    Raises:
-        ImageFileError: If that folder has not two class folders with JPEG files.
-    """
+    """Chooses files as `choose_files` does, of the folder `validation`; None if there is none."""
     folder = Path(path) / "validation"
     return choose_files(folder, count, scratch) if folder.is_dir() else None
 

@@ -1,40 +1,42 @@
 """The machine and the versions that the figures belong to."""
 
 import importlib.metadata
+import math
+import os
 import platform
 import subprocess
 import sys
 from pathlib import Path
 
 PACKAGES = (
-    "fastaug",
-    "keras",
-    "tensorflow",
-    "torch",
-    "jax",
-    "albumentations",
-    "cv2",
-    "numpy",
-    "scipy",
-)
+    "fastaug", "keras", "tensorflow", "torch", "jax", "albumentations", "cv2", "numpy", "scipy"
+)  # fmt: skip
+QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def usable_cores():
     """Returns the number of cores that this process may use, as fastaug's default counts them."""
-    from fastaug.run import threads
-
-    return threads.usable_cores()
+    if (told := os.environ.get("PYTHON_CPU_COUNT", "")).isdecimal():
+        return int(told)
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on this system
+        cores = os.cpu_count() or 1
+    quota, _, period = QUOTA.read_text().partition(" ") if QUOTA.exists() else ("max", "", "")
+    return cores if quota == "max" else min(cores, math.ceil(int(quota) / int(period)))
 
 
 def describe():
     """Returns the machine, the system and the versions of what is loaded, as a dict."""
-    from fastaug.show.monitor import gpu_names
+    from fastaug import SysMonitor
 
+    with SysMonitor() as monitor:
+        gpus = [gpu["name"] for gpu in monitor.to_dict()["gpus"]]
     keras = sys.modules.get("keras")
     return {
         "cpu": cpu_model(),
         "cores": usable_cores(),
-        "gpus": gpu_names(),
+        "gpus": gpus,
         "keras_backend": keras and keras.config.backend(),
         "os": platform.platform(),
         "python": platform.python_version(),

@@ -10,15 +10,9 @@ import numpy as np
 
 # Only photographs that the wheel itself carries: nothing is fetched.
 PHOTOGRAPHS = (
-    "astronaut",
-    "chelsea",
-    "coffee",
-    "rocket",
-    "stereo_motorcycle",
-    "retina",
-    "immunohistochemistry",
-    "hubble_deep_field",
-)
+    "astronaut", "chelsea", "coffee", "rocket", "stereo_motorcycle", "retina",
+    "immunohistochemistry", "hubble_deep_field",
+)  # fmt: skip
 SEED = 20
 
 
@@ -28,17 +22,11 @@ class ImageFileError(ValueError):
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Images and labels, and where they come from.
+    """Images and labels, and where they come from."""
 
-    Attributes:
-        x: Array of shape (n, size, size, 3), uint8.
-        y: Array of n labels.
-        source: One line for people.
-    """
-
-    x: np.ndarray
-    y: np.ndarray
-    source: str
+    x: np.ndarray  # of shape (n, size, size, 3), uint8
+    y: np.ndarray  # n labels
+    source: str  # one line for people
 
     def first(self, count):
         """Returns the first images as a set of their own."""
@@ -76,14 +64,9 @@ def random_crop(rng, photograph, height, width):
 
 
 def make_set(size, count):
-    """Cuts square crops at random places and scales.
+    """Cuts square crops of size x size pixels, at random places and scales.
 
-    Args:
-        size: Height and width of the images made.
-        count: Number of images.
-
-    Returns:
-        An ImageSet whose labels are the indexes of the photographs.
+    Returns an ImageSet whose labels are the indexes of the photographs.
     """
     rng = np.random.default_rng(SEED)
     photographs = load_photographs()

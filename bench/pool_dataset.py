@@ -10,8 +10,8 @@ class PoolDataset(PyDataset):
     """Batches whose images a process pool augments, shuffled anew for every epoch.
 
     Args:
-        pool: A `multiprocessing.Pool`.
-        work: Function that a worker calls with a task.
+        pool: A `multiprocessing.Pool`, whose workers call `work` with a task.
+        work: That function.
         task: Function from the number of an image to its task.
         y: Labels.
         batch_size: Images in a batch.

@@ -46,7 +46,7 @@ def draw_bars(path):
     """Draws the chart."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
-    from report import COLOURS, FAINT, INK
+    from plots import COLOURS, FAINT, INK
 
     names, figures, ratios = zip(*bars(), strict=True)
     with rc_context({"font.family": "DejaVu Sans", "font.size": 11, "text.color": INK}):

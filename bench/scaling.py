@@ -10,6 +10,7 @@ import time
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field, replace
 from statistics import median
+from types import SimpleNamespace as Plan
 
 import bare
 import numpy as np
@@ -18,8 +19,9 @@ from article import WorkerPool
 from cases import DEFAULT_SETTINGS, DIRECTORY, Case
 from check import compare_batches, find_other
 from cifar10 import find_cifar10
-from contestants import Job, KerasFiles, fastaug_with
-from files import FileSet, choose_files, make_files, write_images
+from contestants import Job, Keras, fastaug_with
+from files import choose_files, make_files, write_images
+from keras_reference import load_img
 from machine import usable_cores
 from photos import ImageSet
 from plots import against
@@ -28,8 +30,6 @@ from studies import Study
 from timing import Timing, metered_round, settle_memory, time_round
 
 DECODERS = ("processes", "threads")
-COUNTS = (1, 2, 4, 8, 16)
-QUICK_COUNTS = (1, 2, 4)
 QUALITY = 70  # files of the size of those of Dogs vs. Cats
 BARE_SHARE = 0.4  # of a round's seconds, for each of the bare ones
 DECODED = 2048  # files that are decoded for the ideal, at most
@@ -55,38 +55,16 @@ PHOTOGRAPHS = replace(
     offset=0.0,
 )
 SMALL = Case(
-    name="small",
-    title="32x32 images",
-    size=32,
-    images=16384,
-    from_files=True,
-    settings={"rescale": 1 / 255},
-    scale=1 / 255,
-    batch_size=64,
+    "small", "32x32 images", 32, 16384, {"rescale": 1 / 255}, from_files=True, batch_size=64
 )
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How much is measured.
-
-    Attributes:
-        counts: Numbers of workers.
-        files: Files of an epoch, photographs and small ones.
-        distinct: Images made for them.
-        rounds: Rounds of everything.
-        seconds: Least length of a round.
-    """
-
-    counts: tuple[int, ...]
-    files: tuple[int, int]
-    distinct: tuple[int, int]
-    rounds: int
-    seconds: float
-
-
-FULL = Plan(COUNTS, files=(8192, 16384), distinct=(384, 2048), rounds=5, seconds=0.8)
-QUICK = Plan(QUICK_COUNTS, files=(512, 2048), distinct=(64, 256), rounds=2, seconds=0.2)
+# Numbers of workers; files of an epoch, photographs and small ones, and the images made for them;
+# the least seconds of a round.
+FULL = Plan(
+    counts=(1, 2, 4, 8, 16), files=(8192, 16384), distinct=(384, 2048), rounds=5, seconds=0.8
+)
+QUICK = Plan(counts=(1, 2, 4), files=(512, 2048), distinct=(64, 256), rounds=2, seconds=0.2)
 
 
 class Scaling(Study):
@@ -98,8 +76,7 @@ class Scaling(Study):
     def prepare(self):
         options = self.options
         plan = QUICK if options.quick else FULL
-        self.seconds = plan.seconds
-        self.rounds = options.rounds or plan.rounds
+        self.seconds, self.rounds = plan.seconds, options.rounds or plan.rounds
         self.counts = sorted(set(options.counts or plan.counts))
         self.cores = usable_cores()
         count, scratch = plan.files[0], options.scratch
@@ -132,9 +109,9 @@ class Scaling(Study):
         """Compares one worker with Keras, and every number of workers with that one."""
         total = None
         for sweep in self.sweeps:
-            job = sweep.job(sweep.files.first(5 * sweep.case.batch_size // 2))
+            job = sweep.job(sweep.files).start()
             kinds = [kind_of(run) for run in sweep.runs]
-            found = compare_batches(KerasFiles(job), kinds[:1])
+            found = compare_batches(Keras(job), kinds[:1])
             if found.passed:
                 found.problem = find_other(job, kinds)
             if not found.passed:
@@ -153,28 +130,25 @@ class Scaling(Study):
 
     def _measure(self, sweep, pool, stack):
         def begin(kind, images):
-            contestant = kind(sweep.job(images))
-            stack.callback(contestant.close)
-            return contestant
+            return stack.enter_context(closing(kind(sweep.job(images))))
 
-        name = f"study scaling: {sweep.case.title}"
+        def measure_bare():
+            sweep.measure_bare(pool, warp, BARE_SHARE * self.seconds)
+            self.progress.done()
+
         warp = begin(fastaug_with(0), sweep.decoded())
         running = []
         for run in sweep.runs:
-            self.progress.doing(f"{name}: warm-up", run.label)
-            running.append((begin(kind_of(run), sweep.files), run))
-            time_round(running[-1][0], self.seconds)  # starts every process
+            self.doing(f"{sweep.case.title}: warm-up", run.label)
+            running.append((run, begin(kind_of(run), sweep.files)))
+            time_round(running[-1][1], self.seconds)  # starts every process
             self.progress.done()
         settle_memory()
-        for number in range(1, self.rounds + 1):
-            self.progress.doing(f"{name}: round {number}", "bare decode and warp")
-            sweep.bare.measure(sweep, pool, self.cores, warp, BARE_SHARE * self.seconds)
-            self.progress.done()
-            for contestant, run in running:
-                self.progress.doing(f"{name}: round {number}", run.label)
-                run.add(metered_round(contestant, self.seconds, METERS))
-                self.progress.done()
-            running.reverse()
+        self.in_turns(
+            running,
+            lambda run, each: run.add(metered_round(each, self.seconds, METERS)),
+            before=measure_bare,
+        )
 
     # ---- what was found ----
 
@@ -183,11 +157,8 @@ class Scaling(Study):
         return lines and [*lines, *(line for text in LEGEND for line in wrapped(f"  {text}", 4))]
 
     def record(self):
-        return {
-            "cores": self.cores,
-            "counts": self.counts,
-            "sweeps": [sweep.record() for sweep in self.sweeps],
-        }
+        sweeps = [sweep.record() for sweep in self.sweeps]
+        return {"cores": self.cores, "counts": self.counts, "sweeps": sweeps}
 
     def figures(self, caption):
         for sweep in self.sweeps:
@@ -197,33 +168,19 @@ class Scaling(Study):
 
 @dataclass
 class Run:
-    """One decoder with a number of workers, and its rounds.
-
-    Attributes:
-        decoder: What decodes.
-        workers: The number of workers.
-        wall: Time per image.
-        parent: Processor time of this process per image.
-        children: That of all processes below it.
-        machine: That of all programs on the machine.
-    """
+    """One decoder with a number of workers, and the microseconds per image of its rounds."""
 
     decoder: str
     workers: int
     wall: Timing = field(default_factory=Timing)
-    parent: Timing = field(default_factory=Timing)
-    children: Timing = field(default_factory=Timing)
-    machine: Timing = field(default_factory=Timing)
+    parent: Timing = field(default_factory=Timing)  # processor time of this process
+    children: Timing = field(default_factory=Timing)  # that of all processes below it
+    machine: Timing = field(default_factory=Timing)  # that of all programs on the machine
 
     @property
     def label(self):
         """The run for people."""
         return f"{self.decoder}, workers={self.workers}"
-
-    @property
-    def spent(self):
-        """Microseconds of processor time per image, of the parent and its children."""
-        return self.parent.us_per_image + self.children.us_per_image
 
     @property
     def others(self):
@@ -241,67 +198,46 @@ class Run:
             timing.rounds.append(us)
 
 
-@dataclass
-class Bare:
-    """What images take of a core that only decodes or only warps: processor time, in rounds.
-
-    Attributes:
-        decode: A file, read, decoded and resized.
-        imdecode: OpenCV's decoder alone, over bytes in memory.
-        crowd: The first again, while every core does the same.
-        warp: fastaug in the calling thread, from an array of decoded images.
-    """
-
-    decode: Timing = field(default_factory=Timing)
-    imdecode: Timing = field(default_factory=Timing)
-    crowd: Timing = field(default_factory=Timing)
-    warp: Timing = field(default_factory=Timing)
-
-    def measure(self, sweep, pool, cores, warp, seconds):
-        """Measures a round of each.
-
-        Args:
-            sweep: The Sweep.
-            pool: A `multiprocessing.Pool` with a process for each core.
-            cores: The number of them.
-            warp: fastaug in the calling thread, as a contestant.
-            seconds: Least length of a round.
-        """
-        task = ([str(path) for path in sweep.files.paths[:DECODED]], sweep.case.size, seconds)
-        decode, imdecode = pool.apply(bare.time_decoding, task)
-        together = pool.starmap(bare.time_decoding, [task] * cores, chunksize=1)
-        self.decode.rounds.append(decode)
-        self.imdecode.rounds.append(imdecode)
-        self.crowd.rounds.append(sum(each for each, _ in together) / cores)
-        self.warp.rounds.append(time_round(warp, seconds, time.thread_time))
-
-
 class Sweep:
     """One set of files with every decoder and number of workers.
 
-    Args:
-        case: The Case.
-        files: Its FileSet.
-        counts: Numbers of workers, from the smallest on.
-        cores: Number of cores that this process may use.
+    Attributes:
+        runs: A Run for each decoder and number of workers.
+        bare: What images take of a core's time: `decode`, a file that is read and decoded;
+            `imdecode`, OpenCV's decoder alone, over bytes in memory; `crowd`, the first again,
+            while every core does the same; `warp`, fastaug in the calling thread, from an array.
     """
 
-    def __init__(self, case: Case, files: FileSet, counts, cores):
+    def __init__(self, case, files, counts, cores):
         self.case, self.files, self.cores = case, files, cores
         self.runs = [Run(*values) for values in itertools.product(DECODERS, counts)]
-        self.bare = Bare()
+        self.bare = {name: Timing() for name in ("decode", "imdecode", "crowd", "warp")}
 
     def job(self, images):
         """Returns the Job of contestants over some images."""
-        return Job(self.case, images, self.cores, None, None)
+        return Job(self.case, images, self.cores)
 
     def decoded(self):
         """Returns some of the files' images as an ImageSet."""
-        paths, size = self.files.paths[:WARPED], self.case.size
-        x = np.empty((len(paths), size, size, 3), np.uint8)
-        for path, image in zip(paths, x, strict=True):
-            bare.decode(path, image)
+        size = (self.case.size, self.case.size)
+        x = np.stack([load_img(path, target_size=size) for path in self.files.paths[:WARPED]])
         return ImageSet(x, self.files.y[: len(x)], self.files.source)
+
+    def measure_bare(self, pool, warp, seconds):
+        """Measures a round of each bare work, of so many seconds at least.
+
+        Args:
+            pool: A `multiprocessing.Pool` with a process for each core.
+            warp: fastaug in the calling thread, as a contestant.
+            seconds: The seconds.
+        """
+        task = ([str(path) for path in self.files.paths[:DECODED]], seconds)
+        decode, imdecode = pool.apply(bare.time_decoding, task)
+        together = pool.starmap(bare.time_decoding, [task] * self.cores, chunksize=1)
+        crowd = sum(each for each, _ in together) / self.cores
+        found = (decode, imdecode, crowd, time_round(warp, seconds, time.thread_time))
+        for timing, us in zip(self.bare.values(), found, strict=True):
+            timing.rounds.append(us)
 
     # ---- what was found ----
 
@@ -310,44 +246,32 @@ class Sweep:
         """The runs with at least one round."""
         return [run for run in self.runs if run.wall.rounds]
 
-    def ideal(self, run):
-        """Returns the images per second of as many cores as a run can have."""
-        decode, warp = self.bare.decode.us_per_image, self.bare.warp.us_per_image
-        return ideal_images_per_second(run.workers, self.cores, decode, warp)
-
-    def of_fewer(self, run):
-        """Returns a run's throughput in times that of the best with fewer workers, or None."""
+    def figures_of(self, run):
+        """Returns what is known of a run, as a dict for the JSON file."""
+        us = {name: timing.us_per_image for name, timing in self.bare.items()}
+        parent, children = run.parent.us_per_image, run.children.us_per_image
+        speed = run.wall.images_per_second
+        ideal = min(run.workers, self.cores) * 1e6 / (us["decode"] + us["warp"])
         fewer = [
             each.wall.images_per_second
             for each in self.timed
             if each.decoder == run.decoder and each.workers < run.workers
         ]
-        return run.wall.images_per_second / max(fewer) if fewer else None
-
-    def outside(self, run):
-        """Returns the microseconds that the parent has beside what is a bare worker's in it."""
-        work = self.bare.warp.us_per_image
-        if run.decoder == "threads":
-            work += self.bare.decode.us_per_image
-        return run.parent.us_per_image - work
-
-    def figures_of(self, run):
-        """Returns what is known of a run, as a dict for the JSON file."""
-        speed = run.wall.images_per_second
+        in_parent = us["warp"] + us["decode"] * (run.decoder == "threads")
         return {
             "decoder": run.decoder,
             "workers": run.workers,
             "images_per_second": speed,
-            "ideal_images_per_second": self.ideal(run),
-            "of_ideal": speed / self.ideal(run),
-            "of_best_with_fewer": self.of_fewer(run),
-            "of_imdecode": speed / self.bare.imdecode.images_per_second,
-            "busy_cores": run.spent / run.wall.us_per_image,
-            "useful": (self.bare.decode.us_per_image + self.bare.warp.us_per_image) / run.spent,
+            "ideal_images_per_second": ideal,
+            "of_ideal": speed / ideal,
+            "of_best_with_fewer": speed / max(fewer) if fewer else None,
+            "of_imdecode": speed * us["imdecode"] / 1e6,
+            "busy_cores": (parent + children) / run.wall.us_per_image,
+            "useful": (us["decode"] + us["warp"]) / (parent + children),
             "cores_of_other_programs": median(run.others),
-            "parent_us_per_image": run.parent.us_per_image,
-            "children_us_per_image": run.children.us_per_image,
-            "outside_us_per_image": self.outside(run),
+            "parent_us_per_image": parent,
+            "children_us_per_image": children,
+            "outside_us_per_image": parent - in_parent,
             "rounds_us_per_image": run.wall.rounds,
             "rounds_parent_us_per_image": run.parent.rounds,
             "rounds_children_us_per_image": run.children.rounds,
@@ -355,7 +279,6 @@ class Sweep:
 
     def record(self):
         """Returns the sweep as a dict for the JSON file."""
-        names = ("decode", "imdecode", "crowd", "warp")
         return {
             "name": self.case.name,
             "images": self.files.source,
@@ -364,8 +287,8 @@ class Sweep:
             "settings": describe_settings(self.case.settings),
             "bare": {
                 name: {"us_per_image": timing.us_per_image, "rounds_us_per_image": timing.rounds}
-                for name in names
-                if (timing := getattr(self.bare, name)).rounds
+                for name, timing in self.bare.items()
+                if timing.rounds
             },
             "runs": [self.figures_of(run) for run in self.timed],
         }
@@ -374,7 +297,7 @@ class Sweep:
         """Returns the lines of the table, none if nothing was timed."""
         if not self.timed:
             return []
-        us = {name: timing.us_per_image for name, timing in vars(self.bare).items()}
+        us = {name: timing.us_per_image for name, timing in self.bare.items()}
         others = median(other for run in self.timed for other in run.others)
         heading = ("decoder", "workers", "images/s", "rounds", "of ideal", "of fewer")
         heading += ("of imdecode", "busy", "useful", "parent", "children", "outside")
@@ -404,39 +327,21 @@ class Sweep:
 
     def figure(self, caption):
         """Returns the matplotlib figure of the sweep."""
-        lines = []
+        found, lines = [self.figures_of(run) for run in self.timed], []
         for decoder in DECODERS:
-            runs = [run for run in self.timed if run.decoder == decoder]
-            speeds = [run.wall.images_per_second for run in runs]
-            lines.append((decoder, f'decoder="{decoder}"', [run.workers for run in runs], speeds))
-        ideal = {run.workers: self.ideal(run) for run in self.timed}
+            of = {f["workers"]: f["images_per_second"] for f in found if f["decoder"] == decoder}
+            lines.append((decoder, f'decoder="{decoder}"', list(of), list(of.values())))
+        ideal = {each["workers"]: each["ideal_images_per_second"] for each in found}
         label = f"ideal: up to {self.cores} cores that only decode and warp"
         lines.append(("ideal", label, list(ideal), list(ideal.values())))
-        return against(
-            "workers",
-            f"Images per second from files: {self.case.title}",
-            lines,
-            "images per second",
-            caption,
-            dashed=(self.bare.imdecode.images_per_second, "cv2.imdecode alone, one thread"),
-        )
+        title = f"Images per second from files: {self.case.title}"
+        alone = (self.bare["imdecode"].images_per_second, "cv2.imdecode alone, one thread")
+        return against("workers", title, lines, "images per second", caption, dashed=alone)
 
 
 def kind_of(run):
     """Returns fastaug with a run's decoder and number of workers, as a contestant."""
-    return fastaug_with(run.workers, from_files=True, decoder=run.decoder)
-
-
-def ideal_images_per_second(workers, cores, decode, warp):
-    """Returns the throughput of cores that only decode and warp.
-
-    Args:
-        workers: The number of workers.
-        cores: The number of cores, which bounds it.
-        decode: Microseconds of a core to decode an image.
-        warp: The same to warp it.
-    """
-    return min(workers, cores) * 1e6 / (decode + warp)
+    return fastaug_with(run.workers, decoder=run.decoder)
 
 
 def children_time():

@@ -1,88 +1,53 @@
-"""The registry of studies, and what each does beside measuring: progress, tables, files.
+"""The registry of studies, and the one way in which all of them run.
 
-A study measures more than a case does, and is run only when it is named. One that is interrupted
-prints and writes what it has measured.
+A study prepares, checks, measures in rounds and reports; its own module says what each of these is.
+One that is interrupted prints and writes what it has measured. A case of the comparison is a study,
+too, which shares its progress and its files with the other cases.
 """
 
 import importlib
 import json
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-# The name on the command line: the module, its class, and one line for people.
+# The name on the command line, and one line for people. The class has its name, in the module of
+# that name.
 STUDIES = {
-    "generate": (
-        "generate",
-        "Generate",
-        "batches of 32x32 images: time and speed-up against the number of workers",
-    ),
-    "train": (
-        "train",
-        "Train",
-        "training the article's CIFAR-10 network: batch sizes, workers, load of CPU and GPU",
-    ),
-    "directory": (
-        "directory",
-        "Directory",
-        "training from folders of JPEG files, 299x299, and the share of the pace from memory",
-    ),
-    "engines": (
-        "engines",
-        "Engines",
-        "the fused warp and OpenCV's at every size that both do: which one warp='auto' takes",
-    ),
-    "scaling": (
-        "scaling",
-        "Scaling",
-        "images per second from JPEG files against the number of workers, and what is ideal",
-    ),
-    "fit": (
-        "fit",
-        "Fit",
-        "training from JPEG files with long steps: the batches in the order of fit, and in others",
-    ),
-    "sweep": (
-        "sweep",
-        "Sweep",
-        "types, subclasses, functions and single images, 64x64: the ratio to Keras of each",
-    ),
+    "generate": "batches of 32x32 images: time and speed-up against the number of workers",
+    "train": "training the article's CIFAR-10 network: batch sizes, workers, load of CPU and GPU",
+    "directory": "training from folders of JPEG files, 299x299, and the share of the pace from "
+    "memory",
+    "scaling": "images per second from JPEG files against the number of workers, and what is ideal",
+    "fit": "training from JPEG files with long steps: the batches in the order of fit, and in "
+    "others",
+    "sweep": "types, subclasses, functions and single images, 64x64: the ratio to Keras of each",
 }
 SCHEMA = 1
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line says about studies.
+    """What the command line says."""
 
-    Attributes:
-        quick: Whether sizes are small and nothing is downloaded.
-        rounds: Rounds or timed epochs, or None for the study's own number.
-        cores: The largest number of workers.
-        cifar10: The user's own ImageSet, or None.
-        dogs_vs_cats: The user's own folder, or None.
-        scratch: Where files may be written that are not kept.
-        out: The folder for figures and JSON files.
-        machine: Function that describes the machine, as `machine.describe` does.
-        date: When the run began.
-        counts: Numbers of workers for the study `scaling`, or None for its own.
-    """
-
-    quick: bool
-    rounds: int | None
-    cores: int
-    cifar10: object
-    dogs_vs_cats: Path | None
-    scratch: Path | None
-    out: Path
-    machine: object
-    date: str
-    counts: list[int] | None = None
+    quick: bool  # whether sizes are small and nothing is downloaded
+    rounds: int | None  # rounds or timed epochs, or None for the study's own number
+    cores: int  # the largest number of workers
+    cifar10: object  # the user's own ImageSet, or None
+    dogs_vs_cats: Path | None  # the user's own folder
+    scratch: Path | None  # where files may be written that are not kept
+    out: Path  # the folder for figures and JSON files
+    machine: object  # function that describes the machine, as `machine.describe` does
+    date: str  # when the run began
+    counts: list[int] | None = None  # numbers of workers for `scaling`, or None for its own
+    workers: int | None = None  # fastaug's argument in the cases, or None for its default
+    pool: object = None  # the WorkerPool of the cases
 
 
 def make_study(name, options):
     """Returns a study, ready to run."""
-    module, kind, title = STUDIES[name]
-    return getattr(importlib.import_module(module), kind)(name, title, options)
+    kind = getattr(importlib.import_module(name), name.capitalize())
+    return kind(name, STUDIES[name], options)
 
 
 class Study:
@@ -92,7 +57,11 @@ class Study:
         prepared: Whether `prepare` has come to its end: before, there is nothing to show.
         check: The comparison with Keras, or None before it was made.
         complete: Whether everything was measured.
+        rounds: How often `in_turns` measures.
     """
+
+    kind = "study"
+    rounds: int
 
     def __init__(self, name, title, options):
         self.name, self.title, self.options = name, title, options
@@ -101,12 +70,16 @@ class Study:
 
     # ---- what a study has ----
 
-    def steps(self):
-        """Returns the number of steps that `measure` will count, beside the check."""
-        raise NotImplementedError
-
     def prepare(self):
         """Loads the images."""
+        raise NotImplementedError
+
+    def steps(self):
+        """Returns the number of steps that `measure` will count."""
+        raise NotImplementedError
+
+    def heading(self):
+        """Returns lines that say what is measured, with which images."""
         raise NotImplementedError
 
     def compare(self):
@@ -115,10 +88,6 @@ class Study:
 
     def measure(self):
         """Measures, and keeps each figure as soon as there is one."""
-        raise NotImplementedError
-
-    def heading(self):
-        """Returns lines that say what is measured, with which images."""
         raise NotImplementedError
 
     def tables(self):
@@ -131,7 +100,7 @@ class Study:
 
     def figures(self, caption):
         """Yields pairs of a name and a matplotlib figure of what was measured."""
-        raise NotImplementedError
+        return ()
 
     # ---- what all do ----
 
@@ -140,56 +109,88 @@ class Study:
         """Whether the check passed; without it nothing is measured."""
         return self.check is not None and self.check.passed
 
+    def doing(self, step, detail=""):
+        """Says what is being done."""
+        self.progress.doing(f"{self.kind} {self.name}: {step}", detail)
+
+    def in_turns(self, running, measure, before=None):
+        """Measures several in turns, so that a slow spell of the machine meets them all.
+
+        Args:
+            running: Pairs of what takes the figures, which has a label, and of what is measured.
+            measure: Function that measures such a pair.
+            before: Function to call before each round; it counts its own steps.
+        """
+        for number in range(1, self.rounds + 1):
+            if before:
+                self.doing(f"round {number}")
+                before()
+            for taker, measured in running:
+                self.doing(f"round {number}", taker.label)
+                measure(taker, measured)
+                self.progress.done()
+            running.reverse()
+
     def run(self):
         """Checks, measures, prints and writes."""
-        from report import wrapped
         from timing import Progress
 
-        self.progress = progress = Progress(0)
-        print(f"\nstudy {self.name}: {self.title}", flush=True)
-        try:
-            progress.doing(f"study {self.name}: images")
-            self.prepare()
-            self.prepared = True
-            progress.begin(1 + self.steps())
-            for line in self.heading():
-                progress.say("\n".join(wrapped(f"  {line}", 12)))
-            progress.doing(f"study {self.name}: check")
-            self.check = self.compare()
-            progress.done()
-            progress.say("\n".join(wrapped(f"  check     {self.check}", 12)))
-            if self.passed:
-                self.measure()
-                self.complete = True
-            else:
-                progress.say("  not measured, since the images are not the same")
-        finally:
-            progress.close()
-            self._show()
+        with closing(Progress(0)) as self.progress:
+            try:
+                self.carry_out(lambda: self.progress.begin(1 + self.steps()))
+            finally:
+                self._show()
+
+    def carry_out(self, prepared):
+        """Checks and measures.
+
+        Args:
+            prepared: Function to call when there are images, and a number of steps.
+        """
+        self._say(f"\n{self.kind} {self.name}: {self.title}")
+        self.doing("images")
+        self.prepare()
+        self.prepared = True
+        prepared()
+        for line in self.heading():
+            self._say(f"  {line}")
+        self.doing("check")
+        self.check = self.compare()
+        self.progress.done()
+        self._say(f"  check     {self.check}")
+        if self.passed:
+            self.measure()
+            self.complete = True
+        else:
+            self._say("  not measured, since the images are not the same")
+
+    def _say(self, text):
+        from report import wrapped
+
+        self.progress.say("\n".join(part for line in text.split("\n") for part in wrapped(line)))
+
+    def show_tables(self):
+        """Prints what was measured; returns whether there was something."""
+        lines = self.tables() if self.prepared else []
+        if lines:
+            self.progress.say("\n" + "\n".join(lines))
+        return bool(lines)
 
     def _show(self):
         from report import caption
 
-        lines = self.tables() if self.prepared else []
-        if lines:
-            print("\n" + "\n".join(lines), flush=True)
+        shown = self.show_tables()
         out, machine = self.options.out, self.options.machine()
         path = out / f"{self.name}.json"
         path.write_text(json.dumps(self.full_record(machine), indent=2) + "\n")
-        print(f"\nfigures of study {self.name}: {path}")
-        if lines:
-            for name, figure in self.figures(caption(machine)):
-                path = out / f"{self.name}-{name}.png"
-                figure.savefig(path, format="png")
-                print(f"picture: {path}")
+        self.progress.say(f"\nfigures of study {self.name}: {path}")
+        for name, figure in self.figures(caption(machine)) if shown else ():
+            path = out / f"{self.name}-{name}.png"
+            figure.savefig(path, format="png")
+            self.progress.say(f"picture: {path}")
 
     def full_record(self, machine=None):
-        """Returns the study as a dict for a JSON file.
-
-        Args:
-            machine: The machine's description, for a file of this study alone.
-        """
-        check = self.check
+        """Returns the study as a dict for a JSON file, with the machine where it is given."""
         return {
             "schema": SCHEMA,
             "study": self.name,
@@ -198,12 +199,6 @@ class Study:
             "quick": self.options.quick,
             "date": self.options.date,
             **({"machine": machine} if machine else {}),
-            "check": None
-            if check is None
-            else {
-                "passed": bool(check.passed),
-                "largest_difference_of_255": check.difference,
-                "problem": check.problem,
-            },
+            "check": self.check and self.check.record(),
             **(self.record() if self.prepared else {}),
         }

@@ -7,15 +7,17 @@ slower than Keras.
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field, replace
+from copy import copy
+from dataclasses import dataclass, field
 from functools import partial
 from io import BytesIO
 from itertools import product
+from types import SimpleNamespace as Plan
 
 import keras_reference
 import numpy as np
-from check import LEVELS, RARE, TOLERANCE, Check
-from contestants import SEED
+from check import LEVELS, RARE, TOLERANCE, Check, deviation
+from contestants import SEED, lookahead_of
 from photos import make_set
 from PIL import Image
 from report import aligned
@@ -23,46 +25,28 @@ from studies import Study
 from timing import settle_memory
 
 import fastaug
+<<<<<<< HEAD
 from fastaug.keras_api.guessing import run_length
+=======
+>>>>>>> main
 
 SIZE, BATCH = 64, 32
 IMAGES = 8 * BATCH
 CHECKED = 3  # results of each row
-LOOKAHEAD = 1 + 2 * run_length(4 * BATCH * SIZE * SIZE * 3)  # as that of the contestants
+LOOKAHEAD = lookahead_of(4 * BATCH * SIZE * SIZE * 3)
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How much is measured.
-
-    Attributes:
-        rounds: Rounds of each row, of each side.
-        close: Rounds of a row whose ratio is less than CLEARLY after these.
-        seconds: Least length of a round.
-        most: Seconds of all rounds of a row whose ratio is more than NEAR, after the first two.
-        step: Of how many rows one is taken.
-    """
-
-    rounds: int
-    close: int
-    seconds: float
-    most: float
-    step: int
-
-
-# Short rounds, of which many escape what else the machine does.
+# Rounds of each row, of each side, and of one whose ratio is less than CLEARLY after these; least
+# seconds of a round; seconds of all rounds of a row whose ratio is above NEAR, after the first two;
+# of how many rows one is taken. Short rounds, of which many escape what else the machine does.
 FULL = Plan(rounds=8, close=50, seconds=0.002, most=1.0, step=1)
 QUICK = Plan(rounds=2, close=4, seconds=0.001, most=0.2, step=7)
 CLEARLY, NEAR = 2.0, 1.25
 
 # ---- what is set -------------------------------------------------------------------------------
 
-AFFINE = {
-    "rotation_range": 20,
-    "width_shift_range": 0.1,
-    "height_shift_range": 0.1,
-    "zoom_range": 0.1,
-}
+SHIFTS = {"width_shift_range": 0.1, "height_shift_range": 0.1}
+AFFINE = {"rotation_range": 20, **SHIFTS, "zoom_range": 0.1}
 SETTINGS = {
     "nothing": {},
     "flip": {"horizontal_flip": True},
@@ -75,13 +59,10 @@ SETTINGS = {
     "featurewise": {"featurewise_center": True, "featurewise_std_normalization": True},
 }
 EVERYTHING = {
-    **AFFINE,
-    **SETTINGS["flip"],
-    **SETTINGS["channel shift"],
-    **SETTINGS["brightness"],
+    **AFFINE, **SETTINGS["flip"], **SETTINGS["channel shift"], **SETTINGS["brightness"],
     "shear_range": 5,
-}
-ALWAYS = ("nothing", "flip", "affine", "brightness")
+}  # fmt: skip
+FEW = ("nothing", "flip", "affine")
 FLOATS = ("rescale", "samplewise", "featurewise")
 
 
@@ -90,64 +71,39 @@ def negative(x):
     return 255 - x
 
 
-def _standardizes(base):
-    class Own(base):
-        def standardize(self, x):
-            return x * np.float32(1 / 255)
-
-    return Own
-
-
-def _transforms(base):
-    class Own(base):
-        def apply_transform(self, x, transform_parameters):
-            return super().apply_transform(x, transform_parameters)[::-1]
-
-    return Own
-
-
-def _draws(base):
-    class Own(base):
-        def get_random_transform(self, img_shape, seed=None):
-            return {**super().get_random_transform(img_shape, seed), "flip_vertical": True}
-
-    return Own
-
-
-def _transforms_at_random(base):
-    class Own(base):
-        def random_transform(self, x, seed=None):
-            return super().random_transform(x, seed)[::-1]
-
-    return Own
-
-
+# Names of subclasses, and the method that each has of its own.
 SUBCLASSES = {
-    "own standardize": _standardizes,
-    "own apply_transform": _transforms,
-    "own get_random_transform": _draws,
-    "own random_transform": _transforms_at_random,
+    "own standardize": lambda self, base, x: x * np.float32(1 / 255),
+    "own apply_transform": lambda self, base, *given: base.apply_transform(self, *given)[::-1],
+    "own get_random_transform": lambda self, base, *given, **named: {
+        **base.get_random_transform(self, *given, **named),
+        "flip_vertical": True,
+    },
+    "own random_transform": lambda self, base, *given: base.random_transform(self, *given)[::-1],
 }
+
+
+def subclass_of(base, name):
+    """Returns the subclass of a generator's class that has this name."""
+    own = SUBCLASSES[name]
+
+    def method(self, *given, **named):
+        return own(self, base, *given, **named)
+
+    return type("Own", (base,), {name.removeprefix("own "): method})
+
 
 # ---- the rows ----------------------------------------------------------------------------------
 
 
 @dataclass
 class Row:
-    """One thing that both do.
+    """One thing that both do, and the seconds per call of each round."""
 
-    Attributes:
-        group: What kind of thing.
-        name: Which.
-        make: Function of a side and an ExitStack, which returns the function that does it.
-        images: How many images that makes.
-        seconds: Seconds per call, a round each, of Keras and of fastaug.
-    """
-
-    group: str
-    name: str
-    make: Callable
-    images: int = 1
+    group: str  # what kind of thing
+    name: str  # which
+    make: Callable  # function of a side and an ExitStack; returns the function that does it
+    images: int = 1  # how many images that makes
     seconds: dict = field(default_factory=lambda: {"keras": [], "fastaug": []})
 
     def __str__(self):
@@ -183,27 +139,21 @@ class Row:
 
 
 class Side:
-    """Keras or fastaug: the class, and functions under the names that both have.
+    """Keras or fastaug: the class, and functions under the names that both have."""
 
-    Args:
-        key: Name in the JSON file.
-        functions: The module or modules that have them.
-    """
-
-    def __init__(self, key, *functions):
-        self.key = key
-        self._functions = functions
+    def __init__(self, key, *modules):
+        self.key, self._modules = key, modules
 
     def __getattr__(self, name):
-        for functions in self._functions:
-            if hasattr(functions, name):
-                return getattr(functions, name)
+        for module in self._modules:
+            if hasattr(module, name):
+                return getattr(module, name)
         raise AttributeError(f"{self.key} has no {name}")
 
     def generator(self, settings, subclass=None):
         """Returns a generator, which has statistics where it needs some."""
         kind = self.ImageDataGenerator
-        generator = (subclass(kind) if subclass else kind)(**settings)
+        generator = (subclass_of(kind, subclass) if subclass else kind)(**settings)
         if settings.get("featurewise_center"):
             dtype = settings.get("dtype", "float32")
             generator.mean = np.array([[[120, 110, 100]]], dtype)
@@ -229,11 +179,13 @@ def flow_row(group, name, x, settings, subclass=None):
     return Row(group, name, make, BATCH)
 
 
-def method_row(method, name, settings, call):
-    """Returns the row of a method of a generator; `call` calls it, given the generator."""
+def method_row(method, name, settings, *given):
+    """Returns the row of a method of a generator."""
 
     def make(side, stack):
-        return partial(call, side.generator(settings))
+        call = getattr(side.generator(settings), method)
+        # standardize works in place: on a new array each time
+        return (lambda: call(given[0].copy())) if method == "standardize" else partial(call, *given)
 
     return Row(f"generator.{method}", name, make)
 
@@ -249,32 +201,28 @@ def function_row(function, name, *arguments, **keywords):
 
 def rows_of_flows(x):
     """Yields the rows of batches."""
-    typed = {
-        name: x.astype(name)
-        for name in ("uint8", "int32", "uint16", "float16", "float32", "float64")
-    }
-    for name, key in product(typed, ALWAYS):
+    types = ("uint8", "int32", "uint16", "float16", "float32", "float64")
+    typed = {name: x.astype(name) for name in types}
+    for name, key in product(typed, (*FEW, "brightness")):
         yield flow_row(f"{name} array", key, typed[name], SETTINGS[key])
-    for dtype in ("uint8", "int32", "uint16", "float16", "float64"):
-        floats = dtype.startswith("float")
-        for key in SETTINGS:
-            # Keras fails where an integer would have to be a float, and SciPy at float16
-            if (key in FLOATS and not floats) or (key.startswith("affine") and dtype == "float16"):
-                continue
-            settings = {**SETTINGS[key], "dtype": dtype}
-            yield flow_row(f"dtype={dtype!r}", key, typed[dtype], settings)
+    for dtype, key in product(("uint8", "int32", "uint16", "float16", "float64"), SETTINGS):
+        # Keras fails where an integer would have to be a float, and SciPy at float16
+        if key in FLOATS and not dtype.startswith("float"):
+            continue
+        if key.startswith("affine") and dtype == "float16":
+            continue
+        settings = {**SETTINGS[key], "dtype": dtype}
+        yield flow_row(f"dtype={dtype!r}", key, typed[dtype], settings)
     first = np.ascontiguousarray(np.moveaxis(x, -1, 1))
-    for dtype, key in product(("uint8", "float32", "float64"), ("nothing", "flip", "affine")):
+    for dtype, key in product(("uint8", "float32", "float64"), FEW):
         settings = {**SETTINGS[key], "dtype": dtype, "data_format": "channels_first"}
         yield flow_row(f"channels_first, dtype={dtype!r}", key, first.astype(dtype), settings)
-    for subclass, key in product(SUBCLASSES, ("nothing", "flip", "affine")):
-        yield flow_row(
-            f"subclass, {subclass}", key, typed["float32"], SETTINGS[key], SUBCLASSES[subclass]
-        )
+    for subclass, key in product(SUBCLASSES, FEW):
+        yield flow_row(f"subclass, {subclass}", key, typed["float32"], SETTINGS[key], subclass)
     function = {"preprocessing_function": negative}
-    for name, key in product(("uint8", "float32", "float64"), ("nothing", "flip", "affine")):
+    for name, key in product(("uint8", "float32", "float64"), FEW):
         yield flow_row(f"function, {name} array", key, typed[name], {**SETTINGS[key], **function})
-    for dtype, key in product(("uint8", "float64"), ("nothing", "flip", "affine")):
+    for dtype, key in product(("uint8", "float64"), FEW):
         settings = {**SETTINGS[key], **function, "dtype": dtype}
         yield flow_row(f"function, dtype={dtype!r}", key, typed[dtype], settings)
 
@@ -290,40 +238,24 @@ PARAMETERS = {
 
 def rows_of_methods(image):
     """Yields the rows of the generator's methods, on one image."""
+    shape = (SIZE, SIZE, 3)
     for name, settings in {**SETTINGS, "everything": EVERYTHING}.items():
         if name not in FLOATS and "," not in name:
-            yield method_row(
-                "get_random_transform",
-                name,
-                settings,
-                lambda generator: generator.get_random_transform((SIZE, SIZE, 3)),
-            )
+            yield method_row("get_random_transform", name, settings, shape)
     for dtype in ("uint8", "int32", "float16", "float32", "float64"):
         x = image.astype(dtype)
         for key, parameters in PARAMETERS.items():
             if (key, dtype) == ("affine", "float16"):  # SciPy fails
                 continue
-
-            def apply(generator, x=x, parameters=parameters):
-                return generator.apply_transform(x, parameters)
-
-            def at_random(generator, x=x):
-                return generator.random_transform(x)
-
-            yield method_row("apply_transform", f"{key}, {dtype}", {}, apply)
+            yield method_row("apply_transform", f"{key}, {dtype}", {}, x, parameters)
             if key == "affine":
-                settings = {"interpolation_order": 3}
-                yield method_row("apply_transform", f"affine, cubic, {dtype}", settings, apply)
-            yield method_row("random_transform", f"{key}, {dtype}", SETTINGS[key], at_random)
-        if dtype.startswith("float"):
-            for key in ("nothing", *FLOATS):
-                # in its place: of a new array each time
-
-                def standardize(generator, x=x):
-                    return generator.standardize(x.copy())
-
-                settings = {**SETTINGS[key], "dtype": dtype}
-                yield method_row("standardize", f"{key}, {dtype}", settings, standardize)
+                cubic = {"interpolation_order": 3}
+                name = f"affine, cubic, {dtype}"
+                yield method_row("apply_transform", name, cubic, x, parameters)
+            yield method_row("random_transform", f"{key}, {dtype}", SETTINGS[key], x)
+        for key in ("nothing", *FLOATS) if dtype.startswith("float") else ():
+            settings = {**SETTINGS[key], "dtype": dtype}
+            yield method_row("standardize", f"{key}, {dtype}", settings, x)
 
 
 def rows_of_functions(image):
@@ -331,19 +263,22 @@ def rows_of_functions(image):
     axes = {"row_axis": 0, "col_axis": 1, "channel_axis": 2}
     for dtype in ("uint8", "float32", "float64"):
         x = image.astype(dtype)
-        yield function_row("apply_affine_transform", f"nothing, {dtype}", x, **axes)
-        yield function_row("apply_affine_transform", dtype, x, theta=20, zx=0.9, **axes)
-        yield function_row("apply_channel_shift", dtype, x, 12.0, 2)
-        yield function_row("apply_brightness_shift", dtype, x, 1.2)
-        yield function_row("random_rotation", dtype, x, 20, **axes)
-        yield function_row("random_shift", dtype, x, 0.1, 0.1, **axes)
-        yield function_row("random_shear", dtype, x, 5, **axes)
-        yield function_row("random_zoom", dtype, x, (0.9, 1.1), **axes)
-        yield function_row("random_channel_shift", dtype, x, 20.0, 2)
-        yield function_row("random_brightness", dtype, x, (0.5, 1.5))
-        yield function_row("array_to_img", dtype, x)
-        yield function_row("array_to_img", f"scale=False, {dtype}", x, scale=False)
-        yield function_row("img_to_array", dtype, x)
+        for function, name, given, named in (
+            ("apply_affine_transform", "nothing, ", (), axes),
+            ("apply_affine_transform", "", (20,), {"zx": 0.9, **axes}),
+            ("apply_channel_shift", "", (12.0, 2), {}),
+            ("apply_brightness_shift", "", (1.2,), {}),
+            ("random_rotation", "", (20,), axes),
+            ("random_shift", "", (0.1, 0.1), axes),
+            ("random_shear", "", (5,), axes),
+            ("random_zoom", "", ((0.9, 1.1),), axes),
+            ("random_channel_shift", "", (20.0, 2), {}),
+            ("random_brightness", "", ((0.5, 1.5),), {}),
+            ("array_to_img", "", (), {}),
+            ("array_to_img", "scale=False, ", (), {"scale": False}),
+            ("img_to_array", "", (), {}),
+        ):
+            yield function_row(function, name + dtype, x, *given, **named)
     picture = Image.fromarray(image)
     file = BytesIO()
     picture.save(file, "png")
@@ -359,13 +294,11 @@ class Sweep(Study):
     """Times each row of both in turns, with the same arguments and the same draws."""
 
     def prepare(self):
-        plan = QUICK if self.options.quick else FULL
-        if self.options.rounds:
-            plan = replace(plan, rounds=self.options.rounds, close=self.options.rounds)
-        self.plan = plan
+        self.plan = plan = copy(QUICK if self.options.quick else FULL)
+        if rounds := self.options.rounds:
+            plan.rounds = plan.close = rounds
         images = make_set(SIZE, IMAGES)
-        self.source = images.source
-        image = images.x[0]
+        self.source, image = images.source, images.x[0]
         rows = [*rows_of_flows(images.x), *rows_of_methods(image), *rows_of_functions(image)]
         self.rows = rows[:: plan.step]
 
@@ -381,7 +314,7 @@ class Sweep(Study):
     def compare(self):
         total = Check(difference=0.0, differing=0.0, labels_equal=True)
         for row in self.rows:
-            self.progress.doing("study sweep: check", str(row))
+            self.doing("check", str(row))
             try:
                 self._compare(row, total)
             except Exception as error:  # whatever it is, nothing can be timed
@@ -400,13 +333,12 @@ class Sweep(Study):
                 results[side.key] = [call() for _ in range(CHECKED)]
         total.batches += CHECKED
         for want, got in zip(results["keras"], results["fastaug"], strict=True):
-            difference = _difference(want, got)
-            total.difference = max(total.difference, difference)
+            total.difference = max(total.difference, _difference(want, got))
 
     def measure(self):
         settle_memory()
         for row in self.rows:
-            self.progress.doing("study sweep: rounds", str(row))
+            self.doing("rounds", str(row))
             with ExitStack() as stack:
                 _measure(row, stack, self.plan)
             self.progress.done()
@@ -424,14 +356,8 @@ class Sweep(Study):
             return []
         rows = [("", "", "us/image Keras", "us/image fastaug", "ratio")]
         for row in timed:
-            rows.append(
-                (
-                    row.group,
-                    row.name,
-                    *(f"{row.fastest(key):.2f}" for key in row.seconds),
-                    f"{row.ratio:.2f}",
-                )
-            )
+            us = (f"{row.fastest(key):.2f}" for key in row.seconds)
+            rows.append((row.group, row.name, *us, f"{row.ratio:.2f}"))
         lowest = min(timed, key=lambda row: row.ratio)
         below = sum(row.ratio < 1 for row in timed)
         return [
@@ -451,9 +377,6 @@ class Sweep(Study):
             "lowest": None if lowest is None else {"row": str(lowest), "ratio": lowest.ratio},
             "rows": [row.record() for row in timed],
         }
-
-    def figures(self, caption):
-        return ()
 
 
 def _measure(row, stack, plan):
@@ -498,13 +421,7 @@ def _difference(want, got):
         if want.mode != got.mode:
             raise ValueError(f"an image of mode {got.mode}, and Keras's of {want.mode}")
         want, got = np.asarray(want), np.asarray(got)
-    if got.shape != want.shape or got.dtype != want.dtype:
-        raise ValueError(
-            f"shape {got.shape} and dtype {got.dtype}, and Keras's {want.shape} and {want.dtype}"
-        )
-    deviation = np.abs(got.astype(np.float64) - want)
-    difference = float(np.max(deviation))
-    share = float(np.mean(deviation > 0))
+    difference, share = deviation(want, got)
     if want.dtype.kind in "iu":
         same = difference <= LEVELS and share <= RARE
     else:

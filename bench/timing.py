@@ -36,6 +36,11 @@ class Timing:
 
 
 def time_round(contestant, seconds, clock=time.perf_counter):
+    """Times one round as `metered_round` does; returns microseconds per image by the clock."""
+    return metered_round(contestant, seconds, (), clock)[0]
+
+
+def metered_round(contestant, seconds, meters, clock=time.perf_counter):
     """Times one round of a contestant that has the machine to itself.
 
     The warm-up runs straight into the timed part and empties whatever was prepared ahead, so a
@@ -44,21 +49,7 @@ def time_round(contestant, seconds, clock=time.perf_counter):
     Args:
         contestant: What is timed.
         seconds: Least time for the timed part; it ends with a whole batch.
-        clock: Function that returns the time in seconds.
-
-    Returns:
-        Microseconds per image.
-    """
-    return metered_round(contestant, seconds, (), clock)[0]
-
-
-def metered_round(contestant, seconds, meters, clock=time.perf_counter):
-    """Times one round as `time_round` does, and reads meters around the timed part.
-
-    Args:
-        contestant: What is timed.
-        seconds: Least time for the timed part.
-        meters: Functions that return seconds of something, such as the time of a processor.
+        meters: Functions that return seconds of something, read around the timed part.
         clock: Function that returns the time in seconds.
 
     Returns:
@@ -75,15 +66,7 @@ def metered_round(contestant, seconds, meters, clock=time.perf_counter):
 
 
 def time_batches(contestant, count):
-    """Times a number of batches, after a warm-up as in `time_round`.
-
-    Args:
-        contestant: What is timed.
-        count: Number of batches.
-
-    Returns:
-        Seconds.
-    """
+    """Returns the seconds of a number of batches, after a warm-up as in `metered_round`."""
     with contestant.batches() as iterator:
         _consume(iterator, 0, contestant.lookahead + 1)
         return _consume(iterator, 0, count)[1]

@@ -1,7 +1,8 @@
 """The study `train`: the article's network for CIFAR-10, trained from every source."""
 
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from types import SimpleNamespace as Plan
 
 from article import WorkerPool
 from cases import CASES
@@ -9,38 +10,22 @@ from check import compare_batches
 from cifar10 import find_cifar10
 from contestants import Job, Keras, Multiprocessing, fastaug_with
 from networks import cifar10_network
-from plots import against_workers, paces
+from plots import paces
 from report import describe_settings
-from training import Trainer, TrainingStudy, augmented, with_one_hot_labels
+from runs import MEMORY, Run, RunsStudy, augmented, with_one_hot_labels
 
 ARTICLE = {32: 1.88, 256: 3.33, 1024: 3.48, 4096: 3.41}
-SWEEP = (0, 1, 2, 4, 8, 12, 16, 24, 32, 48, 64)
+WORKERS = (0, 1, 2, 4, 8, 12, 16, 24, 32, 48, 64)
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How much is trained.
-
-    Attributes:
-        batch_sizes: The batch sizes; the sweep over workers is at the last.
-        images: Images in an epoch, at most.
-        epochs: Timed epochs.
-        interval: Seconds between samples of the load.
-    """
-
-    batch_sizes: tuple[int, ...]
-    images: int
-    epochs: int
-    interval: float
-
-
+# Other numbers of workers are tried at the last batch size; images are those of an epoch at most,
+# epochs those timed, and the interval is in seconds between samples of the load.
 ON_GPU = Plan(batch_sizes=tuple(ARTICLE), images=50_000, epochs=3, interval=0.25)
 ON_CPU = Plan(batch_sizes=tuple(ARTICLE), images=8192, epochs=1, interval=0.5)
-QUICK = Plan(batch_sizes=(32, 128), images=128, epochs=1, interval=0.05)
-MEMORY = "from memory, augmented before"
+QUICK = Plan(batch_sizes=(32,), images=64, epochs=1, interval=0.05)
 
 
-class Train(TrainingStudy):
+class Train(RunsStudy):
     """Trains at each batch size from Keras, the article's pool, fastaug and memory.
 
     Then from the pool and from fastaug with other numbers of workers, at the largest batch size.
@@ -48,68 +33,53 @@ class Train(TrainingStudy):
 
     def prepare(self):
         options = self.options
-        plan = QUICK if options.quick else ON_GPU if self.gpu else ON_CPU
-        self.plan = replace(plan, epochs=options.rounds or plan.epochs)
+        self.plan = plan = QUICK if options.quick else ON_GPU if self.gpu else ON_CPU
+        self.rounds = options.rounds or plan.epochs
         images = options.cifar10 or find_cifar10(plan.images, download=not options.quick)
         self.images = with_one_hot_labels(images.first(plan.images))
         self.source = f"{len(self.images.y):,} of {images.source}"
-        cores = options.cores
-        self.sweep = [workers for workers in SWEEP if workers < cores]
+        self.others = [workers for workers in WORKERS if workers < options.cores]
         self.case = replace(CASES["article"], fastaug_pool=False)
 
     def steps(self):
         # Keras, the pool, fastaug and memory; then fastaug and, from one process on, the pool
-        runs = 4 * len(self.plan.batch_sizes) + 2 * len(self.sweep) - (0 in self.sweep)
-        return 1 + runs * (1 + self.plan.epochs)
+        runs = 4 * len(self.plan.batch_sizes) + 2 * len(self.others) - (0 in self.others)
+        return 1 + runs * (1 + self.rounds)
 
     def heading(self):
         return [
             f"images    {self.source}",
             f"settings  {describe_settings(self.case.settings)}",
-            self.training_line(self.plan.epochs),
+            self.training_line(),
         ]
 
-    def _job(self, batch_size, images=None, pool=None):
-        case = replace(self.case, batch_size=batch_size)
-        return Job(case, images or self.images, self.options.cores, None, pool)
-
     def compare(self):
-        job = self._job(32, images=self.images.first(80))
+        case = replace(self.case, batch_size=24)  # two batches and a half of a quick run's images
+        job = Job(case, self.images, self.options.cores).start()
         return compare_batches(Keras(job), [fastaug_with(w) for w in (0, self.options.cores)])
 
     def measure(self):
         plan, cores = self.plan, self.options.cores
-        self.progress.doing("study train: augmented images for memory")
+        self.doing("augmented images for memory")
         memory = augmented(replace(self.case, batch_size=256), self.images)
         self.progress.done()
-        classes = self.images.y.shape[1]
-        self.trainer = Trainer(cifar10_network(classes), plan.epochs, plan.interval, self.progress)
+        self.use(cifar10_network(self.images.y.shape[1]), plan.interval)
         with closing(WorkerPool(cores)) as pool:
             for size in plan.batch_sizes:
-                self._train(Keras, "keras", size, None)
-                self._train(Multiprocessing, "multiprocessing", size, cores, pool)
-                self._train(fastaug_with(cores), "fastaug", size, cores)
-                run = self._begin("memory", MEMORY, size, None)
-                self.trainer.train(run, memory)
-        for workers in self.sweep:
+                self.train_from(Keras, None, self._job(size))
+                self.train_from(Multiprocessing, cores, self._job(size, pool))
+                self.train_from(fastaug_with(cores), cores, self._job(size))
+                self.train(Run("memory", MEMORY, None, size, len(self.images.y)), memory)
+        for workers in self.others:
             size = plan.batch_sizes[-1]
-            self._train(fastaug_with(workers), "fastaug", size, workers)
+            self.train_from(fastaug_with(workers), workers, self._job(size))
             if workers:
                 with closing(WorkerPool(workers)) as pool:
-                    self._train(Multiprocessing, "multiprocessing", size, workers, pool)
+                    self.train_from(Multiprocessing, workers, self._job(size, pool))
 
-    def _begin(self, key, label, batch_size, workers):
-        return self.begin(key, label, workers, batch_size, len(self.images.y))
-
-    def _train(self, kind, key, batch_size, workers, pool=None):
-        label = "fastaug" if kind.ours else kind.label
-        run = self._begin(key, label, batch_size, workers)
-        contestant = kind(self._job(batch_size, pool=pool))
-        try:
-            with contestant.dataset() as dataset:
-                self.trainer.train(run, dataset)
-        finally:
-            contestant.close()
+    def _job(self, batch_size, pool=None):
+        case = replace(self.case, batch_size=batch_size)
+        return Job(case, self.images, self.options.cores, pool=pool)
 
     # ---- what was found ----
 
@@ -128,35 +98,19 @@ class Train(TrainingStudy):
             "images": self.source,
             "settings": describe_settings(self.case.settings),
             "on_gpu": self.gpu,
-            "runs": self.run_records(),
+            "runs": self.runs_record(),
         }
 
     def figures(self, caption):
-        cores, size = self.options.cores, self.plan.batch_sizes[-1]
-        main = [run for run in self.timed if run.workers in (None, cores)]
+        size = self.plan.batch_sizes[-1]
+        main = [run for run in self.timed if run.workers in (None, self.options.cores)]
         yield "pace", paces("Training the article's CIFAR-10 network", main, caption)
         title = f"CPU and GPU while training, batches of {size:,}"
         if figure := self.load_figure(title, size, caption):
             yield "load", figure
-        lines = []
-        for key in ("multiprocessing", "fastaug"):
-            runs = [run for run in self.timed if run.key == key and run.batch_size == size]
-            runs = sorted((run for run in runs if self.ratio(run, "keras")), key=_workers)
-            if runs:
-                values = [self.ratio(run, "keras") for run in runs]
-                lines.append((key, runs[0].label, [run.workers for run in runs], values))
-        if lines:
-            yield (
-                "speed-up",
-                against_workers(
-                    f"Speed-up of training, batches of {size:,}",
-                    lines,
-                    "times as fast as from Keras",
-                    caption,
-                    dashed=(1, "Keras"),
-                ),
-            )
-
-
-def _workers(run):
-    return run.workers
+        if self.find("keras", size):
+            title = f"Speed-up of training, batches of {size:,}"
+            label = "times as fast as from Keras"
+            of = (title, size, lambda run: self.ratio(run, "keras"), label, caption, (1, "Keras"))
+            if figure := self.against_workers(*of):
+                yield "speed-up", figure

@@ -74,17 +74,19 @@ class Program:
         columns: Columns of the parameter table, of which those of `COLUMNS` come first.
         warp: None for the built-in warp, else `warp(image, matrix, out)`: both images float32
             `(height, width, channels)`, the matrix float64 `(2, 3)` from output to source
-            coordinates, (row, column), flips included. Called with the GIL.
+            coordinates, (row, column), flips included. Called with the GIL, and only for images
+            that have the size of the finished ones.
 
     Raises:
         ValueError: If a size, an order, a border, an op or a shape of values is not one of the
-            above, or a step of a uint8 batch needs floats.
+            above, a step of a uint8 batch needs floats, or a step of the standardization needs
+            pixels: `brightness`, `linear`.
         IndexError: If a column is outside the table.
         TypeError: If a step has constants that no op has.
     """
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         height: int,
         width: int,
         channels: int,
@@ -100,7 +102,7 @@ class Program:
         cval: float = 0.0,
         columns: int = ...,
         warp: _Warp | None = None,
-    ) -> None: ...
+    ) -> Program: ...
     @property
     def shape(self) -> tuple[int, int, int]: ...
     @property
@@ -147,8 +149,8 @@ class Draws:
         IndexError: If a column is not one of the table.
     """
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         columns: Sequence[int],
         low: Sequence[float],
         spread: Sequence[float],
@@ -159,7 +161,7 @@ class Draws:
         *,
         undrawn: dict[str, Any] | None = None,
         kinds: tuple[Any, ...] = (),
-    ) -> None: ...
+    ) -> Draws: ...
     def draw(self, stream: np.random.RandomState, count: int) -> npt.NDArray[np.float64]:
         """Draws for some images, number by number as `stream.random_sample` and `choice` do.
 
@@ -205,7 +207,12 @@ class Draws:
         """
 
 def state_of(generator: np.random.MT19937) -> bytes:
-    """Returns the state of a generator: as it lies in memory."""
+    """Returns the state of a generator: as it lies in memory.
+
+    Raises:
+        TypeError: If it is of another kind.
+        RuntimeError: If this NumPy has another layout there than the core knows.
+    """
 
 def set_state(generator: np.random.MT19937, state: bytes, expected: bytes | None = None) -> bool:
     """Sets what `state_of` returned.
@@ -220,6 +227,7 @@ def set_state(generator: np.random.MT19937, state: bytes, expected: bytes | None
 
     Raises:
         ValueError: If they are none.
+        TypeError, RuntimeError: As from `state_of`.
     """
 
 def same_attributes(
@@ -242,7 +250,7 @@ def same_attributes(
     """
 
 def same_items(some: list[Any], others: tuple[Any, ...], index: npt.NDArray[np.int64]) -> bool:
-    """Whether two sequences have the very same items at some places; False if one is too short."""
+    """Whether two sequences have the very same items at some indices; False if one is too short."""
 
 def affine_matrices(
     table: npt.NDArray[np.float64], height: int, width: int
@@ -328,8 +336,9 @@ class MemoryFile:
 class Control:
     """What the readers of some rings and their program tell each other, in shared memory.
 
-    Which rings there are, who may work, who sleeps. `_ring.h` says who writes what. There are as
-    many readers in processes as in threads. The threads of a `TaskQueue` work on what they read.
+    Which rings there are, who may work, who sleeps; `kernels/ring.h` says who writes what. There
+    are as many readers in processes as in threads. The threads of a `TaskQueue` work on what they
+    read.
 
     Args:
         memory: A writeable buffer of `Control.bytes_for(readers)` bytes, zero, or one in which
@@ -573,8 +582,8 @@ class Reader:
         """Returns the contents of the file from `next`, if it is a small one.
 
         Returns:
-            The bytes; the descriptor of the open file, to be closed by the caller; or None if it
-            is not open.
+            The bytes; the descriptor of a large file that is open, to be closed by the caller; or
+            None: nothing is known of it.
         """
 
     def attach(self, entry: int, ring: Ring) -> None:
@@ -629,8 +638,8 @@ class Batch:
         OverflowError: If a seed is out of range.
     """
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         program: Program,
         images: _Images,
         index: npt.NDArray[np.int64],
@@ -643,7 +652,7 @@ class Batch:
         ring: Ring | None = None,
         after: Callable[[npt.NDArray[Any]], object] | None = None,
         then: Callable[[], object] | None = None,
-    ) -> None: ...
+    ) -> Batch: ...
     def run(self) -> None:
         """Works in this thread. An interrupt comes through between images.
 
@@ -659,7 +668,7 @@ class Batch:
         """
 
     def cancel(self) -> None:
-        """Lets the images that no thread has begun come to nothing."""
+        """Cancels the images that no thread has begun."""
 
     def is_lost(self) -> bool:
         """Whether this is a copy in a forked process: no thread here will ever work on it."""
@@ -679,7 +688,7 @@ class Batch:
         """
 
     def failures(self) -> list[tuple[int, bytes]]:
-        """Returns `(place, record)` of each image that could not be read, once it has ended."""
+        """Returns `(position, record)` of each image that could not be read, once it has ended."""
 
 @final
 class KeptMemory:
@@ -744,7 +753,7 @@ def place(
     """
 
 def flip(image: npt.NDArray[Any], channels_first: bool, horizontal: bool, vertical: bool) -> None:
-    """Turns an image round in its place.
+    """Flips an image in place.
 
     Args:
         image: Contiguous, of rank 3, of any type.
@@ -778,11 +787,11 @@ def std_of(x: Any) -> Any:
     """Returns `np.std(x, keepdims=True)`, like `mean_of`."""
 
 def brighten(image: npt.NDArray[np.float32], factor: float) -> None:
-    """Makes of an image what Pillow's `ImageEnhance.Brightness` makes of its levels, in place.
+    """Makes of an image what Pillow's `ImageEnhance.Brightness` makes of its values, in place.
 
     Args:
         image: float32 `(height, width, channels)`, contiguous, with values from 0 to 255, which are
-            truncated to levels. The last of four channels keeps its level.
+            truncated to whole numbers. The last of four channels keeps its own.
         factor: Factor.
 
     Raises:
@@ -826,6 +835,49 @@ def standardize(program: Program, out: npt.NDArray[np.float32], start: int, stop
 
     Raises:
         ValueError: If the batch does not have the layout above.
+    """
+
+FILTERS: tuple[str, ...]
+"""Names of the filters that `ResampleWeights` knows, which are Pillow's."""
+
+@final
+class ResampleWeights:
+    """The weights of the pixels along one axis of an image that is resized, as Pillow has them.
+
+    Args:
+        filter_: One of `FILTERS`.
+        length: Pixels of the image along the axis.
+        start: Where the stretch that is resized begins, in pixels.
+        stop: Where it ends.
+        size: Pixels of the result.
+
+    Raises:
+        ValueError: If a filter or a size is not one of these, or the stretch is not in the image.
+        MemoryError: If there are too many weights.
+    """
+
+    def __new__(
+        cls, filter_: str, length: int, start: float, stop: float, size: int
+    ) -> ResampleWeights: ...
+
+def resample(
+    image: npt.NDArray[np.uint8],
+    rows: ResampleWeights,
+    columns: ResampleWeights,
+    out: npt.NDArray[np.uint8],
+    rows_first: bool = False,
+) -> None:
+    """Resizes an image, to the bits of Pillow's `Image.resize`, without the GIL.
+
+    Args:
+        image: `(height, width, channels)`, each row in one piece.
+        rows: The weights along the height.
+        columns: The weights along the width.
+        out: `(rows, columns, channels)`, contiguous.
+        rows_first: Whether the pass along the rows is the first: what it makes is rounded.
+
+    Raises:
+        ValueError: If an array is another one, or the two share memory.
     """
 
 def read_jpeg(data: bytes, most_pixels: int) -> tuple[int, int, bool] | None:

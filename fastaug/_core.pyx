@@ -3,10 +3,25 @@
 """Pixel work for a slice of a batch, outside the GIL.
 
 Owns what keeps images and batches alive while they are worked on; the loops over images and pixels
-are C, in ``kernels/run.h`` and what that includes, and so is the queue, in ``kernels/queue.h``, that
-threads take such work from without the GIL. Draws the numbers of a parameter table, from a stream that it is given or, in those
-threads, from a seed; starts no thread. Two slices of a batch share only what both read, so an image
-does not depend on how its batch was cut.
+are C, in ``kernels/run.h`` and what that includes, and so is the queue, in ``kernels/queue.h``,
+that threads take such work from without the GIL. Draws the numbers of a parameter table, from a
+stream that it is given or, in those threads, from a seed; starts no thread. Two slices of a batch
+share only what both read, so an image does not depend on how its batch was cut.
+
+Objects are made whole by ``__cinit__``, once: a second ``__init__`` finds nothing to do.
+
+What threads share, and what keeps it whole in a Python without the GIL, for which this module does
+not declare itself (an import turns the GIL on there):
+
+- Tasks and the queue's list of ended ones: the queue's lock. Slots, entries and readers of a ring:
+  the same, and atomic operations, as other processes see them too.
+- A batch's results, error and queue, the entries of a control block that are taken, lists that are
+  compared: critical sections. Of several who wait for a batch, one gets the error of its calls.
+- A stream: the lock of its bit generator. Kept memory: a lock of its own.
+- ``fa_simd`` is for a time when no other thread works; ``_forks`` changes in a new child, which has
+  one thread. A `Reader`, a `KeptMemory` and `Batch.run` are for one thread at a time.
+- Not safe without the GIL: `Ring.failure` and `Ring.view`, read while another thread sets them; and
+  arrays that somebody changes while they are read, which is so with the GIL, too.
 """
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
@@ -36,6 +51,10 @@ cimport numpy as cnp
 cnp.import_array()
 
 cdef extern from "kernels/simd.h" nogil:
+    enum:
+        FA_VARIANTS
+
+    const char *const fa_variant_names[FA_VARIANTS]
     int fa_simd
     int fa_best_simd()
 
@@ -69,7 +88,8 @@ cdef extern from "kernels/program.h" nogil:
     ctypedef struct fa_op:
         const char *name
         int columns
-        void *map_levels
+        bint needs_pixels
+        void *map_uint8
 
     ctypedef struct fa_step:
         const fa_op *op
@@ -149,6 +169,27 @@ cdef extern from "kernels/pick.h" nogil:
                         const int32_t *rows, ptrdiff_t row_count, const int32_t *columns,
                         ptrdiff_t column_count, uint8_t *out)
 
+cdef extern from "kernels/resample.h" nogil:
+    enum:
+        FA_FILTERS
+
+    ctypedef struct fa_weights:
+        ptrdiff_t size, taps
+        const int32_t *first
+        const int32_t *count
+        const int32_t *weight
+        const int32_t *halves
+
+    ptrdiff_t fa_count_taps(int filter_, float start, float stop, ptrdiff_t size)
+    void fa_set_weights(int filter_, ptrdiff_t length, float start, float stop, ptrdiff_t size,
+                        ptrdiff_t taps, double *values, int32_t *first, int32_t *count,
+                        int32_t *weight, int32_t *halves)
+    ptrdiff_t fa_resample_bytes(ptrdiff_t width, ptrdiff_t channels, const fa_weights *rows,
+                                const fa_weights *columns, bint rows_first)
+    void fa_resample(const uint8_t *data, ptrdiff_t stride, ptrdiff_t height, ptrdiff_t width,
+                     ptrdiff_t channels, const fa_weights *rows, const fa_weights *columns,
+                     bint rows_first, uint8_t *memory, uint8_t *out)
+
 cdef extern from "kernels/run.h" nogil:
     ctypedef struct fa_batch:
         const fa_program *program
@@ -158,10 +199,10 @@ cdef extern from "kernels/run.h" nogil:
         const int64_t *index
         const double *table
         const double *matrices
-        ptrdiff_t places
+        ptrdiff_t size
         bint standardize
         void **outs
-        ptrdiff_t out_places
+        ptrdiff_t out_size
 
     fa_image fa_source(const fa_batch *batch, ptrdiff_t k)
     fa_image fa_as_floats(const fa_form *form, const fa_image *image, float *values)
@@ -189,6 +230,7 @@ cdef extern from "kernels/jpeg.h" nogil:
 cdef extern from "numpy/random/bitgen.h":
     ctypedef struct bitgen_t:
         void *state
+        double (*next_double)(void *state)
 
 cdef extern from "kernels/draws.h" nogil:
     ctypedef struct fa_mt19937:
@@ -205,6 +247,7 @@ cdef extern from "kernels/draws.h" nogil:
         double scale[FA_COLUMNS]
         double base[FA_COLUMNS]
 
+    void fa_seed(fa_mt19937 *state, uint32_t seed)
     void fa_fill_row(const fa_draws *draws, const double *values, double *row)
     void fa_draw_rows(const fa_draws *draws, bitgen_t *bits, ptrdiff_t images, double *table)
 
@@ -318,7 +361,7 @@ cdef extern from "kernels/ring.h" nogil:
 cdef extern from "kernels/queue.h" nogil:
     ctypedef struct fa_failure:
         fa_failure *next
-        ptrdiff_t place
+        ptrdiff_t position
         size_t size
         char *record
 
@@ -352,11 +395,11 @@ cdef extern from "kernels/queue.h" nogil:
     void fa_cancel(fa_queue *queue, fa_task *task)
     void fa_fail_ring(fa_queue *queue, const fa_ring *ring)
     void fa_attach(fa_queue *queue, fa_control *control)
-    void fa_draw_until(fa_task *task, ptrdiff_t place)
+    void fa_draw_until(fa_task *task, ptrdiff_t position)
     fa_task *fa_take_ended(fa_queue *queue)
     fa_task *fa_drop_first(fa_queue *queue, bint *more)
     ptrdiff_t fa_first_failed(const fa_task *task, ptrdiff_t start, ptrdiff_t stop)
-    bint fa_keep_failure(fa_task *task, ptrdiff_t place, fa_failure **kept)
+    bint fa_keep_failure(fa_task *task, ptrdiff_t position, fa_failure **kept)
     bint fa_run_chunk(fa_task *task, ptrdiff_t start, ptrdiff_t stop, ptrdiff_t threads,
                       float *work, fa_failure **kept)
     void fa_give_back(fa_queue *queue, fa_task *task, ptrdiff_t start, ptrdiff_t stop,
@@ -391,8 +434,7 @@ cdef int _type_of(dtype):
     return _TYPES.get(dtype, FA_NO_TYPE)
 
 
-# The order of enum fa_variant in simd.h.
-_VARIANTS = ("plain", "avx2", "avx512")
+_VARIANTS = tuple([fa_variant_names[k].decode() for k in range(FA_VARIANTS)])
 
 
 def simd_variants():
@@ -423,19 +465,12 @@ cdef class Program:
     cdef list _held
     cdef readonly object warp
 
-    def __cinit__(self, *args, **kwargs):
-        self._held = []
-
-    def __dealloc__(self):
-        PyMem_RawFree(self._steps)
-
-    def __init__(self, Py_ssize_t height, Py_ssize_t width, Py_ssize_t channels, steps=(),
-                 standardization=(), *, function=None, bint channels_first=False,
-                 bint is_bytes=False, bint truncates=False, int order=1, str border="nearest",
-                 float cval=0.0, Py_ssize_t columns=FA_COLUMNS, warp=None):
+    def __cinit__(self, Py_ssize_t height, Py_ssize_t width, Py_ssize_t channels, steps=(),
+                  standardization=(), *, function=None, bint channels_first=False,
+                  bint is_bytes=False, bint truncates=False, int order=1, str border="nearest",
+                  float cval=0.0, Py_ssize_t columns=FA_COLUMNS, warp=None):
         cdef Py_ssize_t k
-        if self._steps != NULL:
-            raise ValueError("This program has its steps")
+        self._held = []
         if height < 1 or width < 1 or channels < 1:
             raise ValueError(f"An image has at least one pixel. Received: {height} x {width} x "
                              f"{channels}")
@@ -473,9 +508,15 @@ cdef class Program:
         for k in range(len(steps)):
             self._set_step(&self._steps[k], steps[k])
             if k >= self.c.standardization and self._steps[k].op.columns:
-                raise ValueError(f"Standardization is the same for all images. Received: {steps[k]}")
-            if is_bytes and k < self.c.standardization and self._steps[k].op.map_levels == NULL:
+                raise ValueError(f"Standardization is the same for all images. Received: "
+                                 f"{steps[k]}")
+            if k >= self.c.after_function and self._steps[k].op.needs_pixels:
+                raise ValueError(f"Standardization is done to planes too. Received: {steps[k]}")
+            if is_bytes and k < self.c.standardization and self._steps[k].op.map_uint8 == NULL:
                 raise ValueError(f"This step makes float32 batches: {steps[k]}")
+
+    def __dealloc__(self):
+        PyMem_RawFree(self._steps)
 
     cdef int _set_step(self, fa_step *step, dict constants) except -1:
         """Sets a step from the name of its op and its constants."""
@@ -500,7 +541,8 @@ cdef class Program:
         return 0
 
     cdef const float *_per_channel(self, values) except? NULL:
-        """The values of a constant for each channel, which this object keeps; NULL: there are none."""
+        """The values of a constant for each channel, which this object keeps; NULL: there are
+        none."""
         cdef cnp.ndarray array
         if values is None:
             return NULL
@@ -535,8 +577,8 @@ cdef class Draws:
     cdef dict _undrawn
     cdef tuple _names, _kinds
 
-    def __init__(self, columns, low, spread, flips, scale, base, choices, *, dict undrawn=None,
-                 tuple kinds=()):
+    def __cinit__(self, columns, low, spread, flips, scale, base, choices, *, dict undrawn=None,
+                  tuple kinds=()):
         cdef fa_draws *c = &self.c
         cdef Py_ssize_t k
         c.count = len(columns)
@@ -547,6 +589,7 @@ cdef class Draws:
             raise ValueError(f"Expected {FA_COLUMNS} scales, as many columns of the base and 2 "
                              f"flips. Received: {len(scale)}, {len(base)}, {len(flips)}")
         generator = np.random.MT19937(0)
+        _state_in(generator)  # NumPy works on a state that is made here
         self._bits = _bits_of(generator)[0]
         self._held = [generator]
         for k in range(c.count):
@@ -643,21 +686,49 @@ cdef class Draws:
 
 def state_of(generator):
     """The state of an MT19937 as bytes; see ``_core.pyi``."""
-    cdef bitgen_t *bits = _bits_of(generator)
+    cdef fa_mt19937 *state = _state_in(generator)
     with generator.lock:
-        return (<char *>bits.state)[:sizeof(fa_mt19937)]
+        return (<char *>state)[:sizeof(fa_mt19937)]
 
 
 def set_state(generator, bytes state not None, bytes expected=None):
     """Sets it; see ``_core.pyi``."""
-    cdef bitgen_t *bits = _bits_of(generator)
+    cdef fa_mt19937 *own = _state_in(generator)
     if len(state) != sizeof(fa_mt19937) or len(expected or state) != sizeof(fa_mt19937):
         raise ValueError(f"Expected states of {sizeof(fa_mt19937)} bytes")
     with generator.lock:
-        if expected is not None and memcmp(bits.state, <char *>expected, sizeof(fa_mt19937)):
+        if expected is not None and memcmp(own, <char *>expected, sizeof(fa_mt19937)):
             return False
-        memcpy(bits.state, <char *>state, sizeof(fa_mt19937))
+        memcpy(own, <char *>state, sizeof(fa_mt19937))
     return True
+
+
+cdef bint _layout_is_known = False
+
+
+cdef fa_mt19937 *_state_in(generator) except NULL:
+    """The state in the memory of an MT19937, of which NumPy promises nothing."""
+    global _layout_is_known
+    if type(generator) is not np.random.MT19937:
+        raise TypeError(f"Expected an MT19937. Received: {generator!r}")
+    if not _layout_is_known:
+        _check_layout()
+        _layout_is_known = True
+    return <fa_mt19937 *>_bits_of(generator).state
+
+
+cdef int _check_layout() except -1:
+    """Has NumPy seed a stream and draw from it; both as in a state that is made here."""
+    cdef fa_mt19937 own
+    stream = np.random.RandomState(1)
+    cdef bitgen_t *bits = _bits_of(stream._bit_generator)
+    fa_seed(&own, 1)
+    if memcmp(bits.state, &own, sizeof(fa_mt19937)) == 0:
+        if (bits.next_double(&own) == stream.random_sample()
+                and memcmp(bits.state, &own, sizeof(fa_mt19937)) == 0):
+            return 0
+    raise RuntimeError(f"The states of MT19937 in NumPy {np.__version__} are not as they were when "
+                       "this version of fastaug was made")
 
 
 cdef bitgen_t *_bits_of(generator) except NULL:
@@ -686,22 +757,24 @@ def same_attributes(owner, tuple names not None, tuple values not None, tuple it
         if items[k] is None:
             continue
         expected, found = items[k], value
-        if len(found) != len(expected):
-            return False
-        for i in range(len(expected)):
-            if found[i] is not expected[i]:
+        with cython.critical_section(found):
+            if len(found) != len(expected):
                 return False
+            for i in range(len(expected)):
+                if found[i] is not expected[i]:
+                    return False
     return True
 
 
 def same_items(list some not None, tuple others not None, const int64_t[::1] index not None):
-    """Whether two sequences have the very same items at some places; see ``_core.pyi``."""
+    """Whether two sequences have the very same items at some indices; see ``_core.pyi``."""
     cdef Py_ssize_t k
-    for k in range(index.shape[0]):
-        if not 0 <= index[k] < min(len(some), len(others)):
-            return False
-        if some[index[k]] is not others[index[k]]:
-            return False
+    with cython.critical_section(some):
+        for k in range(index.shape[0]):
+            if not 0 <= index[k] < min(len(some), len(others)):
+                return False
+            if some[index[k]] is not others[index[k]]:
+                return False
     return True
 
 
@@ -738,9 +811,9 @@ def augment(Program program not None, images not None, const int64_t[::1] index 
     batch.index = &index[0]
     batch.table = &table[0, 0]
     batch.matrices = &matrices[0, 0, 0] if matrices is not None else NULL
-    batch.places = stop
+    batch.size = stop
     batch.outs = &results
-    batch.out_places = stop
+    batch.out_size = stop
     _check_index(&batch, start, stop)
     if program.warp is None:
         work_array = np.empty(fa_work_values(&batch), dtype=np.float32)
@@ -758,20 +831,20 @@ cdef cnp.ndarray _array_around_warp(Program program):
     return np.empty((2, form.height, form.width, form.channels), dtype=np.float32)
 
 
-cdef int _process_with(Program program, const fa_batch *batch, Py_ssize_t place,
+cdef int _process_with(Program program, const fa_batch *batch, Py_ssize_t position,
                        cnp.ndarray work_array, cnp.ndarray out_array,
                        Py_ssize_t row_of_out) except -1:
     """Does what fa_run does, with a warp in Python between two parts without the GIL."""
     cdef fa_program *c = &program.c
     cdef fa_form *form = &c.form
-    cdef const double *row = batch.table + place * c.columns
+    cdef const double *row = batch.table + position * c.columns
     cdef double own[6]
     cdef const double *m = own
     cdef Py_ssize_t k, size = fa_form_size(form)
     cdef float *work = <float *>cnp.PyArray_DATA(work_array)
     cdef float *out = <float *>cnp.PyArray_DATA(out_array) + row_of_out * size
     cdef float *target = work if form.channels_first else out
-    cdef fa_image image = fa_source(batch, batch.index[place])
+    cdef fa_image image = fa_source(batch, batch.index[position])
     cdef cnp.ndarray pixels
     cdef double rows, columns
     if not fa_is_read(image.type):
@@ -779,7 +852,7 @@ cdef int _process_with(Program program, const fa_batch *batch, Py_ssize_t place,
         image = fa_as_floats(form, &image, <float *>cnp.PyArray_DATA(pixels))
     image.padding = 0
     if batch.matrices != NULL:
-        m = batch.matrices + 6 * place
+        m = batch.matrices + 6 * position
     else:
         fa_matrix(row, form.height, form.width, own)
     if not fa_has_geometry(row):
@@ -915,7 +988,7 @@ def place(cnp.ndarray images not None, const int64_t[::1] index not None,
 
 
 def flip(cnp.ndarray image not None, bint channels_first, bint horizontal, bint vertical):
-    """Turns an image round in its place; see ``_core.pyi``."""
+    """Flips an image in place; see ``_core.pyi``."""
     cdef Py_ssize_t k, planes = 1, bytes_ = image.itemsize
     cdef Py_ssize_t height, width
     cdef char *data = <char *>cnp.PyArray_DATA(image)
@@ -934,21 +1007,21 @@ def flip(cnp.ndarray image not None, bint channels_first, bint horizontal, bint 
 
 
 def multiply(x, values):
-    """``x * values`` in the place of ``x``; see ``_core.pyi``."""
+    """``x * values`` in place; see ``_core.pyi``."""
     if not _combine(x, values, FA_MULTIPLY):
         x *= values
     return x
 
 
 def subtract(x, values):
-    """``x - values`` in the place of ``x``; see ``_core.pyi``."""
+    """``x - values`` in place; see ``_core.pyi``."""
     if not _combine(x, values, FA_SUBTRACT):
         x -= values
     return x
 
 
 def divide(x, values):
-    """``x / values`` in the place of ``x``; see ``_core.pyi``."""
+    """``x / values`` in place; see ``_core.pyi``."""
     if not _combine(x, values, FA_DIVIDE):
         x /= values
     return x
@@ -1155,6 +1228,85 @@ def pick_pixels(const uint8_t[:, :, ::1] image, const int32_t[::1] rows,
                            rows.shape[0], &columns[0], columns.shape[0], &out[0, 0, 0])
 
 
+# The order of enum fa_filter in resample.h.
+FILTERS = ("box", "bilinear", "hamming", "bicubic", "lanczos")
+
+
+@cython.final
+cdef class ResampleWeights:
+    """The weights of the pixels along one axis; see ``_core.pyi``."""
+
+    cdef fa_weights c
+    cdef Py_ssize_t _length
+    cdef bint _is_identity
+    cdef cnp.ndarray _memory
+
+    def __cinit__(self, str filter_ not None, Py_ssize_t length, float start, float stop,
+                  Py_ssize_t size):
+        cdef int number
+        cdef Py_ssize_t taps
+        cdef int32_t *memory
+        cdef cnp.ndarray values
+        if filter_ not in FILTERS:
+            raise ValueError(f"Expected one of {FILTERS}. Received: {filter_!r}")
+        if not (0 < size <= 2**30 and 0 < length <= 2**30 and 0 <= start <= stop <= length):
+            raise ValueError(f"Expected a stretch of {length} pixels, and a size from 1. Received: "
+                             f"{start} to {stop}, {size} pixels")
+        number = FILTERS.index(filter_)
+        self._length = length
+        self._is_identity = size == length and start == 0 and stop == size
+        taps = fa_count_taps(number, start, stop, size)
+        if taps > 2**24 or size * (2 * taps + 2) > 2**31:
+            raise MemoryError(f"{size} pixels of {taps} weights each")
+        self._memory = np.empty(size * (2 * taps + 2), dtype=np.int32)
+        values = np.empty(taps, dtype=np.float64)
+        memory = <int32_t *>cnp.PyArray_DATA(self._memory)
+        self.c.size, self.c.taps = size, taps
+        self.c.first, self.c.count = memory, memory + size
+        self.c.weight, self.c.halves = memory + 2 * size, memory + (2 + taps) * size
+        with nogil:
+            fa_set_weights(number, length, start, stop, size, taps,
+                           <double *>cnp.PyArray_DATA(values), memory, memory + size,
+                           memory + 2 * size, memory + (2 + taps) * size)
+
+
+def resample(cnp.ndarray image not None, ResampleWeights rows not None,
+             ResampleWeights columns not None, cnp.ndarray out not None, bint rows_first=False):
+    """Resizes an image; see ``_core.pyi``."""
+    cdef const fa_weights *r = NULL if rows._is_identity else &rows.c
+    cdef const fa_weights *c = NULL if columns._is_identity else &columns.c
+    cdef Py_ssize_t height, width, channels, stride
+    cdef cnp.ndarray memory
+    if (image.ndim != 3 or cnp.PyArray_TYPE(image) != cnp.NPY_UINT8
+            or out.ndim != 3 or cnp.PyArray_TYPE(out) != cnp.NPY_UINT8):
+        raise ValueError(f"Expected uint8 images of rank 3. Received: {image.dtype} of shape "
+                         f"{(<object>image).shape} and {out.dtype} of shape {(<object>out).shape}")
+    height, width, channels = image.shape[0], image.shape[1], image.shape[2]
+    stride = image.strides[0]
+    if (channels < 1 or height != rows._length or width != columns._length
+            or (channels > 1 and image.strides[2] != 1)
+            or (width > 1 and image.strides[1] != channels)
+            or (height > 1 and stride < width * channels)):
+        raise ValueError(f"Expected an image of {rows._length} x {columns._length} pixels, and "
+                         f"each row in one piece. Received shape: {(<object>image).shape}, strides: "
+                         f"{(<object>image).strides}")
+    if (out.shape[0] != rows.c.size or out.shape[1] != columns.c.size
+            or out.shape[2] != channels or not cnp.PyArray_ISCARRAY(out)):
+        raise ValueError(f"Expected a contiguous result of shape "
+                         f"{(rows.c.size, columns.c.size, channels)}. Received: "
+                         f"{(<object>out).shape}")
+    if _may_overlap(image, out):
+        raise ValueError("The result may not share memory with the image")
+    if r == NULL and c == NULL:
+        out[...] = image
+        return
+    memory = np.empty(fa_resample_bytes(width, channels, r, c, rows_first), dtype=np.uint8)
+    with nogil:
+        fa_resample(<const uint8_t *>cnp.PyArray_DATA(image), stride, height, width, channels, r, c,
+                    rows_first, <uint8_t *>cnp.PyArray_DATA(memory),
+                    <uint8_t *>cnp.PyArray_DATA(out))
+
+
 def read_jpeg(bytes data not None, int64_t most_pixels):
     """Height, width and more of a JPEG that OpenCV decodes as Pillow does; see ``_core.pyi``."""
     cdef fa_jpeg jpeg
@@ -1257,11 +1409,18 @@ cdef class Control:
     def open(self, Ring ring not None, int kind, bytes path not None, uint64_t device,
              uint64_t inode):
         """Makes a ring known to the readers."""
-        cdef uint32_t k, generation
-        cdef fa_entry *entry
         if len(path) >= FA_PATH_BYTES:
             raise OSError(f"The path of the memory is longer than {FA_PATH_BYTES - 1} bytes: "
                           f"{os.fsdecode(path)}")
+        if ring.c.free_slots != NULL:
+            raise ValueError("This ring has its entry")
+        self._open(ring, kind, path, device, inode)
+
+    @cython.critical_section
+    cdef int _open(self, Ring ring, int kind, bytes path, uint64_t device,
+                   uint64_t inode) except -1:
+        cdef uint32_t k, generation
+        cdef fa_entry *entry
         for k in range(<uint32_t>FA_ENTRIES):
             if not self._taken[k]:
                 break
@@ -1284,6 +1443,7 @@ cdef class Control:
         if fa_load32(&self.c.entries) <= k:
             fa_store32(&self.c.entries, k + 1)
         fa_store32(&entry.generation, generation)
+        return 0
 
     def close(self, Ring ring not None):
         """Makes a ring unknown: its batches end, and its readers let go of it."""
@@ -1551,8 +1711,10 @@ cdef class Ring:
     def fail_batches(self, error):
         """Ends all batches that wait for files: there will be no reader."""
         # what closes the ring has it, and would keep whoever the traceback leads to
-        self.failure = error.with_traceback(None)
-        queue = self._queue
+        error = error.with_traceback(None)
+        with cython.critical_section(self):
+            self.failure = error
+            queue = self._queue
         if queue is not None and self._generation == _forks:
             fa_fail_ring(&(<TaskQueue>queue).c, &self.c)
             (<TaskQueue>queue)._collect()
@@ -1657,7 +1819,7 @@ cdef class Reader:
         self._control.account(reading + 1e-6 * self._reading,
                               1e-6 * (fa_now() - control.reader[self._index].since))
         if self._kind == FA_THREADS:
-            self._control.account_thread(1e-6 * (fa_thread_time() - self._begun))
+            self._control.account_thread(1e-6 * <int64_t>(fa_thread_time() - self._begun))
 
     def finish(self, Ring ring not None, uint32_t slot, bytes record=None):
         """Says what became of a file; see ``_core.pyi``."""
@@ -1674,7 +1836,6 @@ cdef class Batch:
     cdef fa_batch c
     cdef fa_task task
     cdef int _generation
-    cdef bint _is_ready
     cdef TaskQueue _queue
     cdef object _held
     cdef Program _program
@@ -1682,67 +1843,62 @@ cdef class Batch:
     cdef list _outs
     cdef object _after, _then, _error
 
-    def __cinit__(self, *args, **kwargs):
+    def __cinit__(self, Program program not None, images not None, cnp.ndarray index not None,
+                  cnp.ndarray table, outs not None, bint standardize=True, Draws draws=None,
+                  seeds=None, *, Ring ring=None, after=None, then=None):
+        cdef Py_ssize_t count
+        cdef cnp.ndarray slots = index
+        cdef Sources sources
         self._generation = _forks
         self.task.done = PyThread_allocate_lock()
         if self.task.done == NULL:
             raise MemoryError()
-
-    def __init__(self, Program program not None, images not None, cnp.ndarray index not None,
-                 cnp.ndarray table, outs not None, bint standardize=True, Draws draws=None,
-                 seeds=None, *, Ring ring=None, after=None, then=None):
-        cdef Py_ssize_t places
-        cdef cnp.ndarray slots = index
-        cdef Sources sources
-        if self._is_ready:
-            raise ValueError("This batch has its arrays")
         if program.warp is not None and ring is None:
             raise ValueError("A warp in Python needs the GIL")
         if not (table is None) == (draws is not None) == (seeds is not None):
             raise ValueError("Expected a table, or draws and seeds")
         sources = Sources(program, images)
-        places = self._lend_outs(program, sources, list(outs), standardize)
+        count = self._lend_outs(program, sources, list(outs), standardize)
         if (index.ndim != 1 or cnp.PyArray_TYPE(index) != cnp.NPY_INT64
-                or not cnp.PyArray_ISCARRAY_RO(index) or index.shape[0] != places):
-            raise ValueError(f"Expected an int64 index of {places} images. Received "
+                or not cnp.PyArray_ISCARRAY_RO(index) or index.shape[0] != count):
+            raise ValueError(f"Expected an int64 index of {count} images. Received "
                              f"{index.dtype} of shape {(<object>index).shape}")
-        self.task.drawn = places
+        self.task.drawn = count
         if draws is not None:
             if program.c.columns != FA_COLUMNS:
-                raise ValueError(f"There are draws for {FA_COLUMNS} columns. Received a program with "
-                                 f"{program.c.columns}")
+                raise ValueError(f"There are draws for {FA_COLUMNS} columns. Received a program "
+                                 f"with {program.c.columns}")
             seeds = np.array(seeds, dtype=np.uint32)
             if seeds.shape != (len(self._held),):
                 raise ValueError(f"Expected a seed for each of {len(self._held)} arrays. "
                                  f"Received: {seeds}")
-            table = _new_table(places)
+            table = _new_table(count)
             self.task.drawn = 0
             self.task.table = <double *>cnp.PyArray_DATA(table)
             self.task.draws = &draws.c
             self.task.bits = draws._bits
             self.task.seeds = <const uint32_t *>cnp.PyArray_DATA(<cnp.ndarray>seeds)
         elif (table.ndim != 2 or cnp.PyArray_TYPE(table) != cnp.NPY_DOUBLE
-                or not cnp.PyArray_ISCARRAY_RO(table) or table.shape[0] != places
+                or not cnp.PyArray_ISCARRAY_RO(table) or table.shape[0] != count
                 or table.shape[1] != program.c.columns):
-            raise ValueError(f"Expected a float64 table of {places} x {program.c.columns}. Received "
-                             f"{table.dtype} of shape {(<object>table).shape}")
+            raise ValueError(f"Expected a float64 table of {count} x {program.c.columns}. "
+                             f"Received {table.dtype} of shape {(<object>table).shape}")
         if ring is not None:
             self._come_through(ring, images, index)
-            slots = np.zeros(places, dtype=np.int64)
+            slots = np.zeros(count, dtype=np.int64)
             self.task.slots = <int64_t *>cnp.PyArray_DATA(slots)
         self._outs = self._held
         self._held = (program, sources, index, slots, table, draws, seeds)
         self.c.index = <const int64_t *>cnp.PyArray_DATA(slots)
         self.c.table = <const double *>cnp.PyArray_DATA(table)
         self.c.matrices = NULL
-        self.c.places = places
-        _check_index(&self.c, 0, places)
+        self.c.size = count
+        _check_index(&self.c, 0, count)
         self._program, self._after, self._then = program, after, then
         self.task.needs_python = program.warp is not None or after is not None or then is not None
-        self.task.count = places
+        self.task.count = count
         self.task.chunk = fa_chunk_size(&self.c, self.task.ring)
         self.task.batch = &self.c
-        self._is_ready = True
 
     cdef int _come_through(self, Ring ring, cnp.ndarray images, cnp.ndarray files) except -1:
         """Makes the images those that readers put into the slots of a ring."""
@@ -1764,11 +1920,10 @@ cdef class Batch:
     cdef Py_ssize_t _lend_outs(self, Program program, Sources sources, list outs,
                                bint standardize) except -1:
         """Sets where the results go; returns how many there will be."""
-        cdef Py_ssize_t k, count, places = 0
+        cdef Py_ssize_t k, size, count = 0
         cdef cnp.ndarray out
         if not outs:
             raise ValueError("Expected at least one array for results")
-        PyMem_RawFree(self.c.outs)
         self.c.outs = <void **>PyMem_RawCalloc(len(outs), sizeof(void *))
         if self.c.outs == NULL:
             raise MemoryError()
@@ -1778,17 +1933,17 @@ cdef class Batch:
             out = outs[k]
             if k == 0:
                 sources.lend(&self.c, out, standardize)
-                self.c.out_places = out.shape[0] or 1
+                self.c.out_size = out.shape[0] or 1
             else:
                 _check_output(program, out)
-            count = out.shape[0]
-            if count > self.c.out_places or (count < self.c.out_places and k + 1 < len(outs)):
-                raise ValueError(f"Expected arrays of {self.c.out_places} results each, but for "
-                                 f"the last. Received: {count}")
+            size = out.shape[0]
+            if size > self.c.out_size or (size < self.c.out_size and k + 1 < len(outs)):
+                raise ValueError(f"Expected arrays of {self.c.out_size} results each, but for "
+                                 f"the last. Received: {size}")
             self.c.outs[k] = cnp.PyArray_DATA(out)
-            places += count
+            count += size
         self._held = outs
-        return places
+        return count
 
     def __dealloc__(self):
         cdef fa_failure *failure = self.task.failures
@@ -1821,31 +1976,34 @@ cdef class Batch:
 
     def put_into(self, TaskQueue queue not None):
         """Hands itself to the threads of a queue; returns how many of them can have a part."""
-        if self._queue is not None:
-            raise ValueError("This batch is in a queue")
-        if not self.task.count:
+        if not self.task.count and self._queue is None:
             return 0
-        if self._ring is not None:
-            if queue.c.control != self._ring.c.control:
+        with cython.critical_section(self):
+            if self._queue is not None:
+                raise ValueError("This batch is in a queue")
+            if self._ring is not None:
                 queue._attach(self._ring._control)
-            self._ring._queue = queue
-        self._queue = queue
-        PyThread_acquire_lock(self.task.done, WAIT_LOCK)
-        Py_INCREF(self)
-        self.task.object = <void *>self
-        return fa_put(&queue.c, &self.task)
+                with cython.critical_section(self._ring):
+                    self._ring._queue = queue
+            PyThread_acquire_lock(self.task.done, WAIT_LOCK)
+            self._queue = queue
+            Py_INCREF(self)
+            self.task.object = <void *>self
+            return fa_put(&queue.c, &self.task)
 
     cdef _run_with_python(self, Py_ssize_t start, Py_ssize_t stop):
         """Works on a chunk of which Python has a part; what is raised is for `wait`."""
         cdef fa_queue *queue = &self._queue.c
         cdef fa_failure *kept = NULL
-        cdef bint is_last
+        cdef bint is_last, has_memory = True
         try:
             if self._error is None:
-                self._warp_chunk(start, stop, &kept)
+                has_memory = self._warp_chunk(start, stop, &kept)
         except BaseException as error:  # it is the caller's, whatever it is
             self._keep(error)
         PyThread_acquire_lock(queue.lock, WAIT_LOCK)
+        if not has_memory:
+            self.task.out_of_memory = True
         fa_give_back(queue, &self.task, start, stop, kept)
         PyThread_release_lock(queue.lock)
         if queue.control != NULL:
@@ -1869,15 +2027,18 @@ cdef class Batch:
         PyThread_release_lock(queue.lock)
 
     cdef _keep(self, error):
-        if self._error is None:
+        with cython.critical_section(self):
+            if self._error is not None:
+                return
             self._error = error
-            fa_cancel(&self._queue.c, &self.task)
+        fa_cancel(&self._queue.c, &self.task)
 
-    cdef _warp_chunk(self, Py_ssize_t start, Py_ssize_t stop, fa_failure **kept):
+    cdef bint _warp_chunk(self, Py_ssize_t start, Py_ssize_t stop, fa_failure **kept) except -1:
+        """Works on a chunk; returns False if there was no memory."""
         cdef fa_queue *queue = &self._queue.c
         cdef fa_control *counted
         cdef bint has_memory = True
-        cdef Py_ssize_t place
+        cdef Py_ssize_t position
         if self._program.warp is None:
             work = np.empty(fa_work_values(&self.c), dtype=np.float32)
             with nogil:
@@ -1887,29 +2048,31 @@ cdef class Batch:
                 fa_end_warp(counted)
         else:
             work = _array_around_warp(self._program)
-            for place in range(start, stop):
-                if fa_first_failed(&self.task, place, place + 1) == place:
-                    has_memory &= fa_keep_failure(&self.task, place, kept)
+            for position in range(start, stop):
+                if fa_first_failed(&self.task, position, position + 1) == position:
+                    has_memory &= fa_keep_failure(&self.task, position, kept)
                     continue
-                _process_with(self._program, &self.c, place, work,
-                              self._outs[place // self.c.out_places], place % self.c.out_places)
-        if not has_memory:
-            self.task.out_of_memory = True
+                _process_with(self._program, &self.c, position, work,
+                              self._outs[position // self.c.out_size],
+                              position % self.c.out_size)
+        return has_memory
 
     cdef _call_after(self, Py_ssize_t start, Py_ssize_t stop):
         cdef Py_ssize_t first, end
         while start < stop:
-            first = start % self.c.out_places
-            end = min(first + stop - start, self.c.out_places)
-            self._after(self._outs[start // self.c.out_places][first:end])
+            first = start % self.c.out_size
+            end = min(first + stop - start, self.c.out_size)
+            self._after(self._outs[start // self.c.out_size][first:end])
             start += end - first
 
     def cancel(self):
-        """Lets the images that have not begun come to nothing."""
-        if self._queue is None or self.is_lost():
+        """Cancels the images that have not begun."""
+        with cython.critical_section(self):
+            queue = self._queue
+        if queue is None or self.is_lost():
             return
-        fa_cancel(&self._queue.c, &self.task)
-        self._queue._collect()
+        fa_cancel(&(<TaskQueue>queue).c, &self.task)
+        (<TaskQueue>queue)._collect()
 
     def is_lost(self):
         """Whether this is a copy in a forked process: no thread here will ever work on it."""
@@ -1929,12 +2092,15 @@ cdef class Batch:
                     break
                 PyErr_CheckSignals()
                 if microseconds >= 0:
-                    return False
+                    if not self._has_ended():
+                        return False
+                    microseconds = -1  # another one who waits has the lock, for a moment
         PyThread_release_lock(self.task.done)
         self._queue._collect()
-        self._held = self._outs = self._after = self._then = None
-        if self._error is not None:
+        with cython.critical_section(self):
+            self._held = self._outs = self._after = self._then = None
             error, self._error = self._error, None
+        if error is not None:
             try:
                 raise error
             finally:
@@ -1945,12 +2111,22 @@ cdef class Batch:
             raise MemoryError("No memory to work on an image in")
         return True
 
+    cdef bint _has_ended(self) noexcept:
+        """Whether no thread works on it any more, or will."""
+        cdef bint has_ended
+        if self.is_lost():
+            return False
+        PyThread_acquire_lock(self._queue.c.lock, WAIT_LOCK)
+        has_ended = self.task.ended == self.task.count
+        PyThread_release_lock(self._queue.c.lock)
+        return has_ended
+
     def failures(self):
-        """`(place, record)` of each image that could not be read; after `wait`."""
+        """`(position, record)` of each image that could not be read; after `wait`."""
         cdef fa_failure *failure = self.task.failures
         found = []
         while failure != NULL:
-            found.append((failure.place, failure.record[:failure.size]))
+            found.append((failure.position, failure.record[:failure.size]))
             failure = failure.next
         return found
 
@@ -1987,10 +2163,13 @@ cdef class TaskQueue:
 
     cdef int _attach(self, Control control) except -1:
         """Makes the threads sleep where the readers of a control block can wake them."""
-        if self._control is not None:
-            raise ValueError("This queue has another control block")
-        self._control = control
-        fa_attach(&self.c, control.c)
+        with cython.critical_section(self):
+            if self.c.control == control.c:
+                return 0
+            if self._control is not None:
+                raise ValueError("This queue has another control block")
+            self._control = control
+            fa_attach(&self.c, control.c)
         return 0
 
     def put(self, call):
@@ -2153,8 +2332,19 @@ cdef class Sources:
         if max(image.height, image.width) > 2**30:
             raise ValueError(f"Image sides go up to 2**30. Received an array of shape "
                              f"{(<object>array).shape}")
+        if self._program.warp is not None and (image.height != form.height
+                                               or image.width != form.width):
+            raise ValueError(f"A warp in Python gets images of shape {self._program.shape}. "
+                             f"Received an array of shape {(<object>array).shape}")
+        if axis and array.shape[0] == 0:
+            return 0  # NumPy gives no strides to what has no values
         pixel = itemsize if form.channels_first else itemsize * form.channels
-        row = array.strides[rows] if image.height > 1 else image.width * pixel
+        if image.height > 1:
+            row = array.strides[rows]
+        elif form.channels_first and form.channels > 1:
+            row = array.strides[axis]  # planes of one row each
+        else:
+            row = image.width * pixel
         if (row % itemsize or row < image.width * pixel
                 or (image.width > 1 and array.strides[rows + 1] != pixel)
                 or (not form.channels_first and form.channels > 1
@@ -2168,7 +2358,7 @@ cdef class Sources:
         return 0
 
     cdef int lend(self, fa_batch *batch, cnp.ndarray out, bint standardize) except -1:
-        """Sets what does not depend on the place in a batch; the caller keeps all of it alive."""
+        """Sets what does not depend on the position in a batch; the caller keeps all of it alive."""
         cdef fa_program *program = &self._program.c
         if program.form.is_bytes and standardize and program.count > program.standardization:
             raise ValueError("A uint8 batch cannot be standardized")

@@ -3,20 +3,22 @@
  * Every block has exactly the size that the loops are promised. It lies on the heap, where
  * AddressSanitizer sees each access that it instruments, or up against a page that faults, because it
  * does not instrument gathers and some other vector loads. The same cases say whether every SIMD
- * variant gives the bits of the plain one. Fixed sweeps and a fixed seed: the same cases each time.
+ * variant gives the bits of the plain one. Fixed sweeps and a fixed seed: the same cases each time. A
+ * number as the argument is for a slow processor: one of so many cases is run.
  */
 #include <float.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 
 #include "../fastaug/kernels/jpeg.h"
 #include "../fastaug/kernels/pick.h"
+#include "../fastaug/kernels/resample.h"
 #include "../fastaug/kernels/run.h"
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
-static const char *const VARIANTS[] = {"plain", "avx2", "avx512"};
 static const char *const BORDERS[] = {
     "nearest", "reflect", "mirror", "grid-wrap", "wrap", "constant", "grid-constant"};
 
@@ -89,13 +91,14 @@ static void *take(int role, size_t bytes, int place)
 
 static void fill(void *block, ptrdiff_t count, int is_float, int wild)
 {
-    static const float odd[] = {-1, 256, 255, 1e-40f, 3e38f, -3e38f, INFINITY, -INFINITY, NAN};
+    static const float odd[] = {0, -0.0f, -1, 256, 255, 1e-40f, 3e38f, -3e38f, INFINITY, -INFINITY, NAN};
+    static const int kinds[] = {0, 2, 5, COUNT(odd)};
     ptrdiff_t i;
     for (i = 0; i < count; i++)
         if (!is_float)
             ((uint8_t *)block)[i] = (uint8_t)draw_bits();
         else if (wild && draw(16) == 0)
-            ((float *)block)[i] = odd[draw(wild < 2 ? 3 : COUNT(odd))];
+            ((float *)block)[i] = odd[draw(kinds[wild])];
         else
             ((float *)block)[i] = (float)draw(1 << 16) / 256;
 }
@@ -112,7 +115,7 @@ static struct {
     const float *factors, *offsets; /* of a function */
     int is_float, standardize, place, wild;
     ptrdiff_t height, width, gap;   /* of the source; values between its rows */
-    ptrdiff_t behind;
+    ptrdiff_t padding;
     double row[FA_COLUMNS], m[6];
 } the;
 
@@ -160,7 +163,7 @@ static const fa_program *program(void)
 /* The source of the case, in memory. */
 static fa_image source_at(const void *data)
 {
-    fa_image image = {data, the.height, the.width, 0, the.behind, the.is_float ? FA_FLOAT32 : FA_UINT8};
+    fa_image image = {data, the.height, the.width, 0, the.padding, the.is_float ? FA_FLOAT32 : FA_UINT8};
     image.row = the.width * (the.form.channels_first ? 1 : the.form.channels) + the.gap;
     return image;
 }
@@ -173,18 +176,22 @@ static ptrdiff_t extent_of_source(void)
 }
 
 static long cases;
+static long every = 1;
+
+/* Counts a case; returns whether it is one that is left out. */
+static int is_left_out(void) { return cases++ % every != 0; }
 
 static void describe(void)
 {
     const fa_form *form = &the.form;
     int k;
     fprintf(stderr, "case %ld, %s, %s: %td x %td and %td of %s to %td x %td x %td %s%s, order %d, %s, "
-            "cval %g, channels_first %d, behind %td, memory %d\n",
-            cases, the.what, VARIANTS[fa_simd], the.height, the.width, the.gap,
+            "cval %g, channels_first %d, padding %td, memory %d\n",
+            cases, the.what, fa_variant_names[fa_simd], the.height, the.width, the.gap,
             the.is_float ? "float32" : "uint8", form->height, form->width, form->channels,
             form->is_bytes ? "uint8" : "float32", form->truncates ? ", truncated" : "",
             the.sampler.order, BORDERS[the.sampler.border], (double)the.sampler.cval,
-            form->channels_first, the.behind, the.place);
+            form->channels_first, the.padding, the.place);
     fprintf(stderr, "  function %d, rescales %d by %g, center %d, std %d, mean %d, scale %d, "
             "standardize %d\n  row",
             the.factors != NULL, the.rescales, (double)the.rescale, the.sample_center, the.sample_std,
@@ -246,20 +253,20 @@ static void *begin(int run, ptrdiff_t count, float **work, ptrdiff_t work_count)
 
 static void process(void)
 {
+    if (is_left_out()) return;
     const ptrdiff_t size = size_of_image(), extent = extent_of_source();
     const size_t value = size_of_value();
-    char *source = take(SOURCE, (size_t)(extent + the.behind) * value, the.place);
+    char *source = take(SOURCE, (size_t)(extent + the.padding) * value, the.place);
     const fa_image image = source_at(source);
     const fa_program *made = program();
     const uintptr_t next = draw(2) ? (uintptr_t)source : 0;
     void *expected = NULL, *out;
     float *work;
     int run;
-    cases++;
     fill(source, extent, the.is_float, the.wild);
     for (run = 0; run < runs(); run++) {
         out = begin(run, size, &work, fa_process_values(made, &image));
-        memset(source + (size_t)extent * value, run, (size_t)the.behind * value);
+        memset(source + (size_t)extent * value, run, (size_t)the.padding * value);
         fa_process(made, &image, next, the.row, the.m, the.standardize, work, out);
         if (run == 0) expected = out;
         else if (the.form.is_bytes) compare_bytes(out, expected, size);
@@ -318,8 +325,8 @@ static void draw_the_rest(void)
     static const double shifts[] = {0, 12.5, -300, 1e30, 1e300, INFINITY, -INFINITY};
     static const double brightness[] = {0, 0.5, 1, 3.7, -1, 1e-40, 1e30, 1e300, INFINITY, -INFINITY};
     the.place = draw(PLACES);
-    the.wild = draw(3);
-    the.behind = draw(3) == 0 ? draw(24) : draw(2) == 0 ? size_of_image() : 0;
+    the.wild = draw(4);
+    the.padding = draw(3) == 0 ? draw(24) : draw(2) == 0 ? size_of_image() : 0;
     the.form.is_bytes = !the.is_float && the.sampler.order < 2 && draw(2);
     the.standardize = !the.form.is_bytes && draw(2);
     the.form.truncates = draw(2);
@@ -533,7 +540,7 @@ static void sweep_samples(void)
                 double *at = the.m;
                 at[0] = coordinate(i, height);
                 at[1] = coordinate(j, width);
-                cases++;
+                if (is_left_out()) continue;
                 fill(image, size, the.is_float, the.wild);
                 if (the.is_float) fa_sample_f32(image, &from, at[0], at[1], out);
                 else fa_sample_u8(image, &from, at[0], at[1], out);
@@ -545,8 +552,8 @@ static void sweep_samples(void)
 static void sweep_batches(int count)
 {
     while (count--) {
-        const int images = 1 + draw(4), places = 1 + draw(5), start = draw(places);
-        const int stop = start + 1 + draw(places - start), threads = 1 + draw(3);
+        const int images = 1 + draw(4), count = 1 + draw(5), start = draw(count);
+        const int stop = start + 1 + draw(count - start), threads = 1 + draw(3);
         enum { DENSE, PADDED, BACKWARD, BROADCAST, DIFFERENT } kind = draw(5);
         ptrdiff_t size, image_bytes, reach;
         fa_image sources[4];
@@ -559,11 +566,11 @@ static void sweep_batches(int count)
         reset("a batch, its last row", 1 + draw(20), 1 + draw(20), 1 + draw(5), draw(2), draw(2),
               draw(7));
         draw_the_rest();
-        the.behind = 0;
-        index = take(INDEX, (size_t)places * sizeof(int64_t), the.place);
-        table = take(TABLE, (size_t)(places * FA_COLUMNS) * sizeof(double), the.place);
-        matrices = take(TRANSFORMS, (size_t)(places * 6) * sizeof(double), the.place);
-        for (i = 0; i < places; i++) {
+        the.padding = 0;
+        index = take(INDEX, (size_t)count * sizeof(int64_t), the.place);
+        table = take(TABLE, (size_t)(count * FA_COLUMNS) * sizeof(double), the.place);
+        matrices = take(TRANSFORMS, (size_t)(count * 6) * sizeof(double), the.place);
+        for (i = 0; i < count; i++) {
             set_matrix(draw(MATRICES));
             if (draw(4) == 0) the.row[draw(FA_ZY + 1)] = ONE_OF(SPECIAL);
             memcpy(table + i * FA_COLUMNS, the.row, sizeof the.row);
@@ -592,23 +599,23 @@ static void sweep_batches(int count)
             if (kind == BACKWARD) batch.stride = -batch.stride;
         }
         batch.outs = outs;
-        batch.out_places = 1 + draw(places);
-        results = (places + (int)batch.out_places - 1) / (int)batch.out_places;
+        batch.out_size = 1 + draw(count);
+        results = (count + (int)batch.out_size - 1) / (int)batch.out_size;
         batch.count = images;
         batch.index = index;
         batch.table = table;
         batch.matrices = draw(2) ? matrices : NULL;
-        batch.places = places;
+        batch.size = count;
         batch.standardize = the.standardize;
         fa_measure_sources(&batch);
-        cases++;
+        if (is_left_out()) continue;
         for (run = 0; run < runs(); run++) {
             float *work;
             const ptrdiff_t skipped = start * size * (ptrdiff_t)size_of_result();
             const ptrdiff_t done = (stop - start) * size;
-            out = begin(run, places * size, &work, fa_work_values(&batch));
+            out = begin(run, count * size, &work, fa_work_values(&batch));
             for (i = 0; i < results; i++)
-                outs[i] = out + i * batch.out_places * size * (ptrdiff_t)size_of_result();
+                outs[i] = out + i * batch.out_size * size * (ptrdiff_t)size_of_result();
             fa_run(&batch, start, stop, threads, work);
             if (run == 0) expected = out;
             else if (the.form.is_bytes)
@@ -637,9 +644,9 @@ static void sweep_parts(int count)
         bytes = (size_t)size * sizeof(float);
         image = take(SOURCE, (size_t)size * size_of_value(), the.place);
         fill(image, size, the.is_float, the.wild);
-        the.behind = 0;
+        the.padding = 0;
         source = source_at(image);
-        cases++;
+        if (is_left_out()) continue;
         for (run = 0; run < runs(); run++) {
             out = begin(run, size, &work, 2 * size);
             target = the.form.channels_first ? work : out;
@@ -665,6 +672,7 @@ static void sweep_parts(int count)
 
 static void pick(int height, int width, int padding, int row_count, int column_count, int pattern)
 {
+    if (is_left_out()) return;
     const int place = draw(PLACES);
     const ptrdiff_t stride = 3 * width + padding, bytes = stride * (height - 1) + 3 * width;
     uint8_t *image = take(SOURCE, (size_t)bytes, place);
@@ -672,7 +680,6 @@ static void pick(int height, int width, int padding, int row_count, int column_c
     int32_t *rows = take(ROWS, (size_t)row_count * sizeof(int32_t), place);
     int32_t *columns = take(COLUMNS, (size_t)column_count * sizeof(int32_t), place);
     int i, j, k, variant;
-    cases++;
     reset("picks", height, width, 3, 0, 0, 0);
     fill(image, bytes, 0, 0);
     for (i = 0; i < row_count; i++) rows[i] = draw(2) && i > 0 ? rows[i - 1] : draw(height);
@@ -693,7 +700,7 @@ static void pick(int height, int width, int padding, int row_count, int column_c
                     if (out[(i * column_count + j) * 3 + k]
                         != image[rows[i] * stride + columns[j] * 3 + k]) {
                         fprintf(stderr, "%s picked another pixel: %d x %d of %d x %d at %d, %d\n",
-                                VARIANTS[variant], row_count, column_count, height, width, i, j);
+                                fa_variant_names[variant], row_count, column_count, height, width, i, j);
                         exit(1);
                     }
     }
@@ -710,6 +717,53 @@ static void sweep_picks(void)
             }
     for (count = 100; count <= 1500; count += 7)
         pick(1 + draw(4), 1 + draw(1500), draw(9), 1 + draw(5), count, draw(4));
+}
+
+/* ---- resizing ---------------------------------------------------------------------------------- */
+
+/* Weights of an axis, in memory of their own. */
+static fa_weights weights_of(int role, int filter, int length, int size, int place)
+{
+    const float start = draw(2) ? 0 : (float)between(0, length), stop = draw(2)
+        ? (float)length : (float)between((double)start, length);
+    const ptrdiff_t taps = fa_count_taps(filter, start, stop, size);
+    int32_t *p = take(role, (size_t)(size * (2 * taps + 2)) * sizeof(int32_t), place);
+    double *values = take(TABLE, (size_t)taps * sizeof(double), place);
+    fa_weights weights = {size, taps, p, p + size, p + 2 * size, p + (2 + taps) * size};
+    fa_set_weights(filter, length, start, stop, size, taps, values, p, p + size, p + 2 * size,
+                   p + (2 + taps) * size);
+    return weights;
+}
+
+static void sweep_resample(int count)
+{
+    while (count--) {
+        const int place = draw(PLACES), filter = draw(FA_FILTERS), rows_first = draw(2);
+        const int height = 1 + draw(40), width = 1 + draw(40), channels = draw(3) ? 3 : 1 + draw(4);
+        const int which = 1 + draw(3);
+        const fa_weights rows = weights_of(ROWS, filter, height, 1 + draw(40), place);
+        const fa_weights columns = weights_of(COLUMNS, filter, width, 1 + draw(40), place);
+        const fa_weights *r = which & 1 ? &rows : NULL, *c = which & 2 ? &columns : NULL;
+        const ptrdiff_t stride = width * channels + (draw(2) ? 0 : draw(9));
+        const ptrdiff_t extent = stride * (height - 1) + width * channels;
+        const ptrdiff_t size = (r ? rows.size : height) * (c ? columns.size : width) * channels;
+        const ptrdiff_t bytes = fa_resample_bytes(width, channels, r, c, rows_first);
+        uint8_t *image = take(SOURCE, (size_t)extent, place), *expected = NULL;
+        int run;
+        reset("resizing", height, width, channels, 0, 0, 0);
+        the.place = place;
+        the.form.is_bytes = 1;
+        fill(image, extent, 0, 0);
+        cases++;
+        for (run = 0; run < runs(); run++) {
+            float *none;
+            uint8_t *memory = take(WORK, (size_t)bytes, place), *out = begin(run, size, &none, 0);
+            memset(memory, run, (size_t)bytes);
+            fa_resample(image, stride, height, width, channels, r, c, rows_first, memory, out);
+            if (run == 0) expected = out;
+            else compare_bytes(out, expected, size);
+        }
+    }
 }
 
 /* ---- segments of JPEG files -------------------------------------------------------------------- */
@@ -743,7 +797,7 @@ static void sweep_jpegs(int count)
     for (i = 0; i < count; i++) {
         const size_t size = draw(3) ? sizeof whole : (size_t)draw(sizeof whole + 1);
         uint8_t *data = take(SOURCE, size, draw(2) ? HEAP : TO_THE_END);
-        cases++;
+        if (is_left_out()) continue;
         memcpy(data, whole, size);
         for (changes = draw(4); changes > 0 && size; changes--)
             data[draw((int)size)] = draw(2) ? ONE_OF(bytes) : (uint8_t)draw(256);
@@ -766,8 +820,10 @@ static void on_abort(int number)
     describe();
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc > 1) every = strtol(argv[1], NULL, 10);
+    if (every < 1) return 2;
     signal(SIGABRT, on_abort);
     open_arenas();
     sweep_shapes();
@@ -779,7 +835,8 @@ int main(void)
     sweep_batches(4000);
     sweep_parts(4000);
     sweep_picks();
+    sweep_resample(20000);
     sweep_jpegs(100000);
-    printf("%ld cases, best variant %s\n", cases, VARIANTS[fa_best_simd()]);
+    printf("One of %ld of %ld cases, best variant %s\n", every, cases, fa_variant_names[fa_best_simd()]);
     return 0;
 }

@@ -5,7 +5,6 @@ import dataclasses
 import json
 import os
 import pathlib
-import pickle
 import re
 import signal
 import socket
@@ -17,6 +16,8 @@ import time
 import numpy as np
 import pytest
 
+import fastaug
+
 pytest.importorskip("skimage")
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -24,14 +25,20 @@ PROGRAM = ROOT / "bench" / "compare.py"
 SMALL = ["--quick", "--rounds", "1", "--workers", "1"]
 
 
-@pytest.fixture
-def without_tensorflow(tmp_path):
+@pytest.fixture(scope="module")
+def without_tensorflow(tmp_path_factory):
     """An environment, for child processes too, in which Keras runs on JAX and knows no other."""
     pytest.importorskip("jax")
-    blocked = tmp_path / "blocked" / "tensorflow"
-    blocked.mkdir(parents=True)
-    (blocked / "__init__.py").write_text("raise ImportError('no TensorFlow here')\n")
-    return environment(blocked.parent) | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    folder = blocked(tmp_path_factory.mktemp("blocked"), "tensorflow")
+    return environment(folder) | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+
+
+def blocked(folder, *names):
+    """A folder with packages that cannot be imported."""
+    for name in names:
+        (folder / name).mkdir()
+        (folder / name / "__init__.py").write_text(f"raise ImportError('no {name} here')\n")
+    return folder
 
 
 def environment(*folders):
@@ -65,6 +72,17 @@ def bench(monkeypatch):
             del sys.modules[name]
 
 
+def options(folder, machine=lambda: {"cpu": "any"}, **others):
+    """The options of a study that is run here."""
+    from studies import Options
+
+    given = {
+        "quick": True, "rounds": 1, "cores": 1, "cifar10": None, "dogs_vs_cats": None,
+        "scratch": folder, "out": folder, "machine": machine, "date": "today",
+    }  # fmt: skip
+    return Options(**given | others)
+
+
 def check_machine(machine):
     assert machine["cores"] >= 1
     assert isinstance(machine["gpus"], list)
@@ -82,15 +100,35 @@ def check_run(run):
     assert len(run["load"]["times"]) == len(run["load"]["cpu_percent"]) > 0
 
 
-def test_generate_and_train_on_jax(without_tensorflow, tmp_path):
-    out, everything = tmp_path / "out", tmp_path / "all.json"
+@pytest.fixture(scope="module")
+def on_jax(without_tensorflow, tmp_path_factory):
+    """A run of some studies: what it printed, the folder of its files, and the file of all."""
+    out = tmp_path_factory.mktemp("on_jax") / "out"
+    everything = out.parent / "all.json"
     done = compare(
-        "generate", "--cases", "train", "--out", out, "--json", everything, *SMALL,
-        env=without_tensorflow,
+        "generate", "--cases", "train", "scaling", "--out", out, "--json", everything,
+        "--counts", 2, 1, *SMALL, env=without_tensorflow, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout, out, read(everything)
+
+
+@pytest.fixture(scope="module")
+def by_default(tmp_path_factory):
+    """A run of the other studies on the backend that Keras has here, as `on_jax`."""
+    out = tmp_path_factory.mktemp("by_default") / "out"
+    done = compare(
+        "directory", "fit", "sweep", "--out", out, "--png", out.parent / "bars.png",
+        "--json", out.parent / "all.json", *SMALL, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout, out, read(out.parent / "all.json")
+
+
+def test_generate_and_train_on_jax(on_jax):
+    stdout, out, both = on_jax
     for text in ("study generate", "2.01 times", "study train", "of memory", "3.41 at 4,096"):
-        assert text in done.stdout
+        assert text in stdout
 
     generate = read(out / "generate.json")
     check_machine(generate["machine"])
@@ -110,25 +148,75 @@ def test_generate_and_train_on_jax(without_tensorflow, tmp_path):
     assert train["complete"] and train["check"]["passed"]
     sources = {(run["key"], run["batch_size"]) for run in train["runs"]}
     names = ("keras", "multiprocessing", "fastaug", "memory")
-    assert sources == {(key, size) for key in names for size in (32, 128)}
-    assert [run["workers"] for run in train["runs"] if run["key"] == "fastaug"] == [1, 1, 0]
+    assert sources == {(key, 32) for key in names}
+    assert [run["workers"] for run in train["runs"] if run["key"] == "fastaug"] == [1, 0]
     for run in train["runs"]:
         check_run(run)
     for name in ("pace", "load", "speed-up"):
         assert (out / f"train-{name}.png").stat().st_size > 1000
 
-    both = read(everything)
     assert both["complete"] and both["cases"] == []
-    assert [study["study"] for study in both["studies"]] == ["generate", "train"]
+    assert [study["study"] for study in both["studies"]] == ["generate", "train", "scaling"]
     assert both["studies"][1]["runs"] == train["runs"]
 
 
-def test_a_contestant_that_needs_tensorflow_is_left_out_where_there_is_none(
-    without_tensorflow, tmp_path
-):
-    out = tmp_path / "out"
-    done = compare("32", "--out", out, *SMALL, env=without_tensorflow)
+def test_what_is_trained_at_two_batch_sizes(bench, tmp_path, monkeypatch):
+    import train
+    from report import format_ratio
+    from studies import make_study
+    from timing import Progress
+
+    class NoPool:
+        def __init__(self, processes):
+            self.processes = processes
+
+        get = close = lambda self: None
+
+    monkeypatch.setattr(train, "WorkerPool", NoPool)
+    monkeypatch.setattr(train, "QUICK", train.Plan(**vars(train.QUICK) | {"batch_sizes": (8, 16)}))
+    study = make_study("train", options(tmp_path, cores=2))
+    study.progress = Progress(0)
+    seconds = iter(range(1, 100))
+    found = []
+
+    def fit(run, data, validation, epochs, into):
+        into.append(next(seconds))
+        found.append((run.key, run.batch_size, run.workers))
+        run.loss = 1.0
+
+    monkeypatch.setattr(study, "_fit", fit)
+    study.prepare()
+    study.measure()
+    each = [("keras", None), ("multiprocessing", 2), ("fastaug", 2), ("memory", None)]
+    others = [("fastaug", 0), ("fastaug", 1), ("multiprocessing", 1)]
+    expected = [(key, size, workers) for size in (8, 16) for key, workers in each]
+    expected += [(key, 16, workers) for key, workers in others]
+    assert found[::2] == found[1::2] == expected  # the warm-up, and what is timed
+    assert [run.warm_up for run in study.runs] == list(range(1, 23, 2))
+    assert [run.epochs for run in study.runs] == [[number] for number in range(2, 24, 2)]
+    assert study.steps() == 1 + len(found)
+    small, large = study.find("fastaug", 8), study.find("fastaug", 16)
+    assert study.ratio(small, "keras") == 2 / 6 and study.ratio(large, "memory") == 16 / 14
+    assert study.tables()[3].split()[-3:-1] == [format_ratio(2 / 6), f"{8 / 6:.2f}"]
+
+
+@pytest.fixture(scope="module")
+def without_matplotlib(without_tensorflow, tmp_path_factory):
+    folder = blocked(tmp_path_factory.mktemp("blocked"), "tensorflow", "matplotlib")
+    return without_tensorflow | environment(folder) | {"KERAS_BACKEND": "jax"}
+
+
+@pytest.fixture(scope="module")
+def with_little(without_matplotlib, tmp_path_factory):
+    """A case where neither TensorFlow nor matplotlib is: the process, and its folder."""
+    out = tmp_path_factory.mktemp("with_little") / "out"
+    done = compare("32", "--out", out, *SMALL, env=without_matplotlib)
     assert done.returncode == 0, done.stdout + done.stderr
+    return done, out
+
+
+def test_a_contestant_that_needs_tensorflow_is_left_out_where_there_is_none(with_little):
+    done, out = with_little
     assert "left out  Keras layers in tf.data: not installed (" in done.stdout
     assert "not compared, as not installed: Keras layers in tf.data; pip install" in done.stdout
     assert re.search(
@@ -137,23 +225,18 @@ def test_a_contestant_that_needs_tensorflow_is_left_out_where_there_is_none(
     assert re.search(r"case 32: images \(about \d+ s left\)", done.stderr)
     report = read(out / "compare-quick.json")
     assert report["complete"] and report["machine"]["keras_backend"] == "jax"
-    assert list(report["cases"][0]["left_out"]) == ["Keras layers in tf.data"]
+    (case,) = report["cases"]
+    assert list(case["left_out"]) == ["Keras layers in tf.data"]
+    assert case["check"]["passed"] and case["check"]["batches"] == 5
+    keys = {"keras", "fastaug_1", "fastaug_opencv", "fastaug", "floor"}
+    assert keys <= {row["key"] for row in case["contestants"]}
 
 
-@pytest.fixture
-def without_matplotlib(without_tensorflow, tmp_path):
-    blocked = tmp_path / "blocked" / "matplotlib"
-    blocked.mkdir()
-    (blocked / "__init__.py").write_text("raise ImportError('no matplotlib here')\n")
-    return without_tensorflow
-
-
-def test_no_pictures_without_matplotlib(without_matplotlib, tmp_path):
-    done = compare("32", "--out", tmp_path / "out", *SMALL, env=without_matplotlib)
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_no_pictures_without_matplotlib(with_little):
+    done, out = with_little
     assert "no picture: no matplotlib here" in done.stdout
-    assert read(tmp_path / "out" / "compare-quick.json")["complete"]
-    assert not list((tmp_path / "out").glob("*.png"))
+    assert read(out / "compare-quick.json")["complete"]
+    assert not list(out.glob("*.png"))
 
 
 def test_studies_need_matplotlib(without_matplotlib, tmp_path):
@@ -185,16 +268,11 @@ def test_the_time_left(bench):
     assert unknown.time_left == "about 24 s left"
 
 
-def test_directory(tmp_path):
-    out = tmp_path / "out"
-    done = compare(
-        "directory", "--out", out, "--png", tmp_path / "bars.png",
-        "--json", tmp_path / "all.json", *SMALL,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "case directory" in done.stdout
-    assert "bare decode on every core" in done.stdout
-    assert "the article: 3.95 times" in done.stdout
+def test_directory(by_default):
+    stdout, out, everything = by_default
+    assert "case directory" in stdout
+    assert "bare decode on every core" in stdout
+    assert "the article: 3.95 times" in stdout
     directory = read(out / "directory.json")
     assert directory["complete"] and directory["check"]["passed"]
     check_machine(directory["machine"])
@@ -202,46 +280,20 @@ def test_directory(tmp_path):
     assert [run["key"] for run in directory["runs"]] == names
     for run in directory["runs"]:
         check_run(run)
-        assert run["images"] == 48 + 16
+        assert run["images"] == 24 + 8
     ours = directory["runs"][2]
     assert directory["fastaug_share_of_memory"] == ours["share_of_memory"]
     assert directory["bare_decode_images_per_second"] > 0
     assert isinstance(directory["cores_could_decode_that_fast"], bool)
     assert (out / "directory-pace.png").exists() and (out / "directory-load.png").exists()
-    assert (tmp_path / "bars.png").exists()
-    both = read(tmp_path / "all.json")
-    assert [case["name"] for case in both["cases"]] == ["directory"]
-    assert [study["study"] for study in both["studies"]] == ["directory"]
+    assert (out.parent / "bars.png").exists()
+    assert [case["name"] for case in everything["cases"]] == ["directory"]
+    assert [study["study"] for study in everything["studies"]] == ["directory", "fit", "sweep"]
 
 
-def test_engines(tmp_path):
-    out = tmp_path / "out"
-    done = compare("engines", "--out", out, "--json", tmp_path / "all.json", *SMALL)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "auto takes the faster engine everywhere" in done.stdout  # or "everywhere but at ..."
-    engines = read(out / "engines.json")
-    assert engines["complete"] and engines["check"]["passed"]
-    check_machine(engines["machine"])
-    points = {(p["border"], p["channels"], p["size"]): p for p in engines["points"]}
-    assert set(points) == {
-        (border, channels, size)
-        for border in ("nearest", "reflect")
-        for channels in (1, 3, 4)
-        for size in (16, 256)
-    }
-    for point in points.values():
-        rounds, fastest = point["rounds_us_per_image"], point["us_per_image"]
-        assert {engine: min(times) for engine, times in rounds.items()} == fastest
-        assert point["ratio"] == pytest.approx(fastest["opencv"] / fastest["fused"])
-    for border in ("nearest", "reflect"):
-        assert (out / f"engines-{border}.png").stat().st_size > 1000
-
-
-def test_fit(tmp_path):
-    out = tmp_path / "out"
-    done = compare("fit", "--out", out, "--json", tmp_path / "all.json", *SMALL)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "to shuffle=False" in done.stdout
+def test_fit(by_default):
+    stdout, out, _ = by_default
+    assert "to shuffle=False" in stdout
     fit = read(out / "fit.json")
     assert fit["complete"] and fit["check"]["passed"]
     check_machine(fit["machine"])
@@ -277,30 +329,43 @@ def test_the_order_in_which_every_guess_is_wrong(count, bench):
         assert after != second + 1
 
 
-def test_which_engine_auto_should_take(bench):
-    from engines import Point
+def test_how_far_fastaug_works_ahead(bench):
+    """The benchmark does not import what fastaug does not export, but must know that."""
+    from contestants import lookahead_of
 
-    def slower(auto, fused, opencv):
-        point = Point("nearest", 3, 64)
-        point.auto = auto
-        point.timings["fused"].rounds += [fused, 9.0]
-        point.timings["opencv"].rounds += [9.0, opencv]
-        return point.auto_is_slower
+    from fastaug.keras_api.batches import run_length
 
-    assert Point("nearest", 3, 64).auto == "fused"
-    assert slower("fused", 2.0, 1.0) and slower("opencv", 1.0, 2.0)
-    assert not slower("fused", 1.0, 2.0) and not slower("opencv", 2.0, 1.0)
-    assert not slower("fused", 1.04, 1.0) and not slower("opencv", 1.0, 1.04)
+    for nbytes in (1, 393216, 1572864, 1572865, 10**8):
+        assert lookahead_of(nbytes) == 1 + 2 * run_length(nbytes)
+
+
+def test_usable_cores_are_those_of_fastaug(bench, monkeypatch):
+    from machine import usable_cores
+
+    from fastaug.run import threads
+
+    assert usable_cores() == threads.usable_cores()
+    monkeypatch.setenv("PYTHON_CPU_COUNT", "3")
+    assert usable_cores() == threads.usable_cores() == 3
+
+
+def test_nothing_internal_is_imported():
+    from_public = re.compile(r"^\s*(?:from fastaug import (.+)|import fastaug)$")
+    for path in (ROOT / "bench").glob("*.py"):
+        for line in path.read_text().splitlines():
+            if re.match(r"\s*(from|import) fastaug", line):
+                found = from_public.match(line.partition("  #")[0])
+                assert found, f"{path.name}: {line}"
+                names = (found[1] or "").replace(" ", "")
+                assert not names or set(names.split(",")) <= set(fastaug.__all__), line
 
 
 # ----------------------------------------------------------------------- sweep
 
 
-def test_sweep(tmp_path):
-    out = tmp_path / "out"
-    done = compare("sweep", "--out", out, "--json", tmp_path / "all.json", *SMALL)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "the lowest ratio is " in done.stdout
+def test_sweep(by_default):
+    stdout, out, _ = by_default
+    assert "the lowest ratio is " in stdout
     sweep = read(out / "sweep.json")
     assert sweep["complete"] and sweep["check"]["passed"]
     check_machine(sweep["machine"])
@@ -321,13 +386,9 @@ def small_sweep(bench, tmp_path):
     """The study, with the rows that a test gives it."""
     import sweep
     from machine import describe
-    from studies import Options, make_study
+    from studies import make_study
 
-    options = Options(
-        quick=True, rounds=3, cores=1, cifar10=None, dogs_vs_cats=None, scratch=tmp_path,
-        out=tmp_path, machine=describe, date="today",
-    )  # fmt: skip
-    study = make_study("sweep", options)
+    study = make_study("sweep", options(tmp_path, describe, rounds=3))
     prepare = study.prepare
 
     def with_rows(*rows):
@@ -422,15 +483,10 @@ def test_both_sides_of_a_row_draw_the_same(small_sweep):
 # --------------------------------------------------------------------- scaling
 
 
-def test_scaling(without_tensorflow, tmp_path):
-    out = tmp_path / "out"
-    done = compare(
-        "scaling", "--quick", "--rounds", 1, "--counts", 2, 1, "--out", out,
-        "--json", tmp_path / "all.json", env=without_tensorflow,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_scaling(on_jax):
+    stdout, out, _ = on_jax
     runs = [(decoder, workers) for decoder in ("processes", "threads") for workers in (1, 2)]
-    rows = [line.split()[:2] for line in done.stdout.splitlines()]
+    rows = [line.split()[:2] for line in stdout.splitlines()]
     assert [row for row in rows if row and row[0] in ("processes", "threads")] == [
         [decoder, str(workers)] for decoder, workers in 2 * runs
     ]
@@ -454,8 +510,6 @@ def test_scaling(without_tensorflow, tmp_path):
             assert run["parent_us_per_image"] > 0
             assert run["children_us_per_image"] > 0 or run["decoder"] == "threads"
         assert (out / f"scaling-{sweep['name']}.png").stat().st_size > 1000
-    everything = read(tmp_path / "all.json")
-    assert [study["study"] for study in everything["studies"]] == ["scaling"]
 
 
 @pytest.fixture
@@ -464,13 +518,9 @@ def small_scaling(bench, tmp_path):
     import scaling
     from files import write_images
     from photos import make_set
-    from studies import Options, make_study
+    from studies import make_study
 
-    options = Options(
-        quick=True, rounds=1, cores=1, cifar10=None, dogs_vs_cats=None, scratch=tmp_path,
-        out=tmp_path, machine=lambda: {"cpu": "any"}, date="today",
-    )  # fmt: skip
-    study = make_study("scaling", options)
+    study = make_study("scaling", options(tmp_path))
 
     def prepare():
         case = dataclasses.replace(scaling.SMALL, batch_size=4)
@@ -541,53 +591,48 @@ def test_scaling_measures_where_batches_are_the_same(small_scaling, monkeypatch)
 
 
 @pytest.mark.parametrize(
-    ("key", "ours", "rounds", "percent"),
+    ("key", "rounds", "percent"),
     [
-        ("keras", False, [100.0, 140.0], 40),
-        ("fastaug", True, [2.0, 1.0, 1.1], 100),
-        ("fastaug", True, [1.0, 1.25], 0),
-        ("pool", False, [1.0, 2.0], 0),
-        ("keras", False, [], 0),
+        ("keras", [100.0, 140.0], 40),
+        ("fastaug", [2.0, 1.0, 1.1], 100),
+        ("fastaug", [1.0, 1.25], 0),
+        ("pool", [1.0, 2.0], 0),
+        ("keras", [], 0),
     ],
 )
-def test_a_case_says_that_the_machine_is_busy(key, ours, rounds, percent, bench):
+def test_a_case_says_that_the_machine_is_busy(key, rounds, percent, bench):
     from cases import CASES
-    from report import CaseResult, Row, table, unsteady
+    from contestants import FastaugEveryCore, Keras, Multiprocessing
+    from throughput import Row, Throughput
     from timing import Timing
 
-    steady = Row("fastaug", "fastaug", "", (), ours=True, floor=False, share=None)
-    steady.timing = Timing([1.0, 1.0])
-    row = Row(key, key, "", (), ours, floor=False, share=None, timing=Timing(rounds))
-    result = CaseResult(CASES["32"], "", rows=[steady, row])
-    assert unsteady(result) == pytest.approx(percent)
-    assert ("busy" in table(result).splitlines()[-1]) == (percent > 0)
-
-
-def test_the_ideal_throughput(bench):
-    from scaling import ideal_images_per_second
-
-    assert ideal_images_per_second(workers=1, cores=4, decode=750, warp=250) == 1000
-    assert ideal_images_per_second(workers=3, cores=4, decode=750, warp=250) == 3000
-    assert ideal_images_per_second(workers=16, cores=4, decode=750, warp=250) == 4000
-    assert ideal_images_per_second(workers=2, cores=2, decode=30, warp=10) == 50_000
+    kinds = {"keras": Keras, "fastaug": FastaugEveryCore, "pool": Multiprocessing}
+    case = Throughput(CASES["32"], options=None)
+    case.prepared = True
+    case.rows = [Row(FastaugEveryCore, "", Timing([1.0, 1.0])), Row(kinds[key], "", Timing(rounds))]
+    assert case.unsteady == pytest.approx(percent)
+    assert ("busy" in case.tables()[-1]) == (percent > 0)
 
 
 def test_what_scaling_makes_of_its_rounds(small_scaling):
-    study, _ = small_scaling
+    study, scaling = small_scaling
     study.prepare()
     (sweep,) = study.sweeps
     assert sweep.table() == [] and sweep.record()["runs"] == []
     sweep.cores = 2
-    sweep.bare.decode.rounds += [9.0, 8.0, 1.0]
-    sweep.bare.warp.rounds += [2.0]
-    sweep.bare.imdecode.rounds += [5.0]
-    sweep.bare.crowd.rounds += [9.0]
+    sweep.bare["decode"].rounds += [9.0, 8.0, 1.0]
+    sweep.bare["warp"].rounds += [2.0]
+    sweep.bare["imdecode"].rounds += [5.0]
+    sweep.bare["crowd"].rounds += [9.0]
     of = {(run.decoder, run.workers): run for run in sweep.runs}
     # microseconds per image: by the clock, of the parent, of the children, of all programs
     of["processes", 1].add([10.0, 6.0, 9.0, 16.0])
     of["processes", 2].add([8.0, 3.0, 9.0, 20.0])
     of["threads", 1].add([20.0, 15.0, 0.0, 15.0])
     of["threads", 2].add([25.0, 15.0, 0.0, 15.0])
+    more = scaling.Run("threads", 16)
+    more.add([20.0, 15.0, 0.0, 15.0])
+    assert sweep.figures_of(more)["ideal_images_per_second"] == 200_000  # there are two cores
     one, two, threads, slower = (sweep.figures_of(run) for run in sweep.timed)
     assert (one["images_per_second"], two["images_per_second"]) == (100_000, 125_000)
     assert (one["ideal_images_per_second"], two["ideal_images_per_second"]) == (100_000, 200_000)
@@ -651,13 +696,9 @@ def test_the_bare_decoding_makes_keras_s_pixels(bench, tmp_path):
     from keras_reference import img_to_array, load_img
 
     for path in make_files(3, tmp_path).paths:
-        own = img_to_array(load_img(path))
-        for size in (own.shape[:2], (299, 299), (500, 31)):
-            out = np.empty((*size, 3), np.uint8)
-            bare.decode(str(path), out)
-            expected = img_to_array(load_img(path, target_size=size))
-            np.testing.assert_array_equal(out, expected)
-    decode, imdecode = bare.time_decoding([str(path)], 64, 0.02)
+        expected = img_to_array(load_img(path))
+        np.testing.assert_array_equal(bare.decode(str(path)), expected)
+    decode, imdecode = bare.time_decoding([str(path)], 0.02)
     assert decode > 0 and imdecode > 0
 
 
@@ -711,7 +752,7 @@ def started(*arguments, env):
 @pytest.mark.faults
 @pytest.mark.parametrize(
     ("study", "begun", "key"),
-    [("generate", "workers=0", "fastaug"), ("train", "batches of 32: Keras Im", "keras")],
+    [("generate", "generate: round 2", "fastaug"), ("train", "batches of 32: Keras Im", "keras")],
 )
 def test_ctrl_c_keeps_what_was_measured(study, begun, key, without_tensorflow, tmp_path):
     out = tmp_path / "out"
@@ -754,17 +795,11 @@ def test_a_ctrl_c_that_something_swallows_is_not_lost(bench):
         raise_if_seen()
 
 
-@pytest.mark.parametrize(
-    "name", ["generate", "train", "directory", "engines", "scaling", "fit", "sweep"]
-)
+@pytest.mark.parametrize("name", ["generate", "train", "directory", "scaling", "fit", "sweep"])
 def test_ctrl_c_while_a_study_is_prepared(name, bench, tmp_path, monkeypatch):
-    from studies import Options, make_study
+    from studies import make_study
 
-    options = Options(
-        quick=True, rounds=1, cores=1, cifar10=None, dogs_vs_cats=None, scratch=tmp_path,
-        out=tmp_path, machine=lambda: {"cpu": "any"}, date="today",
-    )  # fmt: skip
-    study = make_study(name, options)
+    study = make_study(name, options(tmp_path))
 
     def interrupted():
         raise KeyboardInterrupt
@@ -798,7 +833,7 @@ def test_the_list_has_cases_and_studies(bench, capsys):
 
     assert main(["--list"]) == 0
     output = capsys.readouterr().out
-    studies = ("generate", "train", "directory", "engines", "scaling", "fit", "sweep")
+    studies = ("generate", "train", "directory", "scaling", "fit", "sweep")
     for name in (*studies, "224", "299-uint8", "directory-rescale"):
         assert f"\n  {name} " in output
 
@@ -812,18 +847,6 @@ def test_an_unknown_name(bench, capsys):
     assert "'nonesuch' is not one of: 32, " in capsys.readouterr().err
 
 
-def write_cifar10(folder, count=4):
-    """Files as Keras unpacks them; returns the images that are in them."""
-    rng = np.random.default_rng(0)
-    x = rng.integers(0, 256, (5 * count, 32, 32, 3)).astype(np.uint8)
-    folder.mkdir(parents=True)
-    for i in range(5):
-        part = x[i * count : (i + 1) * count].transpose(0, 3, 1, 2).reshape(count, -1)
-        batch = {b"data": part, b"labels": [i] * count}
-        (folder / f"data_batch_{i + 1}").write_bytes(pickle.dumps(batch))
-    return x
-
-
 @pytest.fixture
 def no_network(monkeypatch):
     def refuse(*arguments, **keywords):
@@ -833,18 +856,27 @@ def no_network(monkeypatch):
     monkeypatch.setattr(socket.socket, "connect", refuse)
 
 
-@pytest.mark.parametrize(
-    "folder", ["cifar-10-batches-py", "cifar-10-batches-py-target/cifar-10-batches-py"]
-)
-def test_cifar10_from_keras_s_cache(bench, folder, tmp_path, monkeypatch, no_network):
-    from cifar10 import find_cifar10
+@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
+def test_cifar10_that_keras_has_is_taken_without_a_download(
+    bench, layout, tmp_path, monkeypatch, no_network
+):
+    import keras
+    from cifar10 import ARCHIVE, find_cifar10
 
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (20, 32, 32, 3)).astype(np.uint8)
+    given = x if layout == "channels_last" else x.transpose(0, 3, 1, 2)
+    y = np.repeat(np.arange(5), 4)[:, None]
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    x = write_cifar10(tmp_path / "datasets" / folder)
-    images = find_cifar10(7, download=True)
+    monkeypatch.setattr(keras.config, "image_data_format", lambda: layout)
+    monkeypatch.setattr(keras.datasets.cifar10, "load_data", lambda: ((given, y), None))
+    assert find_cifar10(7, download=False).source == "7 crops of 8 photographs"
+    (tmp_path / "datasets").mkdir()
+    (tmp_path / "datasets" / ARCHIVE).write_bytes(b"any")
+    images = find_cifar10(7, download=False)
     np.testing.assert_array_equal(images.x, x)
     np.testing.assert_array_equal(images.y, np.repeat(np.arange(5), 4))
-    assert images.source == "20 images of CIFAR-10 (Keras's cache)"
+    assert images.source == "20 images of CIFAR-10 (keras.datasets)"
 
 
 def test_no_cifar10_and_no_network(bench, tmp_path, monkeypatch, no_network, capsys):
@@ -859,9 +891,6 @@ def test_no_cifar10_and_no_network(bench, tmp_path, monkeypatch, no_network, cap
         raise Exception("URL fetch failure")
 
     monkeypatch.setattr(keras.datasets.cifar10, "load_data", load_data)
-    broken = tmp_path / "datasets" / "cifar-10-batches-py"
-    broken.mkdir(parents=True)
-    (broken / "data_batch_1").write_bytes(b"nothing")
     before = socket.getdefaulttimeout()
     images = cifar10.find_cifar10(9, download=False)
     assert not tried

@@ -243,7 +243,7 @@ def test_every_file_of_the_package_is_told():
     there = [
         str(path.relative_to(ROOT / "fastaug"))
         for path in (ROOT / "fastaug").rglob("*")
-        if path.suffix in (".py", ".h", ".pyx", ".pyi")
+        if path.suffix in (".py", ".h", ".inc", ".pyx", ".pyi")
         and (path.name != "__init__.py" or path.parent.name == "fastaug")
     ]
     assert sorted(told) == sorted(there)

@@ -36,7 +36,8 @@ def test_sdist_holds_the_sources_and_the_tests(tmp_path):
         "CONTRIBUTING.md",
     }
     for folder, pattern in (
-        ("fastaug", "*.py"), ("fastaug", "*.pyx"), ("fastaug", "*.pyi"), ("fastaug", "*.h"),
+        ("fastaug", "*.py"), ("fastaug", "*.pyx"), ("fastaug", "*.pyi"),
+        ("fastaug/kernels", "*.h"), ("fastaug/kernels", "*.inc"),
         ("tests", "*.py"), ("tests", "*.c"), ("bench", "*.py"),
         ("examples", "*.py"),
     ):  # fmt: skip

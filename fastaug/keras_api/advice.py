@@ -33,7 +33,12 @@ _OF_SYSTEMS = frozenset(
     )
 )
 
-# What they put among a user's files, and what macOS writes beside each.
+# Folders that hold parts of a data set, each with the folders of all classes.
+_PARTS = frozenset(
+    ("train", "training", "val", "valid", "validation", "dev", "eval", "test", "testing")
+)
+
+# What systems put among a user's files, and what macOS writes beside each.
 _STRANGE = re.compile(
     rf"[/\\](\._|(\.ipynb_checkpoints|{'|'.join(map(re.escape, sorted(_OF_SYSTEMS)))})[/\\])"
 )
@@ -215,6 +220,14 @@ def about_folders(index):
                 "many times, and a label has none."
             )
     yield from _about_strange_files(directory, index.filenames)
+    if labelled and classes and _PARTS.issuperset(name.lower() for name in classes):
+        inner = {pathlib.Path(_text(name)).parts[1:-1][:1] for name in index.filenames}
+        if () not in inner:
+            yield (
+                f"The classes of {directory} are {_list_of(classes)}, which seem to be parts of a "
+                "data set with the folders of the classes in them. Give one of these folders, such "
+                f"as {str(pathlib.Path(directory, classes[0]))!r}."
+            )
     if empty and labelled:
         cure = f" To do without them, write classes={_list_of(classes)}." if classes else ""
         yield f"Classes in {directory} without images: {_list_of(empty)}.{cure}"

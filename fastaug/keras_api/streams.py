@@ -27,7 +27,7 @@ def global_stream() -> np.random.RandomState:
 
 def can_stand(stream: np.random.RandomState) -> bool:
     """Whether `position` knows the kind of generator: somebody may have put in another."""
-    return type(stream._bit_generator) is np.random.MT19937 and _LAYOUT_IS_KNOWN
+    return type(stream._bit_generator) is np.random.MT19937
 
 
 def _bits(stream: np.random.RandomState) -> np.random.MT19937:
@@ -309,15 +309,3 @@ _holders: list[_Loan] = []
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_at_fork)
-
-
-def _layout_is_known() -> bool:
-    """Compares the bytes with what NumPy says of the same stream."""
-    stream = np.random.RandomState(1)
-    stream.random_sample(3)
-    state = stream.get_state(legacy=False)["state"]
-    expected = np.asarray(state["key"], dtype=np.uint32).tobytes() + np.intc(state["pos"]).tobytes()
-    return position(stream) == expected
-
-
-_LAYOUT_IS_KNOWN = _layout_is_known()

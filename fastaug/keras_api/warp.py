@@ -95,8 +95,8 @@ def choose(engine, order, border, shape):
 
     Args:
         engine: One of `ENGINES`. 'auto' is 'fused', at no size clearly slower, as
-            ``bench/compare.py engines`` measures; 'opencv' is OpenCV where it has what is asked
-            for, to the contract's 0.01, else 'fused'.
+            ``bench/compare.py`` measures; 'opencv' is OpenCV where it has what is asked for, to
+            the contract's 0.01, else 'fused'.
         order: Interpolation order, 0 to 5.
         border: One of ``_core.BORDERS``.
         shape: `(height, width, channels)`.

@@ -8,6 +8,7 @@
 
 #include "border.h"
 #include "locate_avx2.h"
+#include "locate_neon.h"
 #include "platform.h"
 #include "samples.h"
 #include "simd.h"
@@ -26,7 +27,7 @@ FA_INLINE ptrdiff_t fa_ahead(const fa_sampling *from, const double *m)
         + (ptrdiff_t)(m[3] * FA_FETCHED_ROWS) * from->channels;
 }
 
-/* Turns samples left to right. */
+/* Reverses the order of samples. */
 static void fa_reverse(fa_samples *s, ptrdiff_t count)
 {
     ptrdiff_t i, k;
@@ -121,6 +122,12 @@ static void fa_locate_near(const fa_sampling *from, const fa_axes *axes, const d
 #ifdef FA_AVX2
     if (fa_simd >= FA_SIMD_AVX2) {
         fa_locate_near_avx2(axes, r_start, c_start, (int32_t)stride, (int32_t)step, count, reversed,
+                            s);
+        return;
+    }
+#elif defined(FA_NEON)
+    if (fa_simd >= FA_SIMD_NEON) {
+        fa_locate_near_neon(axes, r_start, c_start, (int32_t)stride, (int32_t)step, count, reversed,
                             s);
         return;
     }

@@ -76,7 +76,8 @@ FA_INLINE FA_TARGET_AVX2 void fa_locate_blocks(const fa_axes *axes, double r_sta
             FA_LOCATE_EIGHT(i, r_along, c_along, FA_AS_IT_IS, FA_AS_IT_IS)
             FA_LOCATE_EIGHT(i + 8, r_on, c_on, FA_AS_IT_IS, FA_AS_IT_IS)
         } else {
-            const __m128 low = _mm_cvtpd_ps(_mm_sub_pd(_mm_setzero_pd(), whole));
+            /* of 0, -0, as in C */
+            const __m128 low = _mm_cvtpd_ps(_mm_sub_pd(_mm_set1_pd(-0.0), whole));
             const __m128 high = _mm_cvtpd_ps(_mm_sub_pd(last, whole));
             const __m128i tops = _mm_cvttpd_epi32(_mm_sub_pd(top, whole));
             FA_LOCATE_EIGHT(i, r_along, c_along, FA_CLAMP, FA_BOUND)

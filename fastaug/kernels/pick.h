@@ -9,7 +9,26 @@
 #include "platform.h"
 #include "simd.h"
 
-#ifdef FA_AVX2
+/* Sixteen bytes of `bytes` in another order; where that is 0x80 or more, zero. */
+#if defined(FA_AVX2)
+#define FA_SHUFFLES FA_SIMD_AVX2
+#define FA_TARGET_SHUFFLE FA_TARGET_AVX2
+FA_INLINE FA_TARGET_SHUFFLE void fa_shuffle(const uint8_t *bytes, const uint8_t *order, uint8_t *out)
+{
+    _mm_storeu_si128((__m128i *)(void *)out,
+                     _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(const void *)bytes),
+                                      _mm_loadu_si128((const __m128i *)(const void *)order)));
+}
+#elif defined(FA_NEON)
+#define FA_SHUFFLES FA_SIMD_NEON
+#define FA_TARGET_SHUFFLE
+FA_INLINE void fa_shuffle(const uint8_t *bytes, const uint8_t *order, uint8_t *out)
+{
+    vst1q_u8(out, vqtbl1q_u8(vld1q_u8(bytes), vld1q_u8(order)));
+}
+#endif
+
+#ifdef FA_SHUFFLES /* the variant from which on */
 #define FA_PICKS 128
 
 /* Up to five pixels that lie in the same sixteen bytes. */
@@ -19,7 +38,7 @@ typedef struct {
 } fa_pick;
 
 /* fa_pick_pixels, sixteen bytes at a time; both rows have that many. */
-FA_TARGET_AVX2 static void fa_pick_pixels_avx2(const uint8_t *FA_RESTRICT image, ptrdiff_t stride,
+FA_TARGET_SHUFFLE static void fa_pick_shuffled(const uint8_t *FA_RESTRICT image, ptrdiff_t stride,
                                                ptrdiff_t width, const int32_t *FA_RESTRICT rows,
                                                ptrdiff_t row_count,
                                                const int32_t *FA_RESTRICT columns,
@@ -54,14 +73,11 @@ FA_TARGET_AVX2 static void fa_pick_pixels_avx2(const uint8_t *FA_RESTRICT image,
             }
             for (k = 0; k < count; k++) {
                 const fa_pick *pick = &picks[k];
-                const __m128i bytes = _mm_shuffle_epi8(
-                    _mm_loadu_si128((const __m128i *)(const void *)(source + pick->from)),
-                    _mm_loadu_si128((const __m128i *)(const void *)pick->shuffle));
                 if (k < whole) {
-                    _mm_storeu_si128((__m128i *)(void *)(line + pick->to), bytes);
+                    fa_shuffle(source + pick->from, pick->shuffle, line + pick->to);
                 } else {
                     uint8_t rest[16];
-                    _mm_storeu_si128((__m128i *)(void *)rest, bytes);
+                    fa_shuffle(source + pick->from, pick->shuffle, rest);
                     memcpy(line + pick->to, rest, (size_t)pick->bytes);
                 }
             }
@@ -78,10 +94,10 @@ static void fa_pick_pixels(const uint8_t *FA_RESTRICT image, ptrdiff_t stride, p
 {
     /* four bytes at a time, but not where the fourth is past the row that is read or written */
     ptrdiff_t by_four = column_count - 1, i, j;
-#ifdef FA_AVX2
-    if (fa_simd >= FA_SIMD_AVX2 && width >= 6 && column_count >= 6 && width < INT32_MAX / 3
+#ifdef FA_SHUFFLES
+    if (fa_simd >= FA_SHUFFLES && width >= 6 && column_count >= 6 && width < INT32_MAX / 3
         && column_count < INT32_MAX / 3) {
-        fa_pick_pixels_avx2(image, stride, width, rows, row_count, columns, column_count, out);
+        fa_pick_shuffled(image, stride, width, rows, row_count, columns, column_count, out);
         return;
     }
 #endif

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "blend_avx2.h"
+#include "blend_neon.h"
 #include "border.h"
 #include "locate.h"
 #include "platform.h"

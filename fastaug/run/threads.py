@@ -11,7 +11,6 @@ which threads work on without the GIL, with the same methods.
 """
 
 import atexit
-import itertools
 import math
 import os
 import queue
@@ -52,7 +51,8 @@ class Job:
     def __init__(self, calls, then=None):
         self._calls = calls
         self._then = then
-        self._ended = itertools.count(1)
+        self._ended = 0
+        self._lock = threading.Lock()
         self._done = threading.Lock()
         self._done.acquire()
         self._cancelled = False
@@ -105,7 +105,10 @@ class Job:
                 call()
         except BaseException as error:  # it is the caller's, whatever it is
             self._keep(error)
-        if next(self._ended) < len(self._calls):
+        with self._lock:
+            self._ended += 1
+            is_last = self._ended == len(self._calls)
+        if not is_last:
             return
         try:
             if self._then is not None and not self._cancelled and self._error is None:

@@ -564,6 +564,60 @@ def test_draws_name_what_is_wrong(changes, error, text):
         draws(**changes)
 
 
+def test_a_program_and_draws_stay_what_they_are():
+    """What C reads of them could be gone in the middle of a batch."""
+    program = keras_program(5, 6, 3, rescale=0.5)
+    program.__init__(7, 8, 1)
+    assert program.shape == (5, 6, 3)
+    image = np.full((1, 5, 6, 3), 8, np.float32)
+    _core.augment(program, image, np.zeros(1, np.int64), table_of(), None, image, 0, 1)
+    assert (image == 4).all()
+    ours, stream = draws(choices={1: [3.0, 5.0]}), np.random.RandomState(1)
+    expected = ours.draw(np.random.RandomState(1), 9)
+    ours.__init__([0], [0.0], [9.0], [0.0, 0.0], *[[2.0] * len(_core.COLUMNS)] * 2, {0: [7.0] * 99})
+    np.testing.assert_array_equal(ours.draw(stream, 9), expected)
+
+
+@pytest.mark.parametrize("cls", [_core.Program, _core.Draws, _core.Batch, _core.Sources])
+def test_no_object_is_half_made(cls):
+    with pytest.raises(TypeError, match="argument"):
+        cls.__new__(cls)
+
+
+@pytest.mark.parametrize("wrong", ["another seed", "another place"])
+@pytest.mark.parametrize(
+    "use", ["state_of(np.random.MT19937(0))", "Draws([], [], [], [1, 1], [0] * 10, [0] * 10, {})"]
+)
+def test_another_layout_of_a_generator_is_refused(wrong, use):
+    """The memory of NumPy's MT19937 is read and made; a NumPy to come may have another one."""
+    script = f"""
+import numpy as np
+from fastaug import _core
+real = np.random.RandomState
+def other(seed):
+    stream = real(seed + ({wrong!r} == "another seed"))
+    if {wrong!r} == "another place":
+        stream.random_sample()
+    return stream
+np.random.RandomState = other
+for _ in range(2):
+    try:
+        _core.{use}
+    except RuntimeError as error:
+        print(error)
+"""
+    found = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert found.stdout.count("states of MT19937 in NumPy") == 2, found.stderr
+
+
+def test_other_generators_have_no_such_state():
+    for call in _core.state_of, lambda generator: _core.set_state(generator, b""):
+        with pytest.raises(TypeError, match=r"Expected an MT19937.*PCG64"):
+            call(np.random.PCG64(0))
+
+
 def test_draws_take_as_many_numbers_as_they_have_columns():
     with pytest.raises(ValueError, match=r"Expected 2 values for each image\. Received: 3"):
         draws().table(np.zeros((4, 3)))

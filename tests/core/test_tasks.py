@@ -310,8 +310,6 @@ def test_a_batch_goes_into_one_queue_once():
     tasks = _core.TaskQueue()
     given = arguments()
     batch = batch_of(*given)
-    with pytest.raises(ValueError, match="has its arrays"):
-        batch.__init__(*given)
     batch.put_into(tasks)
     with pytest.raises(ValueError, match="in a queue"):
         batch.put_into(tasks)
@@ -324,7 +322,7 @@ def test_a_batch_goes_into_one_queue_once():
     ("position", "change", "error", "text"),
     [
         (0, lambda p: keras_program(9, 11, 3, warp=print), ValueError, "needs the GIL"),
-        (1, lambda a: a.astype(np.int16), TypeError, "int16"),
+        (1, lambda a: a.astype(np.complex64), TypeError, "complex64"),
         (2, lambda a: a.astype(np.int32), ValueError, "int32"),
         (2, lambda a: a[:-1], ValueError, r"of shape \(6,\)"),
         (2, lambda a: a - 5, IndexError, "out of bounds for 5 images"),
@@ -390,3 +388,44 @@ def test_a_forked_child_leaves_the_copies_alone():
     assert os.waitpid(child, 0)[1] == 0
     assert not batch.is_lost()
     batch.cancel()
+
+
+def test_a_batch_stays_what_it_is(workers):
+    """What C reads of it could be gone in the middle of its work."""
+    tasks = _core.TaskQueue()
+    given, others = arguments(), arguments(seed=1)
+    batch = batch_of(*given)
+    batch.put_into(tasks)
+    batch.__init__(*others[:-1], [others[-1]])
+    workers(tasks, 2)
+    assert batch.wait()
+    np.testing.assert_array_equal(given[-1], expected(*given))
+    assert not others[-1].any()
+
+
+def test_all_who_wait_for_a_batch_go_on(workers):
+    """Also those who ask while another one that waits is just being told; one gets the error."""
+    tasks = _core.TaskQueue()
+    given = arguments(9, 130)
+    found = []
+
+    def fail(_):
+        raise ValueError("of a call")
+
+    def wait(batch):
+        for timeout in -1, 0, 0, 0:
+            try:
+                found.append(batch.wait(timeout))
+            except ValueError as error:
+                found.append(str(error))
+
+    workers(tasks, 2)
+    for _ in range(20):
+        batch = _core.Batch(*given[:-1], [given[-1]], after=fail)
+        threads = [threading.Thread(target=wait, args=(batch,)) for _ in range(4)]
+        batch.put_into(tasks)
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+    assert sorted(map(str, found)) == ["True"] * 300 + ["of a call"] * 20

@@ -470,16 +470,56 @@ def test_opencv_leaves_12_bits():
     assert not module._opencv_can(unreadable()["jpeg of 12 bits"])
 
 
-def test_opencv_only_for_nearest(tmp_path, monkeypatch):
-    path = write(tmp_path, jpeg())
-    forbid(monkeypatch, cv2, "imdecode")
-    decoded(path, Target(20, 30, "rgb", "bilinear"))
-    for target in (
-        Target(20, 30, "rgb", "nearest", keep_aspect_ratio=True),
-        Target(HEIGHT, WIDTH, "rgb", "bilinear", keep_aspect_ratio=True),  # nothing to resize
-    ):
-        with pytest.raises(AssertionError, match="imdecode was called"):
-            decoded(path, target)
+FILTERED = list(
+    itertools.product(COLOR_MODES, [f for f in images.INTERPOLATIONS if f != "nearest"], (0, 1))
+)
+
+
+def photo_of(kind, folder):
+    path = folder / f"photo.{kind}"
+    Image.open(io.BytesIO(jpeg())).save(path)
+    return str(path)
+
+
+@pytest.mark.parametrize(("mode", "name", "cut"), FILTERED)
+@pytest.mark.parametrize("kind", ["jpeg", "png"])
+def test_filters_are_the_core_s(kind, mode, name, cut, tmp_path, monkeypatch):
+    """Pillow, whose order of the passes is asked for once, resizes nothing that is of 8 bits."""
+    path = photo_of(kind, tmp_path)
+    target = Target(20, 30, mode, name, bool(cut))
+    expected = keras_decoded(path, target)
+    assert module._passes_of_pillow() in ("rows first", "columns first")
+    if kind == "jpeg" or mode != "rgba":  # Pillow weighs colours by alpha
+        forbid(monkeypatch, Image.Image, "resize")
+    np.testing.assert_array_equal(decoded(path, target), expected)
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png"])
+def test_filters_are_pillow_s_where_its_passes_are_others(kind, tmp_path, monkeypatch):
+    path = photo_of(kind, tmp_path)
+    monkeypatch.setattr(module, "_passes_of_pillow", lambda: None)
+    forbid(monkeypatch, _core, "resample")
+    for target in Target(20, 30, "rgb", "bilinear"), Target(20, 30, "grayscale", "lanczos"):
+        np.testing.assert_array_equal(decoded(path, target), keras_decoded(path, target))
+
+
+def test_the_passes_of_pillow_are_asked_for(monkeypatch):
+    """Both orders are known, and that there may be another."""
+    resize = Image.Image.resize
+    columns = lambda image, size, *_: resize(  # noqa: E731
+        resize(image, (size[0], image.size[1]), Image.Resampling.LANCZOS),
+        size,
+        Image.Resampling.LANCZOS,
+    )
+    rows = lambda image, size, *_: resize(  # noqa: E731
+        resize(image, (image.size[0], size[1]), Image.Resampling.LANCZOS),
+        size,
+        Image.Resampling.LANCZOS,
+    )
+    other = lambda image, size, *_: resize(image, size, Image.Resampling.BOX)  # noqa: E731
+    for order, answer in (columns, "columns first"), (rows, "rows first"), (other, None):
+        monkeypatch.setattr(Image.Image, "resize", order)
+        assert module._passes_of_pillow.__wrapped__() == answer
 
 
 @pytest.mark.parametrize("answer", [None, cv2.error("no"), np.zeros((5, 5, 3), np.uint8)])

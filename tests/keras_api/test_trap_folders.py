@@ -50,6 +50,20 @@ def test_a_plain_tree(tree):
     directory_said(tree, [], class_mode="binary", classes=["cats", "ants"])
 
 
+def test_one_folder_too_high(tmp_path):
+    """Labels would tell the parts of the data set from each other."""
+    for part in "Train", "validation":
+        trees.plain_tree(tmp_path / part)
+    text = ["['Train', 'validation']", "parts of a data set", repr(str(tmp_path / "Train"))]
+    directory_said(tmp_path, [text])
+    directory_said(tmp_path, [text], class_mode="binary")
+    directory_said(tmp_path, [], class_mode=None)
+    directory_said(tmp_path / "Train", [])
+    image = next(path for path in (tmp_path / "Train").rglob("*.*") if path.is_file())
+    image.rename(tmp_path / "Train" / image.name)  # so it is a class, of trains
+    directory_said(tmp_path, [])
+
+
 @pytest.mark.parametrize(
     "name", [".ipynb_checkpoints", "__MACOSX", ".git", ".Trash-1000", "@eaDir", "#recycle"]
 )
