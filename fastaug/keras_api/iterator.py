@@ -10,13 +10,7 @@ import numpy as np
 
 from fastaug.defaults import dataset_class
 from fastaug.keras_api.order import NEXT, Order
-from fastaug.keras_api.streams import (
-    LateStream,
-    can_stand,
-    global_stream,
-    lent_to_user_code,
-    renew_lock,
-)
+from fastaug.keras_api.streams import Stream, global_stream, lent_to_user_code, seeded
 from fastaug.run.locks import renew_in_child
 from fastaug.typing import Array, Batch, Integer
 
@@ -128,16 +122,13 @@ class Iterator(PyDataset, Generic[Batch]):
     def _renew_in_child(self):
         self._order_lock = threading.Lock()
         self.lock = threading.Lock()
-        if isinstance(getattr(self, "_own_stream", None), np.random.RandomState):
-            renew_lock(self._own_stream)
 
     def __getstate__(self):
         """A copy stands where this iterator stands, and goes on by itself."""
         state = vars(self) | {"lock": None, "_order_lock": None}
         order, stream = self._order, self._own_stream
         state["_order"] = order.changed(index_array=copy.copy(order.index_array))
-        made = stream.made() if isinstance(stream, LateStream) else stream
-        state["_own_stream"] = copy.deepcopy(made)
+        state["_own_stream"] = stream and Stream(stream.state)
         return state
 
     def __setstate__(self, state):
@@ -219,17 +210,13 @@ class Iterator(PyDataset, Generic[Batch]):
 
     @property
     def _stream(self):
-        """The stream that the next draws come from; before the first batch, the global one."""
-        public = global_stream()
-        if self.seed is None or self._own_stream is None or not can_stand(public):
-            return public
-        own = self._own_stream
-        return own.made() if isinstance(own, LateStream) else own
+        """The stream that the next draws come from; None: the global one, as before any batch."""
+        return None if self.seed is None else self._own_stream
 
     def _drawn_batch(self, step):
         """Makes a batch in a subclass's own way, which draws from the global `np.random`."""
         if self.seed is not None and self._own_stream is None:
-            self._own_stream = np.random.RandomState(0)
+            self._own_stream = seeded(0)
         with lent_to_user_code(self._stream):
             with self.lock:
                 index_array = step()

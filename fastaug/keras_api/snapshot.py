@@ -1,4 +1,9 @@
-"""Whether attributes are still what they were: somebody may set them, or change them in place."""
+"""Whether attributes are still what they were: somebody may set them, or change them in place.
+
+They are compared, which takes half a microsecond for all settings of a batch. A counter that
+`__setattr__` advances would be no substitute: it sees no list or array that is changed in place, no
+property of a subclass, no attribute of a class and nothing that is put into `vars(generator)`.
+"""
 
 from collections.abc import MutableSequence
 from typing import Any

@@ -1,8 +1,9 @@
 """Streams of random numbers, and where they stand.
 
-A stream is an `np.random.RandomState` over MT19937, what Keras draws from. Where it stands is
-taken and put back as the bytes of the generator's state: NumPy's `set_state` copies its 624 words
-one by one in Python, which takes longer than a batch of small images.
+What Keras draws from is an `np.random.RandomState` over MT19937. Where it stands is taken and put
+back as the bytes of the generator's state: NumPy's `set_state` copies its 624 words one by one in
+Python, which takes longer than a batch of small images. A private stream is no more than such
+bytes: a generator goes on there when something is drawn, and `np.random` itself for a user's code.
 """
 
 import contextlib
@@ -59,30 +60,96 @@ def reseed(stream: np.random.RandomState, seed: int) -> None:
         np.random.seed(seed)
 
 
+class Stream:
+    """A private stream: where it stands. Draws take a generator that it is lent to for the time.
+
+    Args:
+        state: As `position` returns it.
+    """
+
+    __slots__ = ("state",)
+
+    def __init__(self, state: bytes):
+        self.state = state
+
+
 class LateStream:
-    """Where a stream stands after draws that somebody makes elsewhere.
+    """Where a stream stands after draws that somebody makes elsewhere, until it is asked for.
 
     Args:
         seed: What the stream was seeded with before them, in 0..2**32 - 1.
-        draw: Function of a stream and a number that makes the same draws.
+        draw: Function of a generator and a number that makes the same draws.
         count: That number.
     """
 
-    __slots__ = ("_count", "_draw", "_made", "_seed")
+    __slots__ = ("_count", "_draw", "_seed", "_state")
 
     def __init__(self, seed, draw, count):
         self._seed = seed
         self._draw = draw
         self._count = count
-        self._made: np.random.RandomState | None = None
+        self._state: bytes | None = None
 
-    def made(self) -> np.random.RandomState:
-        """Returns a stream that stands there, or where it has been drawn to since."""
-        if self._made is None:
-            stream = np.random.RandomState(self._seed)
-            self._draw(stream, self._count)
-            self._made = stream
-        return self._made
+    @property
+    def state(self) -> bytes:
+        """Where it stands, or where it has been drawn to since."""
+        if self._state is None:
+            with lent_generator() as generator:
+                generator.seed(self._seed)
+                self._draw(generator, self._count)
+                self._state = position(generator)
+        return self._state
+
+    @state.setter
+    def state(self, state: bytes) -> None:
+        self._state = state
+
+
+# Generators that nobody has: to make one takes as long as a small batch.
+_spare: list[np.random.RandomState] = []
+
+
+@contextlib.contextmanager
+def lent_generator(state: bytes | None = None):
+    """Lends a generator for some draws, which goes on at a position, or is seeded first."""
+    try:
+        generator = _spare.pop()
+    except IndexError:
+        generator = np.random.RandomState(0)
+    if state is not None:
+        put(generator, state)
+    try:
+        yield generator
+    finally:
+        _spare.append(generator)
+
+
+@contextlib.contextmanager
+def drawn_from(stream: Stream | LateStream | None):
+    """Lends a generator for draws from a stream, which stands after them then.
+
+    Args:
+        stream: None for the global one.
+    """
+    if stream is None:
+        yield global_stream()
+        return
+    with lent_generator(stream.state) as generator:
+        try:
+            yield generator
+        finally:
+            stream.state = position(generator)
+
+
+def seeded(seed) -> Stream:
+    """Returns a private stream at its beginning.
+
+    Args:
+        seed: What `np.random.seed` takes.
+    """
+    with lent_generator() as generator:
+        generator.seed(seed)
+        return Stream(position(generator))
 
 
 # Seconds without work after which code that `np.random` is lent to is taken to wait for something,
@@ -111,25 +178,25 @@ class _Loan:
         self.left_at = None  # where the stream stood when another loan came between
         self.has_ended = False
 
-    def begin(self, public, start):
+    def begin(self, public):
         """Puts the stream in the place of the global one."""
         if _loans:
             _loans[-1].left_at = position(public)
         self.generator, self.outside = public._bit_generator, position(public)
         _loans.append(self)
         self.held_back = _take_held_back(public)
-        put(public, start or position(self.stream))
+        put(public, self.stream.state)
 
     def end(self, public):
         """Takes the stream back; returns whether somebody has put in another generator."""
         self.has_ended = True
         if _loans[-1] is not self:  # another thread has it now
-            put(self.stream, self.left_at)
+            self.stream.state = self.left_at
             return False
         replaced = public._bit_generator is not self.generator
         if replaced:
             np.random.set_bit_generator(self.generator)  # type: ignore[attr-defined]
-        put(self.stream, position(public))
+        self.stream.state = position(public)
         _drop_ended(public)
         return replaced
 
@@ -150,7 +217,7 @@ class _Loan:
 
 
 @contextlib.contextmanager
-def lent_to_user_code(stream: np.random.RandomState, start: bytes | None = None):
+def lent_to_user_code(stream: Stream | LateStream | None):
     """Makes the global `np.random` go on where a private stream stands, and takes it back after.
 
     One thread at a time has it, so that none sees the numbers of another. But if its code waits,
@@ -158,12 +225,11 @@ def lent_to_user_code(stream: np.random.RandomState, start: bytes | None = None)
     the other one has `np.random`, are then the other's numbers, as in Keras.
 
     Args:
-        stream: The stream, which is left where the code in between has left it. The global one
-            itself is simply used, and so it is if somebody has put in another kind of generator.
-        start: Where to begin, if not where the stream stands.
+        stream: The stream, which is left where the code in between has left it. None: the global
+            one is simply used, as it is if somebody has put in another kind of generator.
     """
     public = global_stream()
-    if stream is public or not can_stand(public):
+    if stream is None or not can_stand(public):
         yield
         return
     loan, replaced = _Loan(stream), False
@@ -171,7 +237,7 @@ def lent_to_user_code(stream: np.random.RandomState, start: bytes | None = None)
         with _turns:
             _wait_for_turn()
             _holders.append(loan)
-            loan.begin(public, start)
+            loan.begin(public)
         yield
     finally:
         with _turns:
@@ -219,12 +285,6 @@ def _take_held_back(stream):
     return None
 
 
-def renew_lock(stream: np.random.RandomState) -> None:
-    """Takes a stream's lock from threads that a forked child does not have."""
-    lock: Any = stream._bit_generator.lock
-    lock._at_fork_reinit()  # as the modules of Python do with theirs
-
-
 def _at_fork():
     global _turns
     _turns = threading.Condition()
@@ -232,7 +292,9 @@ def _at_fork():
     _holders[:] = [loan for loan in _holders if loan.thread == me]
     for loan in _loans:
         loan.has_ended |= loan.thread != me
-    renew_lock(global_stream())
+    _spare.clear()  # a thread that is not there may hold their locks, and that of the global one
+    lock: Any = global_stream()._bit_generator.lock
+    lock._at_fork_reinit()  # as the modules of Python do with theirs
     _drop_ended(global_stream())
 
 

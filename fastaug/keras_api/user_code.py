@@ -14,7 +14,7 @@ import numpy as np
 from fastaug import _core
 from fastaug.keras_api.function_results import name_function, returned
 from fastaug.keras_api.standardization import FOR_FLOATS, standardize
-from fastaug.keras_api.streams import global_stream, lent_to_user_code
+from fastaug.keras_api.streams import global_stream, lent_to_user_code, seeded
 from fastaug.keras_api.transforms import transform_image
 from fastaug.run.array_pool import COUNTS_REFERENCES
 
@@ -75,7 +75,7 @@ def is_without_calls(generator, source):
     )
 
 
-def make_in_place(generator, sampler, source, batch, images):
+def make_in_place(generator, sampler, source, batch, images, stream):
     """Makes images, of which no code of the user's sees any before, in their place in the batch.
 
     In the type of the batch, as Keras does. Nothing is copied that is not transformed.
@@ -86,8 +86,9 @@ def make_in_place(generator, sampler, source, batch, images):
         source: Where the images come from.
         batch: The batch.
         images: Array for the finished images.
+        stream: What to draw from.
     """
-    stream, first = batch.stream, generator.channel_axis == 1
+    first = generator.channel_axis == 1
     row_axis, col_axis = generator.row_axis - 1, generator.col_axis - 1
     standardizes = any(getattr(generator, name) for name in FOR_FLOATS)
     if sampler.only_flips and not standardizes:
@@ -131,8 +132,7 @@ def replace_images(generator, source, batch, images, places, bad_image):
     """
     order = batch.before
     numbers = int(batch.index[places[0]]), order.total_batches_seen, order.seed or 0
-    stream = np.random.RandomState([number % (1 << 32) for number in numbers])
-    with lent_to_user_code(stream):
+    with lent_to_user_code(seeded([number % (1 << 32) for number in numbers])):
         for place in places:
             position, image = _another_image(source, images.dtype, bad_image)
             if generator is not None:

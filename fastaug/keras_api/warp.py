@@ -23,6 +23,7 @@ import numpy as np
 from fastaug import _core, opencv
 from fastaug._core import BORDERS
 from fastaug.keras_api.params import affine_row
+from fastaug.run.locks import renew_in_child
 
 # The border names of scipy.ndimage; the second is another name of the first.
 _ALIASES = {"grid-mirror": "reflect"}
@@ -118,9 +119,13 @@ class _OneThreadEach:
     """Turns OpenCV's own threads off while any of ours is in it; the setting is the program's."""
 
     def __init__(self):
-        self._lock = threading.Lock()
-        self._inside = 0
         self._threads = None
+        self._renew_in_child()
+        renew_in_child(self)
+
+    def _renew_in_child(self):
+        self._lock = threading.Lock()
+        self._inside = 0  # the threads that are in it are not in a forked child
 
     def __enter__(self):
         cv2 = opencv.require()

@@ -63,12 +63,14 @@ def test_no_guess_is_wrong_in_a_loop(prefetch, seed, ask, size, function, monkey
     x = np.zeros((10, size, size, 3), np.uint8)
     with flow(prefetch=prefetch, seed=seed, x=x, preprocessing_function=function) as iterator:
         maker = iterator._maker
-        begun, start = [], maker._start
-        monkeypatch.setattr(maker, "_start", lambda *args: begun.append(start(*args)) or begun[-1])
+        begun, start = [], maker._starter.start
+        monkeypatch.setattr(
+            maker._starter, "start", lambda *args: begun.append(start(*args)) or begun[-1]
+        )
         batches = in_sequence(iterator, ask)
         # no batch was made twice
         made = sum(len(started) for started in begun)
-        assert made == len(batches) + len(maker._ahead)
+        assert made == len(batches) + len(maker._guesses)
 
 
 @pytest.mark.parametrize("seed", [None, 3])
@@ -77,7 +79,7 @@ def test_nothing_is_made_ahead_if_nothing_is_to_be(options, seed):
     with flow(**options, seed=seed) as iterator:
         for _ in range(20):
             next(iterator)
-            assert not iterator._maker._ahead
+            assert not len(iterator._maker._guesses)
 
 
 @pytest.mark.parametrize("size", [9, 130, 600])
@@ -88,7 +90,7 @@ def test_how_much_is_made_ahead(prefetch, size):
         most = 0
         for _ in range(40):
             batch = next(iterator)
-            most = max(most, len(iterator._maker._ahead))
+            most = max(most, len(iterator._maker._guesses))
         # small batches by the run, of 8 or 4 MB
         run = min(8, max(1, 2**22 // batch.nbytes))
         assert most <= max(prefetch, run + 1) - 1 + run

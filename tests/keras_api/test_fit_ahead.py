@@ -74,15 +74,16 @@ class Watch(keras.callbacks.Callback):
         super().__init__()
         self.epochs, self.begun = [[]], [[]]
         self._maker = iterator._maker
-        self._take, self._start = self._maker.take, self._maker._start
-        self._maker.take, self._maker._start = self._taken, self._started
+        starter = self._maker._starter
+        self._take, self._start = self._maker.take, starter.start
+        self._maker.take, starter.start = self._taken, self._started
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epochs.append([])
         self.begun.append([])
 
     def _taken(self, order, item):
-        ahead = list(self._maker._ahead)
+        ahead = list(self._maker._guesses)
         batch = self._take(order, item)
         self.epochs[-1].append((item, any(batch is each for each in ahead)))
         return batch

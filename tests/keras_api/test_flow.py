@@ -999,7 +999,7 @@ def test_preprocessing_may_keep_the_images_it_was_given(returns_its_argument, ke
 def test_a_function_that_keeps_nothing_needs_no_second_batch(function):
     with fastaug.ImageDataGenerator(preprocessing_function=function).flow(images()) as iterator:
         take(iterator, 3)
-        assert iterator._maker._calls._keeps is None
+        assert iterator._maker._finisher.calls._keeps is None
 
 
 def now_and_then_reversed_view(image):

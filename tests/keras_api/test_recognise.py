@@ -84,7 +84,7 @@ def compare(scenario, options=None):
 def asks_for_each_image(**settings):
     x = images(n=4, data_format=settings.get("data_format", "channels_last"))
     flow = fastaug.ImageDataGenerator(**settings).flow(x)
-    augmentation = flow._maker._current_augmentation()
+    augmentation = flow._maker._augmentation()
     return augmentation.function is not None
 
 

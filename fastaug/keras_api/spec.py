@@ -1,0 +1,78 @@
+"""What the batches of an iterator are made of, and into; a user may change it between two."""
+
+import numpy as np
+
+from fastaug.keras_api.program import Augmentation, augmentation_for
+from fastaug.keras_api.streams import can_stand, global_stream
+
+
+class BatchSpec:
+    """Source, settings and type of an iterator's batches, as they are now.
+
+    Args:
+        source: Where the images come from.
+        generator: An `ImageDataGenerator` of any kind, or None: images stay as they are.
+        data_format: Layout of images and batches.
+        dtype: Type of the batches.
+
+    Attributes:
+        hash_limit: Bound of the numbers drawn for file names, or None to draw none.
+    """
+
+    def __init__(self, source, generator, data_format, dtype):
+        self._source = source
+        self.generator = generator
+        self._data_format = data_format
+        self.dtype = np.dtype(dtype)
+        self.hash_limit = None
+        self._augmentation = None
+
+    @property
+    def source(self):
+        """Where the images come from."""
+        return self._source
+
+    @source.setter
+    def source(self, source):
+        self._source = source
+        self._augmentation = None
+
+    def augmentation(self) -> Augmentation | None:
+        """Returns the settings as they are now; the same object as long as they are the same.
+
+        None: The generator has to be asked for each image.
+        """
+        generator = self.generator
+        overridden = getattr(generator, "_overrides_methods", None)
+        if overridden is None or overridden() or not can_stand(global_stream()):
+            return None
+        try:
+            if self._augmentation is None or not self._augmentation.settings.are_of(
+                generator, self.dtype
+            ):
+                self._augmentation = augmentation_for(
+                    generator, self._source, self._data_format, self.dtype
+                )
+        except (RuntimeError, TypeError, ValueError, OverflowError):
+            # the image that is in need of the setting will say what is wrong
+            self._augmentation = None
+        return self._augmentation
+
+    def is_core_work(self, augmentation):
+        """Whether the core does all of a batch: then it can draw late, with others in one job."""
+        return (
+            augmentation.function is None
+            and self.hash_limit is None
+            and augmentation.is_core_work(self._source)
+        )
+
+    def paths_of(self, index):
+        """Returns the files of some images, in a list that may be changed in place, or None."""
+        paths = getattr(self._source, "filepaths", None)
+        return None if paths is None else [paths[position] for position in index]
+
+    def draw_hashes(self, stream, count):
+        """Draws the numbers of the names of files that images are saved in."""
+        if self.hash_limit is None:
+            return []
+        return [stream.randint(self.hash_limit) for _ in range(count)]
