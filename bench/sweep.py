@@ -141,7 +141,10 @@ class Side:
         self.key, self._modules = key, modules
 
     def __getattr__(self, name):
-        return next(getattr(each, name) for each in self._modules if hasattr(each, name))
+        for module in self._modules:
+            if hasattr(module, name):
+                return getattr(module, name)
+        raise AttributeError(f"{self.key} has no {name}")
 
     def generator(self, settings, subclass=None):
         """Returns a generator, which has statistics where it needs some."""

@@ -74,11 +74,13 @@ class Program:
         columns: Columns of the parameter table, of which those of `COLUMNS` come first.
         warp: None for the built-in warp, else `warp(image, matrix, out)`: both images float32
             `(height, width, channels)`, the matrix float64 `(2, 3)` from output to source
-            coordinates, (row, column), flips included. Called with the GIL.
+            coordinates, (row, column), flips included. Called with the GIL, and only for images
+            that have the size of the finished ones.
 
     Raises:
         ValueError: If a size, an order, a border, an op or a shape of values is not one of the
-            above, or a step of a uint8 batch needs floats.
+            above, a step of a uint8 batch needs floats, or a step of the standardization needs
+            pixels: `brightness`, `linear`.
         IndexError: If a column is outside the table.
         TypeError: If a step has constants that no op has.
     """
@@ -248,7 +250,7 @@ def same_attributes(
     """
 
 def same_items(some: list[Any], others: tuple[Any, ...], index: npt.NDArray[np.int64]) -> bool:
-    """Whether two sequences have the very same items at some places; False if one is too short."""
+    """Whether two sequences have the very same items at some indices; False if one is too short."""
 
 def affine_matrices(
     table: npt.NDArray[np.float64], height: int, width: int
@@ -334,8 +336,9 @@ class MemoryFile:
 class Control:
     """What the readers of some rings and their program tell each other, in shared memory.
 
-    Which rings there are, who may work, who sleeps. `_ring.h` says who writes what. There are as
-    many readers in processes as in threads. The threads of a `TaskQueue` work on what they read.
+    Which rings there are, who may work, who sleeps; `kernels/ring.h` says who writes what. There
+    are as many readers in processes as in threads. The threads of a `TaskQueue` work on what they
+    read.
 
     Args:
         memory: A writeable buffer of `Control.bytes_for(readers)` bytes, zero, or one in which
@@ -579,8 +582,8 @@ class Reader:
         """Returns the contents of the file from `next`, if it is a small one.
 
         Returns:
-            The bytes; the descriptor of the open file, to be closed by the caller; or None if it
-            is not open.
+            The bytes; the descriptor of a large file that is open, to be closed by the caller; or
+            None: nothing is known of it.
         """
 
     def attach(self, entry: int, ring: Ring) -> None:
@@ -665,7 +668,7 @@ class Batch:
         """
 
     def cancel(self) -> None:
-        """Lets the images that no thread has begun come to nothing."""
+        """Cancels the images that no thread has begun."""
 
     def is_lost(self) -> bool:
         """Whether this is a copy in a forked process: no thread here will ever work on it."""
@@ -685,7 +688,7 @@ class Batch:
         """
 
     def failures(self) -> list[tuple[int, bytes]]:
-        """Returns `(place, record)` of each image that could not be read, once it has ended."""
+        """Returns `(position, record)` of each image that could not be read, once it has ended."""
 
 @final
 class KeptMemory:
@@ -750,7 +753,7 @@ def place(
     """
 
 def flip(image: npt.NDArray[Any], channels_first: bool, horizontal: bool, vertical: bool) -> None:
-    """Turns an image round in its place.
+    """Flips an image in place.
 
     Args:
         image: Contiguous, of rank 3, of any type.
@@ -784,11 +787,11 @@ def std_of(x: Any) -> Any:
     """Returns `np.std(x, keepdims=True)`, like `mean_of`."""
 
 def brighten(image: npt.NDArray[np.float32], factor: float) -> None:
-    """Makes of an image what Pillow's `ImageEnhance.Brightness` makes of its levels, in place.
+    """Makes of an image what Pillow's `ImageEnhance.Brightness` makes of its values, in place.
 
     Args:
         image: float32 `(height, width, channels)`, contiguous, with values from 0 to 255, which are
-            truncated to levels. The last of four channels keeps its level.
+            truncated to whole numbers. The last of four channels keeps its own.
         factor: Factor.
 
     Raises:

@@ -88,7 +88,8 @@ cdef extern from "kernels/program.h" nogil:
     ctypedef struct fa_op:
         const char *name
         int columns
-        void *map_levels
+        bint needs_pixels
+        void *map_uint8
 
     ctypedef struct fa_step:
         const fa_op *op
@@ -198,10 +199,10 @@ cdef extern from "kernels/run.h" nogil:
         const int64_t *index
         const double *table
         const double *matrices
-        ptrdiff_t places
+        ptrdiff_t size
         bint standardize
         void **outs
-        ptrdiff_t out_places
+        ptrdiff_t out_size
 
     fa_image fa_source(const fa_batch *batch, ptrdiff_t k)
     fa_image fa_as_floats(const fa_form *form, const fa_image *image, float *values)
@@ -360,7 +361,7 @@ cdef extern from "kernels/ring.h" nogil:
 cdef extern from "kernels/queue.h" nogil:
     ctypedef struct fa_failure:
         fa_failure *next
-        ptrdiff_t place
+        ptrdiff_t position
         size_t size
         char *record
 
@@ -394,11 +395,11 @@ cdef extern from "kernels/queue.h" nogil:
     void fa_cancel(fa_queue *queue, fa_task *task)
     void fa_fail_ring(fa_queue *queue, const fa_ring *ring)
     void fa_attach(fa_queue *queue, fa_control *control)
-    void fa_draw_until(fa_task *task, ptrdiff_t place)
+    void fa_draw_until(fa_task *task, ptrdiff_t position)
     fa_task *fa_take_ended(fa_queue *queue)
     fa_task *fa_drop_first(fa_queue *queue, bint *more)
     ptrdiff_t fa_first_failed(const fa_task *task, ptrdiff_t start, ptrdiff_t stop)
-    bint fa_keep_failure(fa_task *task, ptrdiff_t place, fa_failure **kept)
+    bint fa_keep_failure(fa_task *task, ptrdiff_t position, fa_failure **kept)
     bint fa_run_chunk(fa_task *task, ptrdiff_t start, ptrdiff_t stop, ptrdiff_t threads,
                       float *work, fa_failure **kept)
     void fa_give_back(fa_queue *queue, fa_task *task, ptrdiff_t start, ptrdiff_t stop,
@@ -509,7 +510,9 @@ cdef class Program:
             if k >= self.c.standardization and self._steps[k].op.columns:
                 raise ValueError(f"Standardization is the same for all images. Received: "
                                  f"{steps[k]}")
-            if is_bytes and k < self.c.standardization and self._steps[k].op.map_levels == NULL:
+            if k >= self.c.after_function and self._steps[k].op.needs_pixels:
+                raise ValueError(f"Standardization is done to planes too. Received: {steps[k]}")
+            if is_bytes and k < self.c.standardization and self._steps[k].op.map_uint8 == NULL:
                 raise ValueError(f"This step makes float32 batches: {steps[k]}")
 
     def __dealloc__(self):
@@ -764,7 +767,7 @@ def same_attributes(owner, tuple names not None, tuple values not None, tuple it
 
 
 def same_items(list some not None, tuple others not None, const int64_t[::1] index not None):
-    """Whether two sequences have the very same items at some places; see ``_core.pyi``."""
+    """Whether two sequences have the very same items at some indices; see ``_core.pyi``."""
     cdef Py_ssize_t k
     with cython.critical_section(some):
         for k in range(index.shape[0]):
@@ -808,9 +811,9 @@ def augment(Program program not None, images not None, const int64_t[::1] index 
     batch.index = &index[0]
     batch.table = &table[0, 0]
     batch.matrices = &matrices[0, 0, 0] if matrices is not None else NULL
-    batch.places = stop
+    batch.size = stop
     batch.outs = &results
-    batch.out_places = stop
+    batch.out_size = stop
     _check_index(&batch, start, stop)
     if program.warp is None:
         work_array = np.empty(fa_work_values(&batch), dtype=np.float32)
@@ -828,20 +831,20 @@ cdef cnp.ndarray _array_around_warp(Program program):
     return np.empty((2, form.height, form.width, form.channels), dtype=np.float32)
 
 
-cdef int _process_with(Program program, const fa_batch *batch, Py_ssize_t place,
+cdef int _process_with(Program program, const fa_batch *batch, Py_ssize_t position,
                        cnp.ndarray work_array, cnp.ndarray out_array,
                        Py_ssize_t row_of_out) except -1:
     """Does what fa_run does, with a warp in Python between two parts without the GIL."""
     cdef fa_program *c = &program.c
     cdef fa_form *form = &c.form
-    cdef const double *row = batch.table + place * c.columns
+    cdef const double *row = batch.table + position * c.columns
     cdef double own[6]
     cdef const double *m = own
     cdef Py_ssize_t k, size = fa_form_size(form)
     cdef float *work = <float *>cnp.PyArray_DATA(work_array)
     cdef float *out = <float *>cnp.PyArray_DATA(out_array) + row_of_out * size
     cdef float *target = work if form.channels_first else out
-    cdef fa_image image = fa_source(batch, batch.index[place])
+    cdef fa_image image = fa_source(batch, batch.index[position])
     cdef cnp.ndarray pixels
     cdef double rows, columns
     if not fa_is_read(image.type):
@@ -849,7 +852,7 @@ cdef int _process_with(Program program, const fa_batch *batch, Py_ssize_t place,
         image = fa_as_floats(form, &image, <float *>cnp.PyArray_DATA(pixels))
     image.padding = 0
     if batch.matrices != NULL:
-        m = batch.matrices + 6 * place
+        m = batch.matrices + 6 * position
     else:
         fa_matrix(row, form.height, form.width, own)
     if not fa_has_geometry(row):
@@ -985,7 +988,7 @@ def place(cnp.ndarray images not None, const int64_t[::1] index not None,
 
 
 def flip(cnp.ndarray image not None, bint channels_first, bint horizontal, bint vertical):
-    """Turns an image round in its place; see ``_core.pyi``."""
+    """Flips an image in place; see ``_core.pyi``."""
     cdef Py_ssize_t k, planes = 1, bytes_ = image.itemsize
     cdef Py_ssize_t height, width
     cdef char *data = <char *>cnp.PyArray_DATA(image)
@@ -1004,21 +1007,21 @@ def flip(cnp.ndarray image not None, bint channels_first, bint horizontal, bint 
 
 
 def multiply(x, values):
-    """``x * values`` in the place of ``x``; see ``_core.pyi``."""
+    """``x * values`` in place; see ``_core.pyi``."""
     if not _combine(x, values, FA_MULTIPLY):
         x *= values
     return x
 
 
 def subtract(x, values):
-    """``x - values`` in the place of ``x``; see ``_core.pyi``."""
+    """``x - values`` in place; see ``_core.pyi``."""
     if not _combine(x, values, FA_SUBTRACT):
         x -= values
     return x
 
 
 def divide(x, values):
-    """``x / values`` in the place of ``x``; see ``_core.pyi``."""
+    """``x / values`` in place; see ``_core.pyi``."""
     if not _combine(x, values, FA_DIVIDE):
         x /= values
     return x
@@ -1816,7 +1819,7 @@ cdef class Reader:
         self._control.account(reading + 1e-6 * self._reading,
                               1e-6 * (fa_now() - control.reader[self._index].since))
         if self._kind == FA_THREADS:
-            self._control.account_thread(1e-6 * (fa_thread_time() - self._begun))
+            self._control.account_thread(1e-6 * <int64_t>(fa_thread_time() - self._begun))
 
     def finish(self, Ring ring not None, uint32_t slot, bytes record=None):
         """Says what became of a file; see ``_core.pyi``."""
@@ -1843,7 +1846,7 @@ cdef class Batch:
     def __cinit__(self, Program program not None, images not None, cnp.ndarray index not None,
                   cnp.ndarray table, outs not None, bint standardize=True, Draws draws=None,
                   seeds=None, *, Ring ring=None, after=None, then=None):
-        cdef Py_ssize_t places
+        cdef Py_ssize_t count
         cdef cnp.ndarray slots = index
         cdef Sources sources
         self._generation = _forks
@@ -1855,12 +1858,12 @@ cdef class Batch:
         if not (table is None) == (draws is not None) == (seeds is not None):
             raise ValueError("Expected a table, or draws and seeds")
         sources = Sources(program, images)
-        places = self._lend_outs(program, sources, list(outs), standardize)
+        count = self._lend_outs(program, sources, list(outs), standardize)
         if (index.ndim != 1 or cnp.PyArray_TYPE(index) != cnp.NPY_INT64
-                or not cnp.PyArray_ISCARRAY_RO(index) or index.shape[0] != places):
-            raise ValueError(f"Expected an int64 index of {places} images. Received "
+                or not cnp.PyArray_ISCARRAY_RO(index) or index.shape[0] != count):
+            raise ValueError(f"Expected an int64 index of {count} images. Received "
                              f"{index.dtype} of shape {(<object>index).shape}")
-        self.task.drawn = places
+        self.task.drawn = count
         if draws is not None:
             if program.c.columns != FA_COLUMNS:
                 raise ValueError(f"There are draws for {FA_COLUMNS} columns. Received a program "
@@ -1869,31 +1872,31 @@ cdef class Batch:
             if seeds.shape != (len(self._held),):
                 raise ValueError(f"Expected a seed for each of {len(self._held)} arrays. "
                                  f"Received: {seeds}")
-            table = _new_table(places)
+            table = _new_table(count)
             self.task.drawn = 0
             self.task.table = <double *>cnp.PyArray_DATA(table)
             self.task.draws = &draws.c
             self.task.bits = draws._bits
             self.task.seeds = <const uint32_t *>cnp.PyArray_DATA(<cnp.ndarray>seeds)
         elif (table.ndim != 2 or cnp.PyArray_TYPE(table) != cnp.NPY_DOUBLE
-                or not cnp.PyArray_ISCARRAY_RO(table) or table.shape[0] != places
+                or not cnp.PyArray_ISCARRAY_RO(table) or table.shape[0] != count
                 or table.shape[1] != program.c.columns):
-            raise ValueError(f"Expected a float64 table of {places} x {program.c.columns}. "
+            raise ValueError(f"Expected a float64 table of {count} x {program.c.columns}. "
                              f"Received {table.dtype} of shape {(<object>table).shape}")
         if ring is not None:
             self._come_through(ring, images, index)
-            slots = np.zeros(places, dtype=np.int64)
+            slots = np.zeros(count, dtype=np.int64)
             self.task.slots = <int64_t *>cnp.PyArray_DATA(slots)
         self._outs = self._held
         self._held = (program, sources, index, slots, table, draws, seeds)
         self.c.index = <const int64_t *>cnp.PyArray_DATA(slots)
         self.c.table = <const double *>cnp.PyArray_DATA(table)
         self.c.matrices = NULL
-        self.c.places = places
-        _check_index(&self.c, 0, places)
+        self.c.size = count
+        _check_index(&self.c, 0, count)
         self._program, self._after, self._then = program, after, then
         self.task.needs_python = program.warp is not None or after is not None or then is not None
-        self.task.count = places
+        self.task.count = count
         self.task.chunk = fa_chunk_size(&self.c, self.task.ring)
         self.task.batch = &self.c
 
@@ -1917,7 +1920,7 @@ cdef class Batch:
     cdef Py_ssize_t _lend_outs(self, Program program, Sources sources, list outs,
                                bint standardize) except -1:
         """Sets where the results go; returns how many there will be."""
-        cdef Py_ssize_t k, count, places = 0
+        cdef Py_ssize_t k, size, count = 0
         cdef cnp.ndarray out
         if not outs:
             raise ValueError("Expected at least one array for results")
@@ -1930,17 +1933,17 @@ cdef class Batch:
             out = outs[k]
             if k == 0:
                 sources.lend(&self.c, out, standardize)
-                self.c.out_places = out.shape[0] or 1
+                self.c.out_size = out.shape[0] or 1
             else:
                 _check_output(program, out)
-            count = out.shape[0]
-            if count > self.c.out_places or (count < self.c.out_places and k + 1 < len(outs)):
-                raise ValueError(f"Expected arrays of {self.c.out_places} results each, but for "
-                                 f"the last. Received: {count}")
+            size = out.shape[0]
+            if size > self.c.out_size or (size < self.c.out_size and k + 1 < len(outs)):
+                raise ValueError(f"Expected arrays of {self.c.out_size} results each, but for "
+                                 f"the last. Received: {size}")
             self.c.outs[k] = cnp.PyArray_DATA(out)
-            places += count
+            count += size
         self._held = outs
-        return places
+        return count
 
     def __dealloc__(self):
         cdef fa_failure *failure = self.task.failures
@@ -2035,7 +2038,7 @@ cdef class Batch:
         cdef fa_queue *queue = &self._queue.c
         cdef fa_control *counted
         cdef bint has_memory = True
-        cdef Py_ssize_t place
+        cdef Py_ssize_t position
         if self._program.warp is None:
             work = np.empty(fa_work_values(&self.c), dtype=np.float32)
             with nogil:
@@ -2045,24 +2048,25 @@ cdef class Batch:
                 fa_end_warp(counted)
         else:
             work = _array_around_warp(self._program)
-            for place in range(start, stop):
-                if fa_first_failed(&self.task, place, place + 1) == place:
-                    has_memory &= fa_keep_failure(&self.task, place, kept)
+            for position in range(start, stop):
+                if fa_first_failed(&self.task, position, position + 1) == position:
+                    has_memory &= fa_keep_failure(&self.task, position, kept)
                     continue
-                _process_with(self._program, &self.c, place, work,
-                              self._outs[place // self.c.out_places], place % self.c.out_places)
+                _process_with(self._program, &self.c, position, work,
+                              self._outs[position // self.c.out_size],
+                              position % self.c.out_size)
         return has_memory
 
     cdef _call_after(self, Py_ssize_t start, Py_ssize_t stop):
         cdef Py_ssize_t first, end
         while start < stop:
-            first = start % self.c.out_places
-            end = min(first + stop - start, self.c.out_places)
-            self._after(self._outs[start // self.c.out_places][first:end])
+            first = start % self.c.out_size
+            end = min(first + stop - start, self.c.out_size)
+            self._after(self._outs[start // self.c.out_size][first:end])
             start += end - first
 
     def cancel(self):
-        """Lets the images that have not begun come to nothing."""
+        """Cancels the images that have not begun."""
         with cython.critical_section(self):
             queue = self._queue
         if queue is None or self.is_lost():
@@ -2118,11 +2122,11 @@ cdef class Batch:
         return has_ended
 
     def failures(self):
-        """`(place, record)` of each image that could not be read; after `wait`."""
+        """`(position, record)` of each image that could not be read; after `wait`."""
         cdef fa_failure *failure = self.task.failures
         found = []
         while failure != NULL:
-            found.append((failure.place, failure.record[:failure.size]))
+            found.append((failure.position, failure.record[:failure.size]))
             failure = failure.next
         return found
 
@@ -2328,8 +2332,19 @@ cdef class Sources:
         if max(image.height, image.width) > 2**30:
             raise ValueError(f"Image sides go up to 2**30. Received an array of shape "
                              f"{(<object>array).shape}")
+        if self._program.warp is not None and (image.height != form.height
+                                               or image.width != form.width):
+            raise ValueError(f"A warp in Python gets images of shape {self._program.shape}. "
+                             f"Received an array of shape {(<object>array).shape}")
+        if axis and array.shape[0] == 0:
+            return 0  # NumPy gives no strides to what has no values
         pixel = itemsize if form.channels_first else itemsize * form.channels
-        row = array.strides[rows] if image.height > 1 else image.width * pixel
+        if image.height > 1:
+            row = array.strides[rows]
+        elif form.channels_first and form.channels > 1:
+            row = array.strides[axis]  # planes of one row each
+        else:
+            row = image.width * pixel
         if (row % itemsize or row < image.width * pixel
                 or (image.width > 1 and array.strides[rows + 1] != pixel)
                 or (not form.channels_first and form.channels > 1
@@ -2343,7 +2358,7 @@ cdef class Sources:
         return 0
 
     cdef int lend(self, fa_batch *batch, cnp.ndarray out, bint standardize) except -1:
-        """Sets what does not depend on the place in a batch; the caller keeps all of it alive."""
+        """Sets what does not depend on the position in a batch; the caller keeps all of it alive."""
         cdef fa_program *program = &self._program.c
         if program.form.is_bytes and standardize and program.count > program.standardization:
             raise ValueError("A uint8 batch cannot be standardized")

@@ -4,23 +4,53 @@
 
 OLD and NEW are folders with a package `fastaug`: a checkout that is built in place, or the
 `site-packages` of an environment. Each is asked, in a process of its own, for the same images:
-random settings, types, layouts, sizes and seeds, in every SIMD variant that the processor runs.
+random settings, types, layouts, sizes and seeds, in every SIMD variant that the processor runs; and
+for the images of files, by both decoders.
 """
 
 import argparse
+import contextlib
 import hashlib
 import itertools
 import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
+from PIL import Image
 
 TYPES = ("uint8", "float32", "float64", "float16", "int16", "uint16", "int32", "int8", "bool")
 FILL_MODES = ("nearest", "reflect", "wrap", "constant", "mirror", "grid-wrap", "grid-constant")
 FEATUREWISE = ("featurewise_center", "featurewise_std_normalization")
+MODES = {"rgb": 3, "rgba": 4, "grayscale": 1}
 IMAGES = 4  # of a case
+MOST_WHITENED = 300  # values of an image: their covariance is a square of them
+
+
+def reversed_affine(x):
+    """What many models want: channels in reversed order, scaled."""
+    return x[..., ::-1] / 127.5 - 1.0
+
+
+def shifted(x):
+    """Changes its argument in place."""
+    x -= 3
+    return x
+
+
+def waved(x):
+    """Works on each value by itself, and not by a line."""
+    return np.sin(x * 0.1)
+
+
+def smeared(x):
+    """Needs neighbours."""
+    return x + np.roll(x, 1, axis=0)
+
+
+FUNCTIONS = (reversed_affine, shifted, waved, smeared)
 
 
 def draw_settings(rng):
@@ -51,13 +81,27 @@ def draw_settings(rng):
             settings[name] = chance(0.2)
         for name in FEATUREWISE:
             settings[name] = chance(0.2)
+    settings["validation_split"] = float(rng.choice([0, 0, 0.4]))
+    settings["warp"] = str(rng.choice(["auto", "auto", "fused", "opencv"]))
     side = lambda: int(rng.choice([1, 2, 5, 8, 13, 16, 17, 31, 32, 33, 40, 65]))  # noqa: E731
+    size = side(), side(), int(rng.choice([1, 3, 3, 4]))
+    if dtype != "uint8" and size[0] * size[1] * size[2] <= MOST_WHITENED:
+        settings["zca_whitening"] = chance(0.3)
     return settings, {
         "dtype": dtype,
         "source": "uint8" if dtype == "uint8" else str(rng.choice(TYPES)),
         "channels_first": chance(0.25),
-        "size": (side(), side(), int(rng.choice([1, 3, 3, 4]))),
-        "reversed": bool(chance(0.1)),
+        "size": size,
+        "shuffle": bool(chance(0.2)),
+        "subset": str(rng.choice(["training", "validation"])),
+        "function": int(rng.integers(len(FUNCTIONS))) if chance(0.3) else None,
+        "elementwise": bool(chance(0.5)),
+        "odd_values": bool(chance(0.1)),
+        "files": bool(chance(0.25)),
+        "decoder": str(rng.choice(["processes", "threads"])),
+        "color_mode": str(rng.choice(list(MODES))),
+        "interpolation": str(rng.choice(["nearest", "nearest", "bilinear"])),
+        "seeded": bool(chance(0.7)),
         "seed": int(rng.integers(1 << 30)),
     }
 
@@ -67,13 +111,68 @@ def images_of(asked, rng):
     height, width, channels = asked["size"]
     shape = (channels, height, width) if asked["channels_first"] else asked["size"]
     x = rng.integers(0, 256, (IMAGES, *shape))
-    if asked["source"].startswith("float"):
-        return (x + rng.random(x.shape)).astype(asked["source"])
-    return x.astype(asked["source"])
+    if not asked["source"].startswith("float"):
+        return x.astype(asked["source"])
+    x = (x + rng.random(x.shape)).astype(asked["source"])
+    if asked["odd_values"]:
+        odd = rng.random(x.shape)
+        x[odd < 0.02] = np.nan
+        x[odd > 0.98] = np.inf
+        x[(odd > 0.49) & (odd < 0.5)] = -np.inf
+    return x
 
 
-def report(seed, cases):
-    """Prints a line for each case and variant: which it is, and the digest of the batch."""
+def write_files(folder):
+    """Writes images of several formats, modes and sizes."""
+    rng = np.random.default_rng(0)
+    modes = {"RGB": 3, "L": 1, "RGBA": 4, "CMYK": 4}
+    kinds = [("jpg", "RGB"), ("jpg", "L"), ("png", "RGB"), ("png", "RGBA"), ("png", "L")]
+    kinds += [("jpg", "CMYK"), ("bmp", "RGB")]
+    for k in range(3 * len(kinds)):
+        (ending, mode), name = kinds[k % len(kinds)], "ab"[k % 2]
+        (folder / name).mkdir(exist_ok=True)
+        shape = (int(rng.integers(1, 90)), int(rng.integers(1, 90)), modes[mode])
+        pixels = rng.integers(0, 256, shape, dtype=np.uint8)
+        pixels = pixels[..., 0] if mode == "L" else pixels
+        image = Image.fromarray(pixels, mode="CMYK") if mode == "CMYK" else Image.fromarray(pixels)
+        image.save(folder / name / f"{k:02}.{ending}")
+
+
+def make_batch(fastaug, settings, asked, x, folder, workers):
+    """Returns the first two batches of a case, one after the other."""
+    if asked["function"] is not None:
+        function = FUNCTIONS[asked["function"]]
+        elementwise = asked["elementwise"] and function in (waved, shifted)
+        settings["preprocessing_function"] = (
+            fastaug.elementwise(function) if elementwise else function
+        )
+    generator = fastaug.ImageDataGenerator(
+        **settings,
+        dtype=asked["dtype"],
+        workers=workers,
+        data_format="channels_first" if asked["channels_first"] else "channels_last",
+    )
+    if any(settings.get(name) for name in (*FEATUREWISE, "zca_whitening")):
+        generator.fit(x)
+    options = {
+        "batch_size": IMAGES,
+        "seed": asked["seed"] if asked["seeded"] else None,
+        "shuffle": asked["shuffle"],
+        "subset": asked["subset"] if settings["validation_split"] else None,
+    }
+    np.random.seed(asked["seed"])
+    if asked["files"]:
+        options |= {"class_mode": None, "target_size": asked["size"][:2]}
+        options |= {name: asked[name] for name in ("color_mode", "decoder", "interpolation")}
+        iterator = generator.flow_from_directory(folder, **options)
+    else:
+        iterator = generator.flow(x, **options)
+    with contextlib.closing(iterator):
+        return np.concatenate([next(iterator), next(iterator)])
+
+
+def report(seed, cases, folder):
+    """Prints a line for each case and variant: which it is, and the digest of its batches."""
     import fastaug
     from fastaug import _core
 
@@ -81,49 +180,48 @@ def report(seed, cases):
     for case in range(cases):
         rng = np.random.default_rng([seed, case])
         settings, asked = draw_settings(rng)
+        if asked["files"]:  # what is fitted has as many channels as they
+            asked["size"] = (*asked["size"][:2], MODES[asked["color_mode"]])
         x = images_of(asked, rng)
         for variant, workers in itertools.product(_core.simd_variants(), (0, 2)):
             if workers and variant != _core.simd_variants()[-1]:
                 continue
             _core.select_simd(variant)
             try:
-                generator = fastaug.ImageDataGenerator(
-                    **settings,
-                    dtype=asked["dtype"],
-                    workers=workers,
-                    data_format="channels_first" if asked["channels_first"] else "channels_last",
-                )
-                if settings.get("featurewise_center") or settings.get(
-                    "featurewise_std_normalization"
-                ):
-                    generator.fit(x)
-                iterator = generator.flow(
-                    x, batch_size=IMAGES, seed=asked["seed"], shuffle=asked["reversed"]
-                )
-                batch = next(iterator)
+                with contextlib.redirect_stdout(None):
+                    batch = make_batch(fastaug, dict(settings), asked, x.copy(), folder, workers)
                 digest = hashlib.sha256(np.ascontiguousarray(batch)).hexdigest()[:16]
                 digest += f" {batch.dtype} {batch.shape}"
-                iterator.close()
             except (ValueError, TypeError, RuntimeError) as error:
                 digest = f"{type(error).__name__}: {error}"
             print(case, variant, workers, digest, flush=True)
 
 
 def main():
-    """Compares two builds."""
+    """Reads the arguments."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("builds", nargs="*", metavar="FOLDER")
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--files", type=pathlib.Path, help="a folder of images; None: new ones")
     options = parser.parse_args()
     cases = -(-options.images // IMAGES)
     if not options.builds:
-        report(options.seed, cases)
+        report(options.seed, cases, options.files)
         return 0
     if len(options.builds) != 2:
         parser.error("two builds are compared")
+    if options.files is None:
+        with tempfile.TemporaryDirectory() as folder:
+            write_files(pathlib.Path(folder))
+            return compare(options, pathlib.Path(folder))
+    return compare(options, options.files)
+
+
+def compare(options, folder):
+    """Has each build make the same batches; returns the exit status."""
     command = [sys.executable, __file__, "--images", str(options.images)]
-    command += ["--seed", str(options.seed)]
+    command += ["--seed", str(options.seed), "--files", str(folder)]
     processes = [
         subprocess.Popen(
             command,

@@ -115,7 +115,7 @@ static struct {
     const float *factors, *offsets; /* of a function */
     int is_float, standardize, place, wild;
     ptrdiff_t height, width, gap;   /* of the source; values between its rows */
-    ptrdiff_t behind;
+    ptrdiff_t padding;
     double row[FA_COLUMNS], m[6];
 } the;
 
@@ -163,7 +163,7 @@ static const fa_program *program(void)
 /* The source of the case, in memory. */
 static fa_image source_at(const void *data)
 {
-    fa_image image = {data, the.height, the.width, 0, the.behind, the.is_float ? FA_FLOAT32 : FA_UINT8};
+    fa_image image = {data, the.height, the.width, 0, the.padding, the.is_float ? FA_FLOAT32 : FA_UINT8};
     image.row = the.width * (the.form.channels_first ? 1 : the.form.channels) + the.gap;
     return image;
 }
@@ -186,12 +186,12 @@ static void describe(void)
     const fa_form *form = &the.form;
     int k;
     fprintf(stderr, "case %ld, %s, %s: %td x %td and %td of %s to %td x %td x %td %s%s, order %d, %s, "
-            "cval %g, channels_first %d, behind %td, memory %d\n",
+            "cval %g, channels_first %d, padding %td, memory %d\n",
             cases, the.what, fa_variant_names[fa_simd], the.height, the.width, the.gap,
             the.is_float ? "float32" : "uint8", form->height, form->width, form->channels,
             form->is_bytes ? "uint8" : "float32", form->truncates ? ", truncated" : "",
             the.sampler.order, BORDERS[the.sampler.border], (double)the.sampler.cval,
-            form->channels_first, the.behind, the.place);
+            form->channels_first, the.padding, the.place);
     fprintf(stderr, "  function %d, rescales %d by %g, center %d, std %d, mean %d, scale %d, "
             "standardize %d\n  row",
             the.factors != NULL, the.rescales, (double)the.rescale, the.sample_center, the.sample_std,
@@ -256,7 +256,7 @@ static void process(void)
     if (is_left_out()) return;
     const ptrdiff_t size = size_of_image(), extent = extent_of_source();
     const size_t value = size_of_value();
-    char *source = take(SOURCE, (size_t)(extent + the.behind) * value, the.place);
+    char *source = take(SOURCE, (size_t)(extent + the.padding) * value, the.place);
     const fa_image image = source_at(source);
     const fa_program *made = program();
     const uintptr_t next = draw(2) ? (uintptr_t)source : 0;
@@ -266,7 +266,7 @@ static void process(void)
     fill(source, extent, the.is_float, the.wild);
     for (run = 0; run < runs(); run++) {
         out = begin(run, size, &work, fa_process_values(made, &image));
-        memset(source + (size_t)extent * value, run, (size_t)the.behind * value);
+        memset(source + (size_t)extent * value, run, (size_t)the.padding * value);
         fa_process(made, &image, next, the.row, the.m, the.standardize, work, out);
         if (run == 0) expected = out;
         else if (the.form.is_bytes) compare_bytes(out, expected, size);
@@ -326,7 +326,7 @@ static void draw_the_rest(void)
     static const double brightness[] = {0, 0.5, 1, 3.7, -1, 1e-40, 1e30, 1e300, INFINITY, -INFINITY};
     the.place = draw(PLACES);
     the.wild = draw(4);
-    the.behind = draw(3) == 0 ? draw(24) : draw(2) == 0 ? size_of_image() : 0;
+    the.padding = draw(3) == 0 ? draw(24) : draw(2) == 0 ? size_of_image() : 0;
     the.form.is_bytes = !the.is_float && the.sampler.order < 2 && draw(2);
     the.standardize = !the.form.is_bytes && draw(2);
     the.form.truncates = draw(2);
@@ -552,8 +552,8 @@ static void sweep_samples(void)
 static void sweep_batches(int count)
 {
     while (count--) {
-        const int images = 1 + draw(4), places = 1 + draw(5), start = draw(places);
-        const int stop = start + 1 + draw(places - start), threads = 1 + draw(3);
+        const int images = 1 + draw(4), count = 1 + draw(5), start = draw(count);
+        const int stop = start + 1 + draw(count - start), threads = 1 + draw(3);
         enum { DENSE, PADDED, BACKWARD, BROADCAST, DIFFERENT } kind = draw(5);
         ptrdiff_t size, image_bytes, reach;
         fa_image sources[4];
@@ -566,11 +566,11 @@ static void sweep_batches(int count)
         reset("a batch, its last row", 1 + draw(20), 1 + draw(20), 1 + draw(5), draw(2), draw(2),
               draw(7));
         draw_the_rest();
-        the.behind = 0;
-        index = take(INDEX, (size_t)places * sizeof(int64_t), the.place);
-        table = take(TABLE, (size_t)(places * FA_COLUMNS) * sizeof(double), the.place);
-        matrices = take(TRANSFORMS, (size_t)(places * 6) * sizeof(double), the.place);
-        for (i = 0; i < places; i++) {
+        the.padding = 0;
+        index = take(INDEX, (size_t)count * sizeof(int64_t), the.place);
+        table = take(TABLE, (size_t)(count * FA_COLUMNS) * sizeof(double), the.place);
+        matrices = take(TRANSFORMS, (size_t)(count * 6) * sizeof(double), the.place);
+        for (i = 0; i < count; i++) {
             set_matrix(draw(MATRICES));
             if (draw(4) == 0) the.row[draw(FA_ZY + 1)] = ONE_OF(SPECIAL);
             memcpy(table + i * FA_COLUMNS, the.row, sizeof the.row);
@@ -599,13 +599,13 @@ static void sweep_batches(int count)
             if (kind == BACKWARD) batch.stride = -batch.stride;
         }
         batch.outs = outs;
-        batch.out_places = 1 + draw(places);
-        results = (places + (int)batch.out_places - 1) / (int)batch.out_places;
+        batch.out_size = 1 + draw(count);
+        results = (count + (int)batch.out_size - 1) / (int)batch.out_size;
         batch.count = images;
         batch.index = index;
         batch.table = table;
         batch.matrices = draw(2) ? matrices : NULL;
-        batch.places = places;
+        batch.size = count;
         batch.standardize = the.standardize;
         fa_measure_sources(&batch);
         if (is_left_out()) continue;
@@ -613,9 +613,9 @@ static void sweep_batches(int count)
             float *work;
             const ptrdiff_t skipped = start * size * (ptrdiff_t)size_of_result();
             const ptrdiff_t done = (stop - start) * size;
-            out = begin(run, places * size, &work, fa_work_values(&batch));
+            out = begin(run, count * size, &work, fa_work_values(&batch));
             for (i = 0; i < results; i++)
-                outs[i] = out + i * batch.out_places * size * (ptrdiff_t)size_of_result();
+                outs[i] = out + i * batch.out_size * size * (ptrdiff_t)size_of_result();
             fa_run(&batch, start, stop, threads, work);
             if (run == 0) expected = out;
             else if (the.form.is_bytes)
@@ -644,7 +644,7 @@ static void sweep_parts(int count)
         bytes = (size_t)size * sizeof(float);
         image = take(SOURCE, (size_t)size * size_of_value(), the.place);
         fill(image, size, the.is_float, the.wild);
-        the.behind = 0;
+        the.padding = 0;
         source = source_at(image);
         if (is_left_out()) continue;
         for (run = 0; run < runs(); run++) {

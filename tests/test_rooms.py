@@ -93,6 +93,28 @@ def test_a_room_s_own_module_is_its_description(room):
     assert len(tree.body) == 1
 
 
+def asked_of_a_generator(code):
+    """The methods of a generator that some code calls."""
+    return {
+        node.func.attr
+        for node in ast.walk(ast.parse(code))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and ast.unparse(node.func.value).endswith("generator")
+    }
+
+
+def test_what_a_generator_needs_calls_only_what_a_subclass_may_have_changed():
+    """It gets values; image by image, whoever has methods of their own is asked for them."""
+    called = set()
+    for path in MODULES:
+        if path.parts[0] == "keras_api":
+            called |= asked_of_a_generator((PACKAGE / path).read_text())
+    called &= set(dir(fastaug.ImageDataGenerator))  # of those of other kinds
+    own = {"get_random_transform", "apply_transform", "standardize"}
+    assert own | {"_overrides_methods"} == called
+
+
 def test_keras_is_imported_in_one_place():
     def imports_keras(path):
         tree = ast.parse((PACKAGE / path).read_text())

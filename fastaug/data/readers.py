@@ -3,9 +3,9 @@
     slot WAITING ──► claim ──► read_file ──► decode_bytes ──► slot DONE, or FAILED and a record
 
 A reader runs in a process, in a thread of the program or in a user's pool. What it is to read next
-and where that goes is in memory that is shared with the program (`_ring.h` says how); it has one
-file at a time. Readers import neither Keras nor TensorFlow. In processes they ignore Ctrl-C and end
-with their parent.
+and where that goes is in memory that is shared with the program (`kernels/ring.h` says how); it has
+one file at a time. Readers import neither Keras nor TensorFlow. In processes they ignore Ctrl-C and
+end with their parent.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ from fastaug.data.decode import Target, decode_bytes, read_file
 from fastaug.run.records import record_of
 from fastaug.run.shared_memory import Address, attach, is_gone
 
-# The order of enum fa_kind in _ring.h.
+# The order of enum fa_kind in kernels/ring.h.
 PROCESSES, THREADS, USERS = range(3)
 
 # Files that a call in a user's pool reads at most.

@@ -14,8 +14,8 @@ import numpy as np
 
 from fastaug.data.directory import folders_in
 from fastaug.data.images import can_read
-from fastaug.keras_api.settings import FOR_FLOATS
-from fastaug.keras_api.user_code import name_of
+from fastaug.keras_api.function_results import name_of
+from fastaug.keras_api.standardization import FOR_FLOATS
 
 # Folders that systems and tools make beside a user's; so are all whose name begins with a dot.
 _OF_SYSTEMS = frozenset(

@@ -28,6 +28,7 @@ from fastaug import _core
 from fastaug.keras_api.advice import Results
 from fastaug.keras_api.epoch_order import EpochOrder
 from fastaug.keras_api.order import NEXT, Order
+from fastaug.keras_api.params import KeptSampler
 from fastaug.keras_api.program import Augmentation, augmentation_for
 from fastaug.keras_api.streams import (
     LateStream,
@@ -136,6 +137,7 @@ class BatchMaker:
         self._arrays = ArrayPool(self._prefetch + 4)
         self._pool = None
         self._augmentation = None
+        self._sampler = KeptSampler()
         self._told = _NOTHING  # the last settings that the log knows of
         self._ahead = collections.deque()
         self._enough = self._prefetch and 1  # batches ahead, above which no more are begun
@@ -264,7 +266,8 @@ class BatchMaker:
         if augmentation is None:
             images = self._arrays.array((len(batch.index), *self._source.shape), self._dtype)
             if is_without_calls(self._generator, self._source):
-                make_in_place(self._generator, self._source, batch, images)
+                sampler = self._sampler.of(self._generator)
+                make_in_place(self._generator, sampler, self._source, batch, images)
                 hashes = self._draw_hashes(batch.stream, len(images))
             else:
                 results = self._results if self._results.wanted(self._generator) else None
@@ -288,7 +291,7 @@ class BatchMaker:
                 with lent_to_user_code(batch.stream, batch.stream_start):
                     images = self._calls.apply(self._generator, self._source, batch, bad_image)
                     hashes = self._draw_hashes(global_stream(), len(images))
-            augmentation.settings.warn_unfitted()
+            augmentation.standardization.warn_unfitted()
         if batch.lease is not None:
             batch.lease.ended = True
         if not batch.errors:

@@ -5,7 +5,6 @@ together, of all of them once, in float64.
 """
 
 import contextlib
-import copy
 import math
 import pathlib
 
@@ -25,15 +24,17 @@ _BAR = 30  # characters
 _MATRICES = 3
 
 
-def fit_to_array(generator, x, augment, rounds, seed):
-    """Gives a generator the statistics of an array, by Keras's expressions.
+def statistics_of_array(generator, x, augment, seed):
+    """Yields the statistics of an array, by Keras's expressions.
 
     Args:
         generator: An `ImageDataGenerator`.
         x: Images, of rank 4.
-        augment: Whether to take augmented images.
-        rounds: How often to augment each.
+        augment: Function that takes images and returns augmented ones to be measured, or None.
         seed: Seed for `np.random.seed`, or None.
+
+    Yields:
+        The name of the generator's attribute, and the value.
 
     Raises:
         ValueError: If the rank is not 4.
@@ -56,32 +57,38 @@ def fit_to_array(generator, x, augment, rounds, seed):
         np.random.seed(seed)
     if generator.rescale:
         images *= generator.rescale
-    if augment:
-        images = _augmented(generator, images, rounds)
+    if augment is not None:
+        images = augment(images)
 
     axes = (0, generator.row_axis, generator.col_axis)
     broadcast_shape = [1, 1, 1]
     broadcast_shape[axis - 1] = channels
     if generator.featurewise_center:
-        generator.mean = np.reshape(np.mean(images, axis=axes), broadcast_shape)
-        images -= generator.mean
+        mean = np.reshape(np.mean(images, axis=axes), broadcast_shape)
+        yield "mean", mean
+        images -= mean
     if generator.featurewise_std_normalization:
-        generator.std = np.reshape(np.std(images, axis=axes), broadcast_shape)
-        images /= generator.std + 1e-6
+        std = np.reshape(np.std(images, axis=axes), broadcast_shape)
+        yield "std", std
+        images /= std + 1e-6
     if generator.zca_whitening:
         n = len(images)
         flat = np.reshape(images, (n, -1))
         u, s, _ = np.linalg.svd(flat.T, full_matrices=False)
-        generator.zca_whitening_matrix = (u * (np.sqrt(n) / (s + generator.zca_epsilon))).dot(u.T)
+        whitening = (u * (np.sqrt(n) / (s + generator.zca_epsilon))).dot(u.T)
+        yield "zca_whitening_matrix", whitening
 
 
-def fit_to_iterator(generator, iterator, augment):
-    """Gives a generator the statistics of the images that an iterator reads, in float64.
+def statistics_of_iterator(generator, iterator, augment):
+    """Yields the statistics of the images that an iterator reads, in float64.
 
     Args:
         generator: An `ImageDataGenerator`.
         iterator: An iterator of fastaug.
         augment: Whether augmented images are asked for, which there are not.
+
+    Yields:
+        The name of the generator's attribute, and the value.
 
     Raises:
         TypeError: If the iterator is of another kind.
@@ -110,45 +117,38 @@ def fit_to_iterator(generator, iterator, augment):
     mean, std = 0.0, 1.0
     if generator.featurewise_center:
         mean = found.mean
-        generator.mean = mean.astype(kind)
+        yield "mean", mean.astype(kind)
     if generator.featurewise_std_normalization:
         std = found.std + 1e-6
-        generator.std = found.std.astype(kind)
+        yield "std", found.std.astype(kind)
     if generator.zca_whitening:
-        generator.zca_whitening_matrix = found.whitening(mean, std, generator.zca_epsilon)
+        yield "zca_whitening_matrix", found.whitening(mean, std, generator.zca_epsilon)
 
 
-def _augmented(generator, images, rounds):
-    """Returns `rounds` random transforms of each image."""
-    n = len(images)
-    out = np.zeros((rounds * n, *images.shape[1:]), dtype=generator.dtype)
-    if (
-        generator._overrides_methods()
-        or out.dtype != np.float32
-        or generator.brightness_range is not None
-    ):
-        for i in range(rounds * n):
-            out[i] = generator.random_transform(images[i % n])
-    elif out.size:
-        unfitted = copy.copy(generator)  # statistics of before have no part in this
-        unfitted.mean = unfitted.std = unfitted.zca_whitening_matrix = None
-        augmentation = Augmentation(unfitted, images.shape[1:], generator.data_format)
-        index = np.tile(np.arange(n, dtype=np.int64), rounds)
-        table = augmentation.draw(global_stream(), rounds * n)
-        job, _ = augmentation.job(
-            ArraySource(images), index, table, out, generator._threads, standardize=False
-        )
-        if generator._threads:
-            pool = shared_pool(generator._threads)
-            pool.submit(job)
-        else:
-            job.run()
-        try:
-            job.wait()
-        except BaseException:  # an interrupt: leave the rest
-            job.cancel()
-            raise
-    return out
+def augment_in_core(generator, images, out, workers):
+    """Makes random transforms of images, in turn, until there are as many as are wanted.
+
+    Args:
+        generator: An `ImageDataGenerator`, whose settings the core can do.
+        images: float32 array of images.
+        out: float32 array for the transforms.
+        workers: Number of threads.
+    """
+    augmentation = Augmentation(generator, images.shape[1:], generator.data_format, fitted=False)
+    index = np.arange(len(out), dtype=np.int64) % len(images)
+    table = augmentation.draw(global_stream(), len(out))
+    source = ArraySource(images)
+    job, _ = augmentation.job(source, index, table, out, workers, standardize=False)
+    if workers:
+        pool = shared_pool(workers)
+        pool.submit(job)
+    else:
+        job.run()
+    try:
+        job.wait()
+    except BaseException:  # an interrupt: leave the rest
+        job.cancel()
+        raise
 
 
 class Statistics:

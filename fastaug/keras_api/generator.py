@@ -1,8 +1,8 @@
 """`ImageDataGenerator`: what a user sets, and work on single images."""
 
 import concurrent.futures
+import functools
 import inspect
-import math
 import multiprocessing.pool
 import operator
 from collections.abc import Mapping, Sequence
@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastaug._core import divide, flip, mean_of, multiply, std_of, subtract
 from fastaug.defaults import floatx, image_data_format
-from fastaug.keras_api import transforms
 from fastaug.keras_api.checks import (
     check_number,
     check_settings,
@@ -20,12 +18,17 @@ from fastaug.keras_api.checks import (
     checked_data_format,
     checked_pool_size,
 )
-from fastaug.keras_api.fitting import fit_to_array, fit_to_iterator
+from fastaug.keras_api.fitting import (
+    augment_in_core,
+    statistics_of_array,
+    statistics_of_iterator,
+)
 from fastaug.keras_api.flows import Flows
+from fastaug.keras_api.function_results import returned
 from fastaug.keras_api.params import KeptSampler
-from fastaug.keras_api.settings import STATISTICS
+from fastaug.keras_api.standardization import standardize
 from fastaug.keras_api.streams import global_stream
-from fastaug.keras_api.user_code import name_function, returned
+from fastaug.keras_api.transforms import transform_image
 from fastaug.keras_api.warp import border_name, check_engine, check_order
 from fastaug.run.threads import MOST_THREADS, usable_cores
 from fastaug.typing import (
@@ -49,9 +52,6 @@ _ON_SINGLE_IMAGES = frozenset(
     ("get_random_transform", "apply_transform", "random_transform", "standardize")
 )
 _methods_of = operator.attrgetter(*_ON_SINGLE_IMAGES)
-
-# Of rows, columns and channels, in a batch.
-_AXES = ((1, 2, 3), (2, 3, 1))
 
 
 class ImageDataGenerator(Flows):
@@ -118,7 +118,16 @@ class ImageDataGenerator(Flows):
         ((10, 32, 32, 3), (10,))
     """
 
-    _sampler = None  # a `KeptSampler`, once it was needed
+    __slots__ = ("_sampler",)  # a `KeptSampler`, which no copy has
+
+    # An instance has these only where they are others: Keras has 28 attributes beside the last, and
+    # from the thirtieth on, CPython 3.11 finds every one more slowly.
+    workers: int | None = None
+    prefetch: int = 2
+    pool: multiprocessing.pool.Pool | concurrent.futures.Executor | int | None = None
+    warp: Warp = "auto"
+    _pool_size: int | None = None
+    _validation_split: Any = 0.0
 
     def __init__(
         self,
@@ -196,7 +205,6 @@ class ImageDataGenerator(Flows):
                 "`validation_split` must be strictly between 0 and 1. "
                 f" Received: {validation_split}"
             )
-        self._validation_split: Any = validation_split
 
         self.mean: Array | None = None
         self.std: Array | None = None
@@ -258,11 +266,19 @@ class ImageDataGenerator(Flows):
         border_name(fill_mode)
         check_order(interpolation_order)
         check_engine(warp)
-        self.warp = warp
-        self.workers = checked_count("workers", workers, none_allowed=True)
-        self.prefetch = checked_count("prefetch", prefetch)
-        self.pool = pool
-        self._pool_size = checked_pool_size(pool)
+        own = {
+            "warp": warp,
+            "workers": checked_count("workers", workers, none_allowed=True),
+            "prefetch": checked_count("prefetch", prefetch),
+            "pool": pool,
+            "_pool_size": checked_pool_size(pool),
+            "_validation_split": validation_split,
+        }
+        for name, value in own.items():
+            before = getattr(self, name)
+            if value is not before and (type(value), value) != (type(before), before):
+                setattr(self, name, value)
+        self._sampler = KeptSampler()
 
     def __repr__(self) -> str:
         """Returns the arguments that are not the default."""
@@ -314,42 +330,8 @@ class ImageDataGenerator(Flows):
             or self.featurewise_std_normalization
             or self.zca_whitening
         ):
-            return self._normalize(x)
+            return standardize(self, x)
         return x
-
-    def _normalize(self, x):
-        """Does what `standardize` does after `preprocessing_function`."""
-        try:
-            if self.rescale:
-                x = multiply(x, self.rescale)
-            if self.samplewise_center:
-                x = subtract(x, mean_of(x))
-            if self.samplewise_std_normalization:
-                x = divide(x, std_of(x) + 1e-6)
-            if self.featurewise_center and self.mean is not None:
-                x = subtract(x, self.mean)
-            if self.featurewise_std_normalization and self.std is not None:
-                x = divide(x, self.std + 1e-6)
-            if self.zca_whitening and self.zca_whitening_matrix is not None:
-                flat = x.reshape(-1, math.prod(x.shape[-3:]))
-                x = np.reshape(flat @ self.zca_whitening_matrix, x.shape)
-        except (TypeError, ValueError) as error:
-            if self.preprocessing_function:
-                name_function(error, self.preprocessing_function, x)
-            raise
-        if self.featurewise_center or self.featurewise_std_normalization or self.zca_whitening:
-            for message in self._unfitted():
-                warn(message)
-        return x
-
-    def _unfitted(self):
-        """Returns Keras's warning for each statistic that is asked for and not there."""
-        return [
-            f"This ImageDataGenerator specifies `{setting}`, but it hasn't been fit on any "
-            "training data. Fit it first by calling `.fit(numpy_data)`."
-            for setting, statistic in STATISTICS.items()
-            if getattr(self, setting) and getattr(self, statistic) is None
-        ]
 
     def get_random_transform(
         self, img_shape: Sequence[int], seed: Integer | None = None
@@ -371,21 +353,15 @@ class ImageDataGenerator(Flows):
         """
         if seed is not None:
             np.random.seed(seed)
-        return self._draw_parameters(global_stream(), img_shape)
-
-    def _draw_parameters(self, stream, shape):
-        """Draws the parameters of a transform from a stream."""
-        sampler = self._current_sampler()
-        return sampler.one.draw_dict(
-            stream,
-            shape[self.row_axis - 1] if sampler.scales_tx else None,
-            shape[self.col_axis - 1] if sampler.scales_ty else None,
+        return self._current_sampler().draw_one(
+            global_stream(), img_shape, self.row_axis - 1, self.col_axis - 1
         )
 
     def _current_sampler(self):
         """Returns what draws the parameters that are set now."""
-        kept = self._sampler
-        if kept is None:
+        try:
+            kept = self._sampler
+        except AttributeError:  # a copy
             kept = self._sampler = KeptSampler()
         return kept.of(self)
 
@@ -405,50 +381,13 @@ class ImageDataGenerator(Flows):
             >>> fastaug.ImageDataGenerator().apply_transform(image, {"theta": 40, "zx": 0.5}).shape
             (32, 32, 3)
         """
-        return self._transform(x, transform_parameters, False)
+        return transform_image(self, x, transform_parameters, in_place=False)
 
     def _transform_own(self, x, transform_parameters):
         """Calls `apply_transform` for an image that nobody else has, which may be changed."""
         if getattr(self.apply_transform, "__func__", None) is not _APPLY_TRANSFORM:
             return self.apply_transform(x, transform_parameters)
-        # by anything else but the layouts that there are, views know what is meant
-        in_place = (self.row_axis, self.col_axis, self.channel_axis) in _AXES
-        return self._transform(x, transform_parameters, in_place)
-
-    def _transform(self, x, transform_parameters, in_place):
-        get = transform_parameters.get
-        row_axis, col_axis = self.row_axis - 1, self.col_axis - 1
-        channel_axis = self.channel_axis - 1
-        x = transforms.apply_affine_transform(
-            x,
-            get("theta", 0),
-            get("tx", 0),
-            get("ty", 0),
-            get("shear", 0),
-            get("zx", 1),
-            get("zy", 1),
-            row_axis,
-            col_axis,
-            channel_axis,
-            self.fill_mode,
-            self.cval,
-            self.interpolation_order,
-        )
-        if get("channel_shift_intensity") is not None:
-            x = transforms.apply_channel_shift(
-                x, transform_parameters["channel_shift_intensity"], channel_axis
-            )
-        horizontal, vertical = get("flip_horizontal", False), get("flip_vertical", False)
-        if in_place and (horizontal or vertical) and x.flags.c_contiguous:
-            flip(x, channel_axis == 0, bool(horizontal), bool(vertical))
-        else:
-            if horizontal:
-                x = transforms.flip_axis(x, col_axis)
-            if vertical:
-                x = transforms.flip_axis(x, row_axis)
-        if get("brightness") is not None:
-            x = transforms.apply_brightness_shift(x, transform_parameters["brightness"], False)
-        return x
+        return transform_image(self, x, transform_parameters, in_place=True)
 
     def random_transform(self, x: Array, seed: Integer | None = None) -> Array:
         """Transforms an image by parameters drawn from the global `np.random`.
@@ -500,9 +439,27 @@ class ImageDataGenerator(Flows):
             (1, 1, 3)
         """
         if hasattr(x, "__next__"):
-            fit_to_iterator(self, x, augment)
+            found = statistics_of_iterator(self, x, augment)
         else:
-            fit_to_array(self, x, augment, rounds, seed)
+            augmented = functools.partial(self._augmented, rounds) if augment else None
+            found = statistics_of_array(self, x, augmented, seed)
+        for name, value in found:
+            setattr(self, name, value)
+
+    def _augmented(self, rounds, images):
+        """Returns `rounds` random transforms of each image."""
+        count = rounds * len(images)
+        out = np.zeros((count, *images.shape[1:]), dtype=self.dtype)
+        if (
+            self._overrides_methods()
+            or out.dtype != np.float32
+            or self.brightness_range is not None
+        ):
+            for i in range(count):
+                out[i] = self.random_transform(images[i % len(images)])
+        elif out.size:
+            augment_in_core(self, images, out, self._threads)
+        return out
 
     def _overrides_methods(self):
         """Whether a subclass has its own way with single images, which a flow then has to ask."""
@@ -513,7 +470,7 @@ class ImageDataGenerator(Flows):
 
     def __getstate__(self):
         """A pool stays in its process; a copy has as many threads."""
-        return {**vars(self), "pool": None, "_sampler": None}
+        return {name: value for name, value in vars(self).items() if name != "pool"}
 
 
 _OUR_METHODS = _methods_of(ImageDataGenerator)

@@ -143,6 +143,21 @@ class ParameterSampler:
         """
         return self.draws_of(height, width).draw(rng, count)
 
+    def draw_one(self, rng, shape, row_axis: int, col_axis: int) -> dict[str, Any]:
+        """Draws Keras's dictionary for one image.
+
+        Args:
+            rng: As for `draw`.
+            shape: Shape of the image, of which only what scales a shift is asked for.
+            row_axis: Which number of it is the height.
+            col_axis: And which is the width.
+        """
+        return self.one.draw_dict(
+            rng,
+            shape[row_axis] if self.scales_tx else None,
+            shape[col_axis] if self.scales_ty else None,
+        )
+
     def from_doubles(self, doubles: np.ndarray, height: int, width: int) -> np.ndarray:
         """Returns the table that `draw` would have made from `random_sample`'s numbers.
 

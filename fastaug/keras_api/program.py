@@ -4,8 +4,6 @@ Between the generator, which holds what a user has set, and `_core`, which takes
 believes what it is told. Knows nothing of order, seeds or prefetching.
 """
 
-import math
-
 import numpy as np
 
 from fastaug import _core
@@ -14,7 +12,8 @@ from fastaug.keras_api.chunks import chunked_job
 from fastaug.keras_api.compile import compile_program
 from fastaug.keras_api.params import ParameterSampler
 from fastaug.keras_api.recognise import affine_map, apply_elementwise, channel_map, is_elementwise
-from fastaug.keras_api.settings import FOR_FLOATS, Settings, makes_bytes, stays_in_levels
+from fastaug.keras_api.settings import Settings, makes_bytes, stays_in_levels
+from fastaug.keras_api.standardization import Standardization
 from fastaug.keras_api.warp import border_name, check_order, choose
 
 # Values in a chunk, at least: below it, handing a chunk to a thread costs more than it saves.
@@ -62,12 +61,19 @@ class Augmentation:
         data_format: 'channels_last' or 'channels_first', the layout of images and batches.
         dtype: Type of the batches, float32, or uint8 where `makes_bytes`.
         in_floatx: Whether Keras has the images as floats until they go into the batch.
+        fitted: Whether to standardize with the generator's statistics, or none.
+
+    Attributes:
+        settings: What the generator was set to.
+        standardization: Of them, what is done to the values at the end.
 
     Raises:
         RuntimeError: If `fill_mode` or `interpolation_order` is not one that SciPy has.
     """
 
-    def __init__(self, generator, shape, data_format, dtype=np.float32, in_floatx=False):
+    def __init__(
+        self, generator, shape, data_format, dtype=np.float32, in_floatx=False, fitted=True
+    ):
         self.settings = Settings(generator, dtype)
         self.sampler = ParameterSampler.of(generator)
         channels_first = data_format == "channels_first"
@@ -88,37 +94,14 @@ class Augmentation:
             if stays_in_levels(generator):
                 affine = affine_map(self._elementwise, channels)
 
-        # Statistics with one value for each channel go into the core; whatever else a user may
-        # have set is left to NumPy, after it.
-        mean = generator.mean if generator.featurewise_center else None
-        std = generator.std if generator.featurewise_std_normalization else None
-        if any(np.ndim(values) > 3 for values in (mean, std)):
-            raise ValueError("Statistics of rank 4 do not go into an image")
-        core_mean, core_std = (
-            _per_channel(values, channels, channels_first) for values in (mean, std)
-        )
-        if (core_mean is None) == (mean is None) and (core_std is None) == (std is None):
-            mean = std = None
-        else:
-            core_mean = core_std = None
-        # copies: batches prepared ahead are made with the values of now
-        self._mean = None if mean is None else np.array(mean)
-        self._std = None if std is None else np.array(std)
-        self._whitening = generator.zca_whitening_matrix if generator.zca_whitening else None
-        # whether there is work for NumPy after the core's
-        self._rest = any(values is not None for values in (self._mean, self._std, self._whitening))
-        self._standardizes = any(getattr(generator, name) for name in FOR_FLOATS)
+        self.standardization = Standardization(generator, channels, channels_first, fitted)
         size = self.height, self.width, channels
         settings = {
             "channels_first": channels_first,
             "order": order,
             "border": border,
             "cval": cval,
-            "rescale": generator.rescale or None,
-            "sample_center": bool(generator.samplewise_center),
-            "sample_std": bool(generator.samplewise_std_normalization),
-            "feature_mean": core_mean,
-            "feature_std": core_std,
+            **self.standardization.for_core,
             "is_bytes": dtype == np.uint8,
             "truncates": in_floatx,
             "warp": choose(generator.warp, order, border, size),
@@ -154,7 +137,7 @@ class Augmentation:
             source.array is not None
             and program.warp is None
             and function is None
-            and not (standardize and self._rest)
+            and not (standardize and self.standardization.has_rest)
         )
 
     def core_job(self, source, index, table, outs, standardize=True, seeds=None):
@@ -203,10 +186,11 @@ class Augmentation:
             _core.augment(program, images, positions, rows, None, result, 0, len(result), in_core)
 
         def apply(result):
-            apply_elementwise(function, result, self._standardizes)
+            apply_elementwise(function, result, self.standardization.is_on)
             _core.standardize(program, result, 0, len(result))
 
-        then = (lambda: self._standardize_rest(out)) if standardize and self._rest else None
+        rest = self.standardization.rest
+        then = (lambda: rest(out)) if standardize and self.standardization.has_rest else None
         after = apply if function is not None else None
         if workers and source.has_readers:
             in_core = standardize and function is None
@@ -219,25 +203,4 @@ class Augmentation:
     def standardize(self, out):
         """Standardizes finished images in place."""
         _core.standardize(self.program, out, 0, len(out))
-        self._standardize_rest(out)
-
-    def _standardize_rest(self, out):
-        if self._mean is not None:
-            out -= self._mean
-        if self._std is not None:
-            out /= self._std + 1e-6
-        if self._whitening is not None and len(out):
-            flat = out.reshape(len(out), math.prod(self.shape))
-            flat[:] = flat @ self._whitening
-
-
-def _per_channel(values, channels, channels_first):
-    """Returns statistics as one value for each channel, or None where there are others."""
-    if values is None:
-        return None
-    values = np.asarray(values)
-    shape = (channels, 1, 1) if channels_first else (1, 1, channels)
-    try:
-        return np.broadcast_to(values, shape).reshape(channels).astype(np.float32)
-    except ValueError:
-        return None
+        self.standardization.rest(out)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from fastaug.defaults import image_data_format
-from fastaug.keras_api.user_code import name_function, name_of
+from fastaug.keras_api.function_results import name_function, name_of
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 

@@ -10,25 +10,9 @@ import numpy as np
 
 from fastaug.defaults import floatx, image_data_format
 from fastaug.keras_api.snapshot import Snapshot
+from fastaug.keras_api.standardization import FOR_FLOATS, STATISTICS
 from fastaug.keras_api.warp import border_name
 from fastaug.warn import UsageWarning, warn
-
-# The attributes of a generator that turn levels into other numbers, which no integer holds.
-FOR_FLOATS = (
-    "rescale",
-    "samplewise_center",
-    "samplewise_std_normalization",
-    "featurewise_center",
-    "featurewise_std_normalization",
-    "zca_whitening",
-)
-
-# What `fit` has to find out for some of them.
-STATISTICS = {
-    "featurewise_center": "mean",
-    "featurewise_std_normalization": "std",
-    "zca_whitening": "zca_whitening_matrix",
-}
 
 # All those that decide what becomes of an image.
 SETTINGS = (
@@ -131,7 +115,6 @@ class Settings:
         self._snapshot = Snapshot(generator, SETTINGS)
         self._dtype = np.dtype(dtype)
         self._defaults = image_data_format(), floatx()
-        self._unfitted = generator._unfitted()
 
     def are_of(self, generator, dtype) -> bool:
         """Whether all is the same now: equal means the same batches."""
@@ -140,8 +123,3 @@ class Settings:
             and self._defaults == (image_data_format(), floatx())
             and self._snapshot.is_of(generator)
         )
-
-    def warn_unfitted(self):
-        """Warns of statistics that are asked for and not there, as Keras does on every image."""
-        for message in self._unfitted:
-            warn(message)

@@ -22,6 +22,9 @@ from fastaug.typing import Array, FillMode
 
 _FIRST = np.zeros(1, dtype=np.int64)
 
+# Of rows, columns and channels, in a batch.
+_AXES = ((1, 2, 3), (2, 3, 1))
+
 
 def apply_affine_transform(
     x: Array,
@@ -213,6 +216,57 @@ def apply_brightness_shift(x: Array, brightness: float, scale: bool = True) -> A
     if stretches and not scale:
         return result / 255 * (high - low) + low
     return result
+
+
+def transform_image(generator, x, parameters, in_place):
+    """Transforms an image as `ImageDataGenerator.apply_transform` does.
+
+    Args:
+        generator: An `ImageDataGenerator`, which says where the axes are and what is outside.
+        x: Image of rank 3.
+        parameters: Dict as from `get_random_transform`.
+        in_place: Whether the image may be changed, as nobody else has it.
+
+    Returns:
+        An image of the same shape.
+    """
+    get = parameters.get
+    row_axis, col_axis = generator.row_axis - 1, generator.col_axis - 1
+    channel_axis = generator.channel_axis - 1
+    x = apply_affine_transform(
+        x,
+        get("theta", 0),
+        get("tx", 0),
+        get("ty", 0),
+        get("shear", 0),
+        get("zx", 1),
+        get("zy", 1),
+        row_axis,
+        col_axis,
+        channel_axis,
+        generator.fill_mode,
+        generator.cval,
+        generator.interpolation_order,
+    )
+    if get("channel_shift_intensity") is not None:
+        x = apply_channel_shift(x, parameters["channel_shift_intensity"], channel_axis)
+    horizontal, vertical = get("flip_horizontal", False), get("flip_vertical", False)
+    if (
+        in_place
+        and (horizontal or vertical)
+        # by anything else but the layouts that there are, views know what is meant
+        and (generator.row_axis, generator.col_axis, generator.channel_axis) in _AXES
+        and x.flags.c_contiguous
+    ):
+        _core.flip(x, channel_axis == 0, bool(horizontal), bool(vertical))
+    else:
+        if horizontal:
+            x = flip_axis(x, col_axis)
+        if vertical:
+            x = flip_axis(x, row_axis)
+    if get("brightness") is not None:
+        x = apply_brightness_shift(x, parameters["brightness"], False)
+    return x
 
 
 def random_rotation(

@@ -12,8 +12,10 @@ import sys
 import numpy as np
 
 from fastaug import _core
-from fastaug.keras_api.settings import FOR_FLOATS
+from fastaug.keras_api.function_results import name_function, returned
+from fastaug.keras_api.standardization import FOR_FLOATS, standardize
 from fastaug.keras_api.streams import global_stream, lent_to_user_code
+from fastaug.keras_api.transforms import transform_image
 from fastaug.run.array_pool import COUNTS_REFERENCES
 
 
@@ -73,19 +75,20 @@ def is_without_calls(generator, source):
     )
 
 
-def make_in_place(generator, source, batch, images):
+def make_in_place(generator, sampler, source, batch, images):
     """Makes images, of which no code of the user's sees any before, in their place in the batch.
 
     In the type of the batch, as Keras does. Nothing is copied that is not transformed.
 
     Args:
         generator: An `ImageDataGenerator` that `is_without_calls`.
+        sampler: What draws the parameters that are set now.
         source: Where the images come from.
         batch: The batch.
         images: Array for the finished images.
     """
-    stream, sampler = batch.stream, generator._current_sampler()
-    first = generator.channel_axis == 1
+    stream, first = batch.stream, generator.channel_axis == 1
+    row_axis, col_axis = generator.row_axis - 1, generator.col_axis - 1
     standardizes = any(getattr(generator, name) for name in FOR_FLOATS)
     if sampler.only_flips and not standardizes:
         table = sampler.draw(stream, len(images), 1, 1)
@@ -97,11 +100,12 @@ def make_in_place(generator, source, batch, images):
             if sampler.only_flips:
                 table, image = sampler.draw(stream, 1, 1, 1), images[i]
                 _core.place(source.images, batch.index[i : i + 1], table, images[i : i + 1], first)
-                _put(generator._normalize(image), images, i, image, None)
+                _put(standardize(generator, image), images, i, image, None)
                 continue
-            params = generator._draw_parameters(stream, source.shape)
-            image = generator._transform_own(source.image(position, images.dtype), params)
-            _put(generator._normalize(image) if standardizes else image, images, i, None, None)
+            params = sampler.draw_one(stream, source.shape, row_axis, col_axis)
+            image = source.image(position, images.dtype)
+            image = transform_image(generator, image, params, in_place=True)
+            _put(standardize(generator, image) if standardizes else image, images, i, None, None)
 
 
 # How often another image is drawn, before all are tried.
@@ -224,7 +228,7 @@ class FunctionCalls:
                 augmentation.standardize(images[:i])
                 standardized = True
             if standardized:
-                result = generator._normalize(result)
+                result = standardize(generator, result)
             # A call, because Python gives a line to what comes after it, the way back to the next
             # image: IPython fails on a traceback of an interrupt in an instruction without a line.
             _put(result, images, i, image if images is batch.images else None, function)
@@ -269,53 +273,3 @@ def _draw_again(batch, i):
         if np.array_equal(row, batch.table[i], equal_nan=True):
             return None
     return augmentation.sampler.to_dict(row)
-
-
-def returned(function, result, image, channel_axis):
-    """Returns what a `preprocessing_function` returned.
-
-    Args:
-        function: The function.
-        result: What it returned.
-        image: What it was given, or a batch of it.
-        channel_axis: Axis of the channels in a batch.
-
-    Raises:
-        TypeError: If it is None, of which NumPy would make an image of NaN.
-        ValueError: If it is an array with fewer values than pixels, of which NumPy would make
-            stripes. One number is a colour, as in Keras.
-    """
-    if type(result) is np.ndarray and result.shape == getattr(image, "shape", None):
-        return result
-    if result is None:
-        raise TypeError(
-            f"The preprocessing_function {name_of(function)} returned None; it should return an "
-            "image"
-        )
-    if isinstance(result, np.ndarray) and isinstance(image, np.ndarray):
-        pixels = image.size // max(image.shape[channel_axis - 4], 1)
-        if result.size < pixels:
-            raise ValueError(
-                f"The preprocessing_function {name_of(function)} got an image of shape "
-                f"{image.shape} and returned {_kind_of(result)}"
-            )
-    return result
-
-
-def name_function(error, function, result):
-    """Adds to an error what a `preprocessing_function` returned, of which no image can be made.
-
-    As a note: the text stays NumPy's, as in Keras.
-    """
-    error.add_note(f"The preprocessing_function {name_of(function)} returned: {_kind_of(result)}")
-
-
-def _kind_of(result):
-    if isinstance(result, np.ndarray):
-        return f"an array of shape {result.shape} and dtype {result.dtype}"
-    return type(result).__name__
-
-
-def name_of(function):
-    """Returns what to call a function in a text."""
-    return getattr(function, "__name__", None) or repr(function)

@@ -106,7 +106,7 @@ FA_INLINE void fa_turn_rows(char *image, ptrdiff_t height, ptrdiff_t width, cons
                         (size_t)(bytes - part < 64 ? bytes - part : 64));
 }
 
-/* Turns an image round in its place: height x width pixels of some bytes each. */
+/* Flips an image in place: height x width pixels of some bytes each. */
 static void fa_flip(char *image, ptrdiff_t height, ptrdiff_t width, ptrdiff_t bytes, int horizontal,
                     int vertical)
 {

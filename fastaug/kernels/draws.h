@@ -61,8 +61,8 @@ static uint64_t fa_below(bitgen_t *bits, uint64_t count)
 /* One of several, and then a sign for it. */
 static double fa_choose(const fa_draws *draws, ptrdiff_t k, bitgen_t *bits)
 {
-    const uint64_t place = fa_below(bits, draws->choices[k]);
-    const double value = draws->chosen[k] ? draws->chosen[k][place] : (double)place;
+    const uint64_t index = fa_below(bits, draws->choices[k]);
+    const double value = draws->chosen[k] ? draws->chosen[k][index] : (double)index;
     return fa_below(bits, 2) ? value : -value;
 }
 

@@ -85,7 +85,7 @@ static uint64_t fa_thread_time(void)
     return fa_now();
 #else
     struct timespec time;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)) return fa_now();
     return (uint64_t)time.tv_sec * 1000000 + (uint64_t)time.tv_nsec / 1000;
 #endif
 }

@@ -50,33 +50,33 @@ static ptrdiff_t fa_read_small(const char *path, char *data, int *fd)
 #else
 static void fa_close(int fd) { close(fd); }
 
-/* Opens a file, and reads it where it is a small one.
+/* Opens a regular file, and reads it where it is a small one.
+ *
+ * What is not regular is not even opened here: that could wait for ever, and would let in a writer of a
+ * FIFO, who may have left it again before Python opens it.
  *
  * path: Its path.
  * data: Room for FA_SMALL_FILE bytes.
- * fd: Gets the descriptor of a file that is open and not read: a large one, a FIFO; else -1.
+ * fd: Gets the descriptor of a large file, which is open; else -1.
  *
  * Returns the number of bytes, or -1 if the file is not read. */
 static ptrdiff_t fa_read_small(const char *path, char *data, int *fd)
 {
     struct stat status;
     ptrdiff_t size = 0, count;
-    *fd = open(path, O_RDONLY | O_CLOEXEC);
+    *fd = -1;
+    if (stat(path, &status) || !S_ISREG(status.st_mode)) return -1;
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* it may be a FIFO by now */
     if (*fd < 0) return -1;
-    if (fstat(*fd, &status) || S_ISDIR(status.st_mode)) {
-        close(*fd);
-        *fd = -1;
-        return -1;
-    }
-    if (!S_ISREG(status.st_mode) || status.st_size >= FA_SMALL_FILE) return -1;
+    if (status.st_size >= FA_SMALL_FILE) return -1;
     do { /* to its end: it may have another size by now */
         count = pread(*fd, data + size, (size_t)(FA_SMALL_FILE - size), size);
         if (count > 0) size += count;
     } while ((count > 0 && size < FA_SMALL_FILE) || (count < 0 && errno == EINTR));
-    if (count) return -1;
+    if (count > 0) return -1;
     close(*fd);
     *fd = -1;
-    return size;
+    return count < 0 ? -1 : size; /* an error is for Python to find */
 }
 #endif
 

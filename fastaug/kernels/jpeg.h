@@ -24,7 +24,7 @@ typedef struct {
     int has_metadata;         /* such as Pillow reads in Python, where it can stumble */
 } fa_jpeg;
 
-/* The first marker from a place on that ends a scan: any but a stuffed zero or a restart. `size` if
+/* The first marker from an offset on that ends a scan: any but a stuffed zero or a restart. `size` if
  * there is none. */
 static size_t fa_after_scan(const uint8_t *data, size_t size, size_t at)
 {
@@ -52,7 +52,7 @@ static int fa_read_jpeg(const uint8_t *data, size_t size, int64_t most_pixels, f
         size_t length, end;
         if (at + 2 > size || p[0] != 0xFF) return 0;
         marker = p[1];
-        /* A file that does not end here may be cut short, or have something else behind it. */
+        /* A file that does not end here may be cut short, or have something else after it. */
         if (marker == FA_EOI) return has_frame && at + 2 == size;
         if (at + 4 > size) return 0;
         length = (size_t)p[2] << 8 | p[3];

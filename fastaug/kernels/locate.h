@@ -27,7 +27,7 @@ FA_INLINE ptrdiff_t fa_ahead(const fa_sampling *from, const double *m)
         + (ptrdiff_t)(m[3] * FA_FETCHED_ROWS) * from->channels;
 }
 
-/* Turns samples left to right. */
+/* Reverses the order of samples. */
 static void fa_reverse(fa_samples *s, ptrdiff_t count)
 {
     ptrdiff_t i, k;

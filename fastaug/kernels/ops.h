@@ -115,15 +115,16 @@ enum fa_op_number {
 };
 
 static const fa_op fa_ops[FA_OPS] = {
-    {"channel_shift", FA_ROW_STAGE, 1, FA_READS_EXTREMA_OF_BYTES, 1, 1, fa_apply_channel_shift,
+    {"channel_shift", FA_ROW_STAGE, 1, FA_READS_EXTREMA_OF_BYTES, 1, 1, 0, fa_apply_channel_shift,
      fa_map_channel_shift, fa_channel_shift_bytes},
-    {"brightness", FA_IMAGE_STAGE, 1, FA_READS_EXTREMA, 0, 0, fa_apply_brightness, fa_map_brightness,
+    {"brightness", FA_IMAGE_STAGE, 1, FA_READS_EXTREMA, 0, 0, 1, fa_apply_brightness,
+     fa_map_brightness, NULL},
+    {"linear", FA_ROW_STAGE, 0, FA_READS_NOTHING, 0, 0, 1, fa_apply_linear, NULL, NULL},
+    {"rescale", FA_ROW_STAGE, 0, FA_READS_NOTHING, 0, 0, 0, fa_apply_rescale, NULL, NULL},
+    {"sample_center", FA_IMAGE_STAGE, 0, FA_READS_NOTHING, 0, 0, 0, fa_apply_sample_center, NULL,
      NULL},
-    {"linear", FA_ROW_STAGE, 0, FA_READS_NOTHING, 0, 0, fa_apply_linear, NULL, NULL},
-    {"rescale", FA_ROW_STAGE, 0, FA_READS_NOTHING, 0, 0, fa_apply_rescale, NULL, NULL},
-    {"sample_center", FA_IMAGE_STAGE, 0, FA_READS_NOTHING, 0, 0, fa_apply_sample_center, NULL, NULL},
-    {"sample_std", FA_IMAGE_STAGE, 0, FA_READS_NOTHING, 0, 0, fa_apply_sample_std, NULL, NULL},
-    {"normalize", FA_ROW_STAGE, 0, FA_READS_NOTHING, 0, 0, fa_apply_normalize, NULL, NULL},
+    {"sample_std", FA_IMAGE_STAGE, 0, FA_READS_NOTHING, 0, 0, 0, fa_apply_sample_std, NULL, NULL},
+    {"normalize", FA_ROW_STAGE, 0, FA_READS_NOTHING, 0, 0, 0, fa_apply_normalize, NULL, NULL},
 };
 
 /* Does the steps [first, last) to values. A rescale that follows an op which takes its factor is done
@@ -173,7 +174,7 @@ static void fa_finish_bytes(const fa_program *program, fa_context *context, ptrd
         for (v = 0; v < 256; v++) tables[0][v] = tables[1][v] = (uint8_t)v;
         do {
             for (alpha = 0; alpha <= has_alpha; alpha++)
-                step->op->map_levels(step, context, alpha, tables[alpha]);
+                step->op->map_uint8(step, context, alpha, tables[alpha]);
             k = next;
             step = &program->steps[k];
             next = k < stop ? fa_next_on(program, context->row, k + 1, stop) : stop;

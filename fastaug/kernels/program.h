@@ -45,9 +45,10 @@ typedef struct {
     int reads;                /* enum fa_reads */
     int is_monotone;          /* extrema of the result are what becomes of those before */
     int takes_factor;         /* it does a rescale that follows on its way */
+    int needs_pixels;         /* it cannot be done to planes */
     void (*apply)(const fa_step *step, const fa_context *context, const fa_span *span);
-    /* for uint8: what becomes of each level, of colours or of alpha; NULL: it needs floats */
-    void (*map_levels)(const fa_step *step, const fa_context *context, int is_alpha, uint8_t *table);
+    /* what becomes of each uint8 value, of colours or of alpha; NULL: it needs floats */
+    void (*map_uint8)(const fa_step *step, const fa_context *context, int is_alpha, uint8_t *table);
     /* the same of many bytes, where that is faster than a table, or NULL */
     void (*apply_bytes)(const fa_step *step, const fa_context *context, uint8_t *x, ptrdiff_t size);
 } fa_op;

@@ -26,7 +26,7 @@
 /* Why an image is not there: a record in the memory of its slot, which its reader wrote. */
 typedef struct fa_failure {
     struct fa_failure *next;
-    ptrdiff_t place;          /* in the batch */
+    ptrdiff_t position;       /* in the batch */
     size_t size;
     char record[1];
 } fa_failure;
@@ -75,25 +75,25 @@ static ptrdiff_t fa_chunk_size(const fa_batch *batch, const fa_ring *ring)
     return chunk;
 }
 
-/* Draws the table as far as some place, for one thread at a time. */
-static void fa_draw_until(fa_task *task, ptrdiff_t place)
+/* Draws the table as far as some position, for one thread at a time. */
+static void fa_draw_until(fa_task *task, ptrdiff_t position)
 {
-    const ptrdiff_t places = task->batch->out_places;
+    const ptrdiff_t size = task->batch->out_size;
     fa_mt19937 state;
     bitgen_t bits = task->bits;
     bits.state = &state;
-    while (task->drawn < place) {
+    while (task->drawn < position) {
         const ptrdiff_t left = task->count - task->drawn;
-        fa_seed(&state, task->seeds[task->drawn / places]);
-        fa_draw_rows(task->draws, &bits, places < left ? places : left,
+        fa_seed(&state, task->seeds[task->drawn / size]);
+        fa_draw_rows(task->draws, &bits, size < left ? size : left,
                      task->table + task->drawn * FA_COLUMNS);
-        task->drawn += places < left ? places : left;
+        task->drawn += size < left ? size : left;
     }
 }
 
 /* ---- with the lock held ---------------------------------------------------------------------- */
 
-/* The end of the chunk that begins at a place. */
+/* The end of the chunk that begins at a position. */
 static ptrdiff_t fa_chunk_stop(const fa_task *task, ptrdiff_t start)
 {
     return start + task->chunk < task->count ? start + task->chunk : task->count;
@@ -108,11 +108,11 @@ static void fa_submit_waiting(fa_queue *queue)
         if (!ring || task->requested == task->count) continue;
         fa_reclaim(ring);
         while (task->requested < task->count) {
-            const ptrdiff_t place = task->requested;
-            const int watched = (place + 1) % task->chunk == 0 || place + 1 == task->count;
-            const int32_t slot = fa_submit(ring, task->files[place], watched);
+            const ptrdiff_t position = task->requested;
+            const int watched = (position + 1) % task->chunk == 0 || position + 1 == task->count;
+            const int32_t slot = fa_submit(ring, task->files[position], watched);
             if (slot < 0) break;
-            task->slots[place] = slot;
+            task->slots[position] = slot;
             task->requested++;
             fa_store64(&ring->header->wanted, ring->header->wanted - 1);
         }
@@ -146,12 +146,12 @@ static void fa_end_some(fa_queue *queue, fa_task *task, ptrdiff_t count)
 static void fa_end_unclaimed(fa_queue *queue, fa_task *task)
 {
     const ptrdiff_t left = task->count - task->claimed;
-    ptrdiff_t place;
+    ptrdiff_t position;
     if (!left) return; /* it is not in the queue */
     fa_unlink(queue, task);
     if (task->ring) {
-        for (place = task->claimed; place < task->requested; place++)
-            fa_abandon(task->ring, (int32_t)task->slots[place]);
+        for (position = task->claimed; position < task->requested; position++)
+            fa_abandon(task->ring, (int32_t)task->slots[position]);
         fa_skip(task->ring);
         fa_store64(&task->ring->header->wanted,
                    task->ring->header->wanted - (uint64_t)(task->count - task->requested));
@@ -164,12 +164,12 @@ static void fa_end_unclaimed(fa_queue *queue, fa_task *task)
 /* Whether the next chunk of a task can be taken; if not, a thread will be woken when it can. */
 static int fa_is_ready(const fa_task *task)
 {
-    ptrdiff_t place;
+    ptrdiff_t position;
     if (!task->ring) return 1;
-    place = fa_chunk_stop(task, task->claimed);
-    if (place > task->requested) return 0; /* the last of a chunk is watched from the beginning */
-    while (place-- > task->claimed)
-        if (!fa_is_there(task->ring, (int32_t)task->slots[place])) return 0;
+    position = fa_chunk_stop(task, task->claimed);
+    if (position > task->requested) return 0; /* the last of a chunk is watched from the beginning */
+    while (position-- > task->claimed)
+        if (!fa_is_there(task->ring, (int32_t)task->slots[position])) return 0;
     return 1;
 }
 
@@ -230,7 +230,7 @@ static ptrdiff_t fa_put(fa_queue *queue, fa_task *task)
     return parts;
 }
 
-/* Lets the images of a batch that no thread has claimed come to nothing. */
+/* Cancels the images of a batch that no thread has claimed. */
 static void fa_cancel(fa_queue *queue, fa_task *task)
 {
     PyThread_acquire_lock(queue->lock, WAIT_LOCK);
@@ -313,20 +313,20 @@ static int fa_has_scratch(fa_scratch *scratch, const fa_batch *batch)
 }
 
 /* Keeps the record of an image that is not there, whose result is zero. Returns 0 without memory. */
-static int fa_keep_failure(fa_task *task, ptrdiff_t place, fa_failure **kept)
+static int fa_keep_failure(fa_task *task, ptrdiff_t position, fa_failure **kept)
 {
     const fa_ring *ring = task->ring;
     const fa_batch *batch = task->batch;
-    const char *slot = ring->images + (uint64_t)task->slots[place] * ring->header->slot_bytes;
+    const char *slot = ring->images + (uint64_t)task->slots[position] * ring->header->slot_bytes;
     fa_failure *failure;
     uint32_t size;
     memcpy(&size, slot, sizeof size);
     if (size > ring->header->slot_bytes - sizeof size)
         size = (uint32_t)(ring->header->slot_bytes - sizeof size);
-    memset(fa_out_of(batch, place), 0, (size_t)fa_result_bytes(&batch->program->form));
+    memset(fa_out_of(batch, position), 0, (size_t)fa_result_bytes(&batch->program->form));
     failure = malloc(sizeof(fa_failure) + size);
     if (!failure) return 0;
-    failure->place = place;
+    failure->position = position;
     failure->size = size;
     memcpy(failure->record, slot + sizeof size, size);
     failure->next = *kept;
@@ -334,7 +334,7 @@ static int fa_keep_failure(fa_task *task, ptrdiff_t place, fa_failure **kept)
     return 1;
 }
 
-/* The first place from `start` on whose image is not there, or `stop`. */
+/* The first position from `start` on whose image is not there, or `stop`. */
 static ptrdiff_t fa_first_failed(const fa_task *task, ptrdiff_t start, ptrdiff_t stop)
 {
     if (!task->ring) return stop;
@@ -362,7 +362,7 @@ static int fa_run_chunk(fa_task *task, ptrdiff_t start, ptrdiff_t stop, ptrdiff_
 static void fa_give_back(fa_queue *queue, fa_task *task, ptrdiff_t start, ptrdiff_t stop,
                          fa_failure *kept)
 {
-    ptrdiff_t place;
+    ptrdiff_t position;
     if (!task->ring) return;
     while (kept) {
         fa_failure *after = kept->next;
@@ -370,8 +370,8 @@ static void fa_give_back(fa_queue *queue, fa_task *task, ptrdiff_t start, ptrdif
         task->failures = kept;
         kept = after;
     }
-    for (place = start; place < stop; place++)
-        fa_release(task->ring, (int32_t)task->slots[place]);
+    for (position = start; position < stop; position++)
+        fa_release(task->ring, (int32_t)task->slots[position]);
     fa_submit_waiting(queue);
 }
 

@@ -133,7 +133,7 @@ typedef struct {
 #define FA_ALIGN(value, to) (((value) + (to) - 1) / (to) * (to))
 #define FA_PAGE 4096u
 
-/* Sets the places of everything; returns the bytes in all. memory: the ring's, or NULL. */
+/* Sets where everything lies; returns the bytes in all. memory: the ring's, or NULL. */
 static uint64_t fa_ring_layout(const fa_ring_header *header, char *memory, fa_ring *ring)
 {
     uint64_t at = sizeof(fa_ring_header);
@@ -332,11 +332,14 @@ static enum fa_outcome fa_next(fa_control *control, fa_ring **rings, uint32_t re
 #define FA_WHOLE 1073741824.0
 #define FA_FILES 64             /* that the mean is made of */
 
+#define FA_LONGEST 1e6          /* seconds of a core for a file */
+
 /* Takes the seconds of a core into account that a reader in a thread took for a file. */
 static void fa_account_thread(fa_control *control, double seconds)
 {
     const uint64_t before = fa_load64(&control->file_time);
     const double now = 1e9 * seconds, mean = before ? (double)before : now;
+    if (!(seconds > 0 && seconds < FA_LONGEST)) return; /* a clock that stands, or of another thread */
     fa_swap64(&control->file_time, before, /* or another was faster */
               (uint64_t)(mean + (now - mean) / FA_FILES) + 1);
 }

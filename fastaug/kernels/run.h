@@ -133,7 +133,7 @@ FA_INLINE fa_sampling fa_sampling_of(const fa_program *program, const fa_image *
     return from;
 }
 
-/* Makes the rows of an image: warped or, without a matrix, as they are; and turned.
+/* Makes the rows of an image: warped or, without a matrix, as they are; and flipped.
  *
  * image: The source, of uint8 or float32.
  * m: The matrix, or NULL.
@@ -141,7 +141,7 @@ FA_INLINE fa_sampling fa_sampling_of(const fa_program *program, const fa_image *
  * memory: fa_spline_values.
  * rows: Gets the rows.
  * out: Where they go; see fa_row_line. */
-static void fa_place(const fa_program *program, const fa_image *image, const double *row,
+static void fa_make_rows(const fa_program *program, const fa_image *image, const double *row,
                      const double *m, void *pixels, float *memory, fa_rows *rows, float *out)
 {
     static const double identity[6] = {1, 0, 0, 0, 1, 0};
@@ -151,7 +151,7 @@ static void fa_place(const fa_program *program, const fa_image *image, const dou
     ptrdiff_t padding = image->padding;
     fa_spline spline;
     if (!m && (image->height != form->height || image->width != form->width)) m = identity;
-#define FA_PLACE(kind, type) { \
+#define FA_MAKE_ROWS(kind, type) { \
         const kind *source = image->data; \
         rows->next_row = image->row * (ptrdiff_t)sizeof(kind); \
         if (form->channels_first) { \
@@ -173,8 +173,8 @@ static void fa_place(const fa_program *program, const fa_image *image, const dou
             fa_copy_##type(source, &from, flip_h, flip_v, rows, out); \
         } \
     }
-    if (image->type == FA_FLOAT32) FA_PLACE(float, f32) else FA_PLACE(uint8_t, u8)
-#undef FA_PLACE
+    if (image->type == FA_FLOAT32) FA_MAKE_ROWS(float, f32) else FA_MAKE_ROWS(uint8_t, u8)
+#undef FA_MAKE_ROWS
 }
 
 /* Values of float32 that fa_process works on, where it makes bytes: rows, or an image of floats. */
@@ -198,12 +198,12 @@ static void fa_process(const fa_program *program, const fa_image *image, uintptr
     const fa_form *form = &program->form;
     const ptrdiff_t size = fa_form_size(form), pixels = form->height * form->width;
     const ptrdiff_t first = form->is_bytes ? fa_line_values(form) : 0;
-    /* the result in pixels; the source in pixels; and memory for splines */
+    /* the result in pixels; memory for the source in pixels; and for splines */
     char *target = form->channels_first ? (char *)(work + first) : out;
-    char *turned = form->channels_first
+    char *source_pixels = form->channels_first
         ? target + size * (ptrdiff_t)(form->is_bytes ? 1 : sizeof(float)) : NULL;
     float *memory = form->is_bytes ? NULL
-        : form->channels_first ? (float *)(void *)turned + fa_image_size(image, form) : work;
+        : form->channels_first ? (float *)(void *)source_pixels + fa_image_size(image, form) : work;
     const ptrdiff_t stop = standardize ? program->count : program->standardization;
     const ptrdiff_t begin = fa_next_on(program, row, 0, stop);
     fa_context context = {row, 0, 0, 1};
@@ -217,7 +217,7 @@ static void fa_process(const fa_program *program, const fa_image *image, uintptr
             rows.bytes = (uint8_t *)target;
             rows.lines = work;
         }
-        fa_place(program, image, row, matrix, turned, memory, &rows, work);
+        fa_make_rows(program, image, row, matrix, source_pixels, memory, &rows, work);
         if (is_early) {
             fa_finish_bytes(program, &context, begin, stop, (uint8_t *)target);
         } else {
@@ -233,7 +233,7 @@ static void fa_process(const fa_program *program, const fa_image *image, uintptr
         rows.extrema = &extrema;
         fa_reset_extrema(&extrema);
     }
-    fa_place(program, image, row, matrix, turned, memory, &rows, (float *)(void *)target);
+    fa_make_rows(program, image, row, matrix, source_pixels, memory, &rows, (float *)(void *)target);
     fa_finish(program, &context, rows.last, stop, rows.extrema, 0, (float *)(void *)target);
     if (form->channels_first)
         fa_to_channels_first_f32((float *)(void *)target, pixels, form->channels, out);
@@ -260,13 +260,13 @@ typedef struct {
     const fa_image *sources;  /* or all of them, each by itself; else NULL */
     ptrdiff_t largest;        /* of the values of a source */
     ptrdiff_t work;           /* of fa_process_values of all sources */
-    const int64_t *index;     /* of an image for each place in the batch */
-    const double *table;      /* a row of parameters for each place */
-    const double *matrices;   /* 2 x 3 for each place, or NULL: those of the parameters */
-    ptrdiff_t places;
+    const int64_t *index;     /* of the image at each position of the batch */
+    const double *table;      /* a row of parameters for each position */
+    const double *matrices;   /* 2 x 3 for each position, or NULL: those of the parameters */
+    ptrdiff_t size;           /* positions */
     int standardize;
-    void **outs;              /* where the results go, so many places after each other in each */
-    ptrdiff_t out_places;
+    void **outs;              /* where the results go, `out_size` of them one after the other in each */
+    ptrdiff_t out_size;
 } fa_batch;
 
 /* Bytes of a value of a type. */
@@ -303,7 +303,7 @@ static void fa_measure_sources(fa_batch *batch)
     const fa_form *form = &batch->program->form;
     ptrdiff_t k;
     batch->largest = batch->work = 0;
-    /* those that are alike: the next lies behind, in the same memory, if they do not overlap */
+    /* those that are alike: the next follows in the same memory, if they do not overlap */
     batch->image.padding = 0;
     if (!batch->sources && fa_is_read(batch->image.type)) {
         const ptrdiff_t extent = fa_image_extent(&batch->image, form);
@@ -333,20 +333,20 @@ FA_INLINE int fa_stays(const fa_program *program, const fa_image *image, const d
         && fa_next_on(program, row, 0, program->after_function) == program->after_function;
 }
 
-/* Bytes from a place of the results to the next. */
+/* Bytes from a result to the next. */
 FA_INLINE ptrdiff_t fa_result_bytes(const fa_form *form)
 {
     return fa_form_size(form) * (ptrdiff_t)(form->is_bytes ? 1 : sizeof(float));
 }
 
-/* Where the result of a place goes. */
-FA_INLINE char *fa_out_of(const fa_batch *batch, ptrdiff_t place)
+/* Where the result at a position goes. */
+FA_INLINE char *fa_out_of(const fa_batch *batch, ptrdiff_t position)
 {
-    return (char *)batch->outs[place / batch->out_places]
-        + place % batch->out_places * fa_result_bytes(&batch->program->form);
+    return (char *)batch->outs[position / batch->out_size]
+        + position % batch->out_size * fa_result_bytes(&batch->program->form);
 }
 
-/* Makes a source of another type one of float32, whose rows lie one behind the other. */
+/* Makes a source of another type one of float32, whose rows lie one after the other. */
 static fa_image fa_as_floats(const fa_form *form, const fa_image *image, float *values)
 {
     const ptrdiff_t row = image->width * (form->channels_first ? 1 : form->channels);
@@ -367,9 +367,9 @@ static fa_image fa_as_floats(const fa_form *form, const fa_image *image, float *
     return floats;
 }
 
-/* Works on the places [start, stop) of a batch.
+/* Works on the positions [start, stop) of a batch.
  *
- * threads: How many may work on it, each on as many places; 0: images beyond these places may not be
+ * threads: How many may work on it, each on as many positions; 0: images beyond these may not be
  *     there yet.
  * work: Memory, fa_work_values. */
 static void fa_run(const fa_batch *batch, ptrdiff_t start, ptrdiff_t stop, ptrdiff_t threads,
@@ -396,7 +396,7 @@ static void fa_run(const fa_batch *batch, ptrdiff_t start, ptrdiff_t stop, ptrdi
                 if (batch->standardize) fa_standardize(program, values);
                 continue;
             }
-        } else if (after < (threads ? batch->places : stop)) {
+        } else if (after < (threads ? batch->size : stop)) {
             next = (uintptr_t)fa_source(batch, (ptrdiff_t)batch->index[after]).data;
         }
         fa_process(program, &image, next, row, m, batch->standardize, work, out);
@@ -410,10 +410,10 @@ static void fa_run(const fa_batch *batch, ptrdiff_t start, ptrdiff_t stop, ptrdi
  * pixels: Memory for the source as pixels in its own type, where it is in planes. */
 static void fa_before_warp(const fa_program *program, const fa_image *image, void *pixels, float *out)
 {
-    const double upright[FA_COLUMNS] = {0};
-    fa_context context = {upright, 0, 0, 1};
+    const double no_flips[FA_COLUMNS] = {0};
+    fa_context context = {no_flips, 0, 0, 1};
     fa_rows rows = {program, &context, 0, 0, NULL, 0, NULL, NULL, 0, 0};
-    fa_place(program, image, upright, NULL, pixels, NULL, &rows, out);
+    fa_make_rows(program, image, no_flips, NULL, pixels, NULL, &rows, out);
 }
 
 /* What the warp made of it, in pixels, to the end. */

@@ -21,7 +21,7 @@ typedef struct {
 #define FA_WORTH_SPLITTING 64 /* samples inside the image, in a row of which others are brought there */
 
 /* Pixels to read for at most a chunk of an output row. Where they are located in blocks, up to a block
- * of them too many is written: behind those that count or, turned left to right, before them; so the
+ * of them too many is written: after those that count or, flipped left to right, before them; so the
  * memory that the pointers point into has a block before it. */
 typedef struct {
     int32_t *offset;          /* of the upper left of 2 x 2 pixels, or of the nearest one */
@@ -29,7 +29,7 @@ typedef struct {
     float *column_weight;     /* of the right column, 0 to 1 */
     ptrdiff_t below, right;   /* values from a pixel to the one below, to its right */
     ptrdiff_t furthest;       /* largest of the offsets */
-    ptrdiff_t size;           /* values that may be read: the image, and what lies behind it */
+    ptrdiff_t size;           /* values that may be read: the image, and the padding after it */
 } fa_samples;
 
 /* Along one axis, the coordinate of each pixel of a block is a whole number, the same for all, and a

@@ -3,7 +3,7 @@
  * An image of n pixels is a sum of B-splines, one for each pixel, whose coefficients are the image
  * after two recursive filters for each pole, there and back (Unser, Aldroubi and Eden, "Fast B-spline
  * transforms for continuous image representation and interpolation", IEEE Trans. PAMI 13.3, 1991).
- * How the image goes on behind its border, which decides where the filters begin, is scipy.ndimage's
+ * How the image goes on beyond its border, which decides where the filters begin, is scipy.ndimage's
  * affair, and so is what it does where it has no exact filter: for nearest and grid-constant it filters
  * 12 pixels more on each side, and it takes the mirrored image's for constant and wrap. In doubles,
  * as there. */
@@ -36,7 +36,7 @@ typedef struct {
     ptrdiff_t row;           /* values from a row to the next */
     double *all;             /* the coefficients, with FA_SPLINE_REACH more on each side */
     double *first;           /* the first of what is filtered */
-    double *lines;           /* some rows, turned */
+    double *lines;           /* some rows, transposed */
 } fa_spline;
 
 /* How the coefficients go on where the image ends. */
@@ -136,7 +136,7 @@ FA_CLONES static void fa_spline_filter(double *FA_RESTRICT c, ptrdiff_t n, ptrdi
         }
         for (i = 1; i < n; i++)
             for (q = 0; q < lanes; q++) c[i * step + q] += z * c[(i - 1) * step + q];
-        /* and, on its way back, those behind the last */
+        /* and, on its way back, those after the last */
         if (border == FA_GRID_WRAP) {
             for (q = 0; q < lanes; q++) sum[q] = last[q];
             power = z;
@@ -316,7 +316,7 @@ FA_CLONES static void fa_spline_sample_any(const fa_spline *s, const double *r, 
  *
  * from: What they are of.
  * m: The matrix, as in fa_matrix.
- * flip_horizontal, flip_vertical: Whether the result is turned.
+ * flip_horizontal, flip_vertical: Whether the result is flipped.
  * rows: Gets each row of it while that is in the cache.
  * out: Where it goes; see fa_row_line. */
 static void fa_spline_warp(const fa_spline *s, const fa_sampling *from, const double *m,

@@ -82,10 +82,10 @@ FA_CLONES static void fa_channel_shift(float *FA_RESTRICT x, ptrdiff_t size, flo
         for (i = 0; i < size; i++) x[i] = low;
 }
 
-/* What becomes of a level: a blend with black in float32, truncated and clipped. */
-FA_INLINE int fa_brightened(double factor, int level)
+/* What becomes of a uint8 value: a blend with black in float32, truncated and clipped. */
+FA_INLINE int fa_brightened(double factor, int value)
 {
-    const float blend = (float)factor * (float)level;
+    const float blend = (float)factor * (float)value;
     /* an infinite factor times 0 is NaN */
     return blend > 0 ? (blend < 255 ? (int)blend : 255) : 0;
 }
@@ -110,8 +110,8 @@ FA_CLONES static void fa_brightness(float *FA_RESTRICT x, ptrdiff_t size, ptrdif
     }
     for (i = 0; i < size; i++) {
         /* NaN and anything else outside cannot index the table */
-        const int level = x[i] > 0 ? (x[i] < 255 ? (int)x[i] : 255) : 0;
-        x[i] = channels == 4 && i % 4 == 3 ? (float)level : table[level];
+        const int value = x[i] > 0 ? (x[i] < 255 ? (int)x[i] : 255) : 0;
+        x[i] = channels == 4 && i % 4 == 3 ? (float)value : table[value];
     }
     if (stretch)
         for (i = 0; i < size; i++) x[i] = x[i] / 255 * (high - low) + low;
@@ -246,20 +246,20 @@ FA_CLONES static void fa_extrema_of_bytes(const uint8_t *FA_RESTRICT x, ptrdiff_
     *high = hi;
 }
 
-/* fa_channel_shift of levels within low and high, truncated: as they are whole, by whole levels. */
+/* fa_channel_shift of bytes within low and high, truncated: as they are whole, by a whole number. */
 FA_CLONES static void fa_shift_bytes(uint8_t *FA_RESTRICT x, ptrdiff_t size, double intensity,
                                      uint8_t low, uint8_t high)
 {
     const double range = high - low;
     /* rounded as the sum is; clipped before, so that no byte overflows */
-    const double levels =
+    const double shift =
         floor(255 + (intensity < range ? intensity > -range ? intensity : -range : range)) - 255;
     ptrdiff_t i;
-    if (levels >= 0) {
-        const uint8_t up = (uint8_t)levels, last = (uint8_t)(high - up);
+    if (shift >= 0) {
+        const uint8_t up = (uint8_t)shift, last = (uint8_t)(high - up);
         for (i = 0; i < size; i++) x[i] = (uint8_t)((x[i] < last ? x[i] : last) + up);
     } else {
-        const uint8_t down = (uint8_t)-levels, first = (uint8_t)(low + down);
+        const uint8_t down = (uint8_t)-shift, first = (uint8_t)(low + down);
         for (i = 0; i < size; i++) x[i] = (uint8_t)((x[i] > first ? x[i] : first) - down);
     }
 }

@@ -22,8 +22,8 @@ from PIL import Image
 
 from fastaug.data import decode
 from fastaug.data.directory import folders_in
+from fastaug.keras_api.function_results import name_of
 from fastaug.keras_api.generator import ImageDataGenerator
-from fastaug.keras_api.user_code import name_of
 from fastaug.show.command import FINE, FLOW_ARGUMENTS, FOUND, GENERATOR_ARGUMENTS, shown
 from fastaug.show.plotting import displayable
 from fastaug.warn import UsageWarning

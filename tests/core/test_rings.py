@@ -386,6 +386,17 @@ def test_threads_that_would_wait_for_the_gil_are_not_let_in():
         assert [program.control.allowed(kind) for kind in (PROCESSES, THREADS)] == [16, allowed]
 
 
+@pytest.mark.parametrize("seconds", [0, -1e-6, 1e13, np.nan, np.inf])
+def test_times_of_a_clock_that_stands_or_jumps_let_no_thread_wait(seconds):
+    program = Program(readers=16, cores=16)
+    for known, allowed in (0, 16), (50e-6, 2):
+        for _ in range(1000):
+            program.control.account_thread(known)
+        for _ in range(10):
+            program.control.account_thread(seconds)
+        assert program.control.allowed(THREADS) == allowed
+
+
 @pytest.mark.parametrize(("kind", "allowed"), [(PROCESSES, 16), (THREADS, 1)])
 def test_a_reader_takes_the_time_of_its_core_into_account(kind, allowed):
     """Next to none here: a thread which does nothing else would hold the GIL all the time."""
@@ -452,16 +463,16 @@ def test_a_small_file_is_read_before_the_gil_is_taken(program, tmp_path, name):
 
 
 def test_what_is_not_opened(program, tmp_path, monkeypatch):
-    """A folder, what is not there, odd and relative paths; and no descriptor is lost."""
+    """A folder, a FIFO, what is not there, odd and relative paths; and no descriptor is lost."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "large").write_bytes(bytes(2 * SMALL))
     (tmp_path / "here").write_bytes(b"contents")
     os.mkfifo(tmp_path / "fifo")
-    writer = os.open(tmp_path / "fifo", os.O_RDWR)
     folder = bytes(tmp_path)
     long = folder + b"/" + b"./" * 2048 + b"here"
     paths = [folder, folder + b"/no", b"", b"no\0where", folder + b"/here\0", long, b"here"]
-    ring = program.ring(paths=[*paths, folder + b"/large", folder + b"/fifo"])
+    paths.append(folder + b"/fifo")
+    ring = program.ring(paths=[*paths, folder + b"/large"])
     players = [Player(program).knows(ring)]
     descriptors = pathlib.Path("/proc/self/fd")
     before = len(list(descriptors.iterdir()))
@@ -477,20 +488,39 @@ def test_what_is_not_opened(program, tmp_path, monkeypatch):
     assert take(paths.index(b"here")) is None  # nobody has said that files are to be opened
     ring.open_files(False)
     assert [take(k) for k in range(len(paths))] == [None] * len(paths)
-    for k in (7, 8) * 3:
-        opened = take(k)
+    for _ in range(3):
+        opened = take(len(paths))
         assert (descriptors / str(opened)).readlink().parent == tmp_path
         os.close(opened)
     ring.open_files(True)
     assert take(paths.index(b"here")) == b"contents"
     for _ in range(10):  # a reader closes what nobody has taken
-        program.batch(ring, [7])
+        program.batch(ring, [len(paths)])
         players[0].reader.finish(*players[0].take())
         program.work()
     assert len(list(descriptors.iterdir())) == before + 1
     players.clear()
     assert len(list(descriptors.iterdir())) == before
-    os.close(writer)
+
+
+def test_a_writer_of_a_fifo_waits_for_python(program, tmp_path):
+    """It would find nobody if a reader opened the FIFO and left it again."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    ring = program.ring(paths=[bytes(fifo)])
+    ring.open_files(False)
+    player = Player(program).knows(ring)
+    writer = threading.Thread(target=fifo.write_bytes, args=(b"contents",))
+    writer.start()
+    program.batch(ring, [0])
+    found = player.take()
+    assert player.reader.take_file() is None
+    writer.join(0.3)
+    assert writer.is_alive()
+    assert fifo.read_bytes() == b"contents"
+    writer.join(PATIENCE)
+    player.reader.finish(*found)
+    program.work()
 
 
 def test_no_more_readers_than_there_are():

@@ -9,7 +9,6 @@ from fastaug import _core
 
 OFF = np.array([[0.0, 0, 0, 0, 1, 1, 0, 0, np.nan, np.nan]])
 TYPES = ["uint8", "float32", "float64", "float16", "int16", "uint16", "int32", "int8", "uint64"]
-BORDERS = {"nearest": "nearest", "reflect": "reflect", "constant": "constant", "mirror": "mirror"}
 
 
 def rows(count, **columns):
@@ -35,7 +34,7 @@ def drawn(shape, dtype="uint8", seed=0):
 
 
 @pytest.mark.parametrize("order", range(6))
-@pytest.mark.parametrize("border", BORDERS)
+@pytest.mark.parametrize("border", _core.BORDERS)
 @pytest.mark.parametrize("channels_first", [False, True])
 def test_sources_of_any_size_are_sampled_into_the_form(order, border, channels_first):
     """As SciPy does with an output shape."""
@@ -81,14 +80,14 @@ def test_without_geometry_a_source_of_another_size_is_cropped_or_goes_on_as_its_
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("channels_first", [False, True])
 @pytest.mark.parametrize("warps", [False, True])
-def test_a_view_of_some_rows_and_columns_is_what_its_copy_is(dtype, channels_first, warps):
-    whole = drawn((3, 20, 31) if channels_first else (20, 31, 3), dtype)
-    view = whole[:, 2:11, 5:19] if channels_first else whole[2:11, 5:19]
-    if channels_first:  # planes are one behind the other
-        whole = drawn((3, 9, 31), dtype)
-        view = whole[:, :, 5:19]
+@pytest.mark.parametrize("height", [9, 1])
+def test_a_view_of_some_rows_and_columns_is_what_its_copy_is(dtype, channels_first, warps, height):
+    if channels_first:  # planes are one after the other
+        view = drawn((3, height, 31), dtype)[:, :, 5:19]
+    else:
+        view = drawn((20, 31, 3), dtype)[2 : 2 + height, 5:19]
     program = keras_program(
-        9, 14, 3, channels_first=channels_first, rescale=0.5, sample_center=True
+        height, 14, 3, channels_first=channels_first, rescale=0.5, sample_center=True
     )
     table = rows(1, theta=30 if warps else 0, channel_shift_intensity=5 if warps else np.nan)
     out = augment(program, [view], table)
@@ -140,6 +139,45 @@ def test_sources_that_are_refused(images, error, text):
         _core.Sources(_core.Program(5, 6, 3), images)
 
 
+@pytest.mark.parametrize("channels_first", [False, True])
+@pytest.mark.parametrize("order", [1, 3])
+def test_a_warp_in_python_has_no_memory_for_images_of_another_size(channels_first, order):
+    program = _core.Program(
+        5, 6, 3, order=order, channels_first=channels_first, warp=lambda *arguments: None
+    )
+    for height, width in (500, 600), (5, 7), (4, 6):
+        shape = (3, height, width) if channels_first else (height, width, 3)
+        with pytest.raises(ValueError, match=r"A warp in Python.*6.*Received.*" + str(width)):
+            augment(program, [np.zeros(shape, np.uint8)])
+        with pytest.raises(ValueError, match="A warp in Python"):
+            augment(program, np.zeros((1, *shape), np.uint8))
+
+
+def test_no_images():
+    program = _core.Program(4, 5, 3)
+    for images in np.zeros((0, 4, 5, 3), np.uint8), []:
+        assert augment(program, images).shape == (0, 4, 5, 3)
+        out = np.zeros((0, 4, 5, 3), np.float32)
+        batch = _core.Batch(program, images, np.arange(0), rows(0), [out])
+        batch.run()
+        with pytest.raises(IndexError, match="index 0 is out of bounds for 0 images"):
+            _core.Batch(program, images, np.arange(1), rows(1), [np.zeros((1, 4, 5, 3), "f4")])
+
+
+def test_a_program_is_whole_or_not_there():
+    """One without its steps would be worked with all the same."""
+    with pytest.raises(TypeError):
+        _core.Program.__new__(_core.Program)
+    program = _core.Program(4, 5, 3, SHIFTS)
+    image = drawn((4, 5, 3))
+    expected = augment(program, [image], rows(1, brightness=0.5))
+    for _ in range(3):
+        with pytest.raises(ValueError, match="op='blur'"):
+            _core.Program.__new__(_core.Program, 4, 5, 3, [{"op": "blur"}])
+    program.__init__(9, 9, 9)
+    np.testing.assert_array_equal(augment(program, [image], rows(1, brightness=0.5)), expected)
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "text"),
     [
@@ -152,6 +190,11 @@ def test_sources_that_are_refused(images, error, text):
         ({"steps": [{"op": "normalize", "scale": [1, 1]}]}, ValueError, r"3 channels.*\(2,\)"),
         ({"steps": [{"op": "rescale"}], "is_bytes": True}, ValueError, "float32 batches"),
         ({"standardization": [{"op": "brightness", "column": 9}]}, ValueError, "same for all"),
+        (
+            {"standardization": [{"op": "linear", "scale": [1, 2, 3], "offset": [0, 0, 0]}]},
+            ValueError,
+            "planes too.*'linear'",
+        ),
         ({"columns": 9}, ValueError, "columns.*Received: 9"),
         ({"order": 2, "is_bytes": True}, ValueError, "order=2"),
     ],

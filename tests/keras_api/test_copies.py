@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import trees
-from reference import GEOMETRY, assert_batches_equal, assert_same, images, take
+from reference import GEOMETRY, assert_batches_equal, assert_same, images, keras_image, take
 
 import fastaug
 from fastaug.data import carried
@@ -182,6 +182,88 @@ def test_attributes_of_a_subclass_come_along():
     next(flow)
     assert_batches_equal(take(copy.deepcopy(flow), 3), take(flow, 3))
     assert_batches_equal(take(copy.copy(flow), 3), take(flow, 3))
+
+
+# ----------------------------------------------------------------------- generators
+
+#: Arguments that Keras does not have.
+OWN = {"workers": 3, "prefetch": 5, "warp": "fused"}
+
+DUPLICATES = {
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    **{
+        f"pickle {k}": lambda generator, k=k: pickle.loads(pickle.dumps(generator, k))
+        for k in range(pickle.HIGHEST_PROTOCOL + 1)
+    },
+}
+duplicates = pytest.mark.parametrize("duplicate", DUPLICATES.values(), ids=DUPLICATES.keys())
+
+
+class WithALock(fastaug.ImageDataGenerator):
+    """Leaves out of a copy what cannot be copied, as the documentation of `pickle` shows it."""
+
+    lock = None
+
+    def __getstate__(self):
+        state = self.__dict__.copy()
+        del state["lock"]
+        return state
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self.lock = threading.Lock()
+
+
+@duplicates
+@pytest.mark.parametrize("kind", [fastaug.ImageDataGenerator, WithALock])
+@pytest.mark.parametrize("given", [{}, *({name: value} for name, value in OWN.items()), OWN])
+def test_a_generator_with_options_of_fastaug_s(duplicate, kind, given):
+    generator = kind(rotation_range=5, validation_split=0.25, **given)
+    generator.lock = threading.Lock() if kind is WithALock else None
+    generator.mean = np.ones(3)
+    copied = duplicate(generator)
+    assert repr(copied) == repr(generator)
+    defaults = fastaug.ImageDataGenerator()
+    for name in OWN:
+        assert getattr(copied, name) == given.get(name, getattr(defaults, name))
+    assert copied.mean.tolist() == [1, 1, 1] and copied._threads == generator._threads
+    copied.workers = 7
+    assert copied._threads == 7 != generator._threads
+    assert defaults.workers is None
+
+
+@duplicates
+def test_a_copy_has_as_many_threads_as_a_pool(duplicate):
+    generator = fastaug.ImageDataGenerator(pool=5)
+    copied = duplicate(generator)
+    assert generator.pool == 5 and copied.pool is None
+    assert copied._threads == generator._threads == 5
+
+
+def test_options_that_a_subclass_sets_before():
+    class Own(fastaug.ImageDataGenerator):
+        prefetch = 9
+
+        def __init__(self, **arguments):
+            self.workers, self.warp = 3, "opencv"
+            super().__init__(**arguments)
+
+    assert Own().workers is None and Own().warp == "auto" and Own().prefetch == 2
+    assert Own(workers=1).workers == 1 and Own(prefetch=9).prefetch == 9
+
+
+def test_attributes_of_an_instance():
+    """Python 3.11 keeps 29 where it finds them fast, even if something is drawn."""
+    generator = fastaug.ImageDataGenerator(workers=2)
+    generator.random_transform(images()[0])
+    assert len(vars(generator)) <= 29
+    assert (
+        vars(fastaug.ImageDataGenerator()).keys() <= vars(keras_image.ImageDataGenerator()).keys()
+    )
+
+
+# --------------------------------------------------------------------- the base class
 
 
 class Numbers(fastaug.Iterator):
