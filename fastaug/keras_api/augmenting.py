@@ -101,6 +101,8 @@ class AugmentingIterator(Iterator[Batch]):
 
         The iterator stays where it is; the next batch starts threads again.
         """
+        if self._maker is None:  # it was never made whole
+            return
         with self.lock, self._maker.lock:
             self._maker.stop()
 
