@@ -363,34 +363,8 @@ class Fastaug(Keras):
         return job.case.settings
 
     @property
-<<<<<<< HEAD
-    def lookahead(self):
-        from fastaug.keras_api.guessing import run_length
-
-        height, width, channels = self.job.shape
-        run = 1
-        if not isinstance(self.job.images, FileSet):
-            run = run_length(4 * self.job.case.batch_size * height * width * channels)
-        return 1 + 2 * run  # two batches prefetched, or two runs of small ones; one in the making
-
-    def flow(self):
-        images, batch_size = self.job.images, self.job.case.batch_size
-        return self.generator.flow(images.x, images.y, batch_size=batch_size, seed=SEED)
-
-    @contextmanager
-    def batches(self):
-        with closing(self.flow()) as iterator:
-            yield iterator
-
-
-class FastaugFiles(FromFolder, Fastaug):
-    """fastaug over files, on one decode process."""
-
-    notes = ("over files: beside each process, which decodes, a thread, which warps",)
-=======
     def uses(self):
         return "1 process" if self.job.from_files else "1 thread"
->>>>>>> main
 
     @property
     def lookahead(self):

@@ -25,10 +25,6 @@ from studies import Study
 from timing import settle_memory
 
 import fastaug
-<<<<<<< HEAD
-from fastaug.keras_api.guessing import run_length
-=======
->>>>>>> main
 
 SIZE, BATCH = 64, 32
 IMAGES = 8 * BATCH

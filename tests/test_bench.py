@@ -333,7 +333,7 @@ def test_how_far_fastaug_works_ahead(bench):
     """The benchmark does not import what fastaug does not export, but must know that."""
     from contestants import lookahead_of
 
-    from fastaug.keras_api.batches import run_length
+    from fastaug.keras_api.guessing import run_length
 
     for nbytes in (1, 393216, 1572864, 1572865, 10**8):
         assert lookahead_of(nbytes) == 1 + 2 * run_length(nbytes)
