@@ -2,7 +2,37 @@
 
 Who holds one of these may take one further down, never one further up, and no two of one line:
 
-============================  ====================================  =========================
+============================  ====================================  ================================
+lock                          what it guards, and who takes it      in a forked child
+============================  ====================================  ================================
+Iterator.lock                 which batch comes next: who asks for  new, `renew_in_child`
+                              one, `close`; a user may hold it too
+BatchMaker.lock               what is prepared ahead, and with      new, `renew_in_child`
+                              which settings: the same
+Iterator._order_lock          the order: who asks for a batch, and  new, `renew_in_child`
+                              a user who sets it, holding `lock`
+streams._turns                which thread `np.random` is lent to;  new, and of other threads' loans
+                              not held by a user's code in between  none goes on
+threads._pools_lock           one look-up: the first batch          new
+decode_pool._pools_lock       one look-up: the first batch          new, and no pools
+Job._lock                     how many of its calls have ended: each  of a job that is lost
+                              thread
+_State.lock                   a `ThreadPool`'s threads, and that a  with another queue, at the next
+                              job is handed over in one go          job
+DecodePool._lock              who reads files, and for whom: jobs,  with another pool
+                              threads that end
+ProcessPool._lock             that its thread runs: jobs, that      new, and no processes
+                              thread
+ArrayPool._lock               one look-up: each batch               new, `renew_in_child`
+_OneThreadEach._lock          OpenCV's number of threads: each      new, `renew_in_child`
+                              image that it warps
+readers._attached_lock        memory of another process: the first  new
+                              file of a reader
+Progress._lock                one line on the terminal: each file   of a call that goes on nowhere
+============================  ====================================  ================================
+
+Below all of them is the lock of the queue, in C: no Python object is made while that is held.
+
 The garbage collector may run a finalizer, a `__del__` or a weak reference's callback in any thread,
 wherever that makes a Python object: also where it holds one of these locks. So these take none but
 the queue's; they set a flag, or call something in C. The same goes for done-callbacks and signal
