@@ -2317,7 +2317,7 @@ cdef class Sources:
             raise ValueError(f"Expected images of {form.channels} channels, of shape "
                              f"{self._program.shape} or another size. Received an array of shape "
                              f"{(<object>array).shape}")
-        image.type = FA_UINT8 if array.dtype == np.uint8 else _type_of(array.dtype)
+        image.type = _type_of(array.dtype)
         if image.type == FA_NO_TYPE:
             raise TypeError(f"Expected images of uint8, float32 or a type in CONVERTED. Received: "
                             f"{array.dtype}")

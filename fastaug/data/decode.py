@@ -132,20 +132,14 @@ def decode_bytes(data: bytes, path, target: Target, out: np.ndarray) -> None:
 
 def _decode_with_pillow(data, target, out):
     """Decodes the bytes of any file that Keras reads."""
-    size = target.height, target.width
-    if target.interpolation != "nearest" and _passes_of_pillow() is not None:
-        img = images.load_img(io.BytesIO(data), target.color_mode)
-        if img.mode in ("RGB", "L") and img.size != size[::-1]:
+    img = images.load_img(io.BytesIO(data), target.color_mode)
+    if img.size != (target.width, target.height):
+        if _core_can_resize(target) and img.mode in ("RGB", "L"):
             img.load()
             out[...] = _resampled(np.atleast_3d(np.asarray(img)), target)
             return
-    img = images.load_img(
-        io.BytesIO(data),
-        target.color_mode,
-        size,
-        target.interpolation,
-        target.keep_aspect_ratio,
-    )
+        size = target.height, target.width
+        img = images.resize_img(img, size, target.interpolation, target.keep_aspect_ratio)
     # An image of the right mode and size is still lazy: this is where a truncated one raises.
     out[...] = images.img_to_array(img, "channels_last", out.dtype)
 
@@ -158,7 +152,7 @@ def _decode_with_opencv(data, target, out):
     height, width, has_metadata = jpeg
     # Keras looks at the filter and the aspect ratio only if the size differs.
     resize = (height, width) != (target.height, target.width)
-    if resize and target.interpolation != "nearest" and _passes_of_pillow() is None:
+    if resize and target.interpolation != "nearest" and not _core_can_resize(target):
         return False
     flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
     if has_metadata:
@@ -219,6 +213,11 @@ def _resampled(pixels, target):
 
 
 _weights = functools.lru_cache(maxsize=256)(_core.ResampleWeights)
+
+
+def _core_can_resize(target):
+    """Whether the core has the filter of a target, as Pillow has it."""
+    return target.interpolation in _core.FILTERS and _passes_of_pillow() is not None
 
 
 @functools.cache

@@ -245,7 +245,11 @@ def load_img(
         raise ValueError('color_mode must be "grayscale", "rgb", or "rgba"')
     if target_size is None or img.size == (target_size[1], target_size[0]):
         return img
+    return resize_img(img, target_size, interpolation, keep_aspect_ratio)
 
+
+def resize_img(img, target_size, interpolation, keep_aspect_ratio):
+    """Returns a Pillow image resized; the arguments are those of `load_img`."""
     check_interpolation(interpolation)
     box = aspect_box(img.size, target_size) if keep_aspect_ratio else None
     return img.resize((target_size[1], target_size[0]), INTERPOLATIONS[interpolation], box=box)

@@ -30,9 +30,9 @@
 
 /* Does the steps [first, last) to an image that is there.
  *
- * x: The image, in whole pixels or, if `planes`, in planes.
- * pixels: Of a plane.
- * extrema: What the values are then taken into account for, or NULL. */
+ * extrema: What the values are then taken into account for, or NULL.
+ * planes: Whether the image is in planes; else in pixels.
+ * x: The image. */
 static void fa_pass_over(const fa_program *program, ptrdiff_t first, ptrdiff_t last,
                          fa_context *context, fa_extrema *extrema, int planes, float *x)
 {
@@ -88,20 +88,21 @@ static void fa_finish(const fa_program *program, fa_context *context, ptrdiff_t 
         if (step->op->stage == FA_IMAGE_STAGE) {
             step->op->apply(step, context, &span);
             from++;
-        } else if (is_read && fa_are_monotone(program, from, end, context->row)) {
+        } else {
+            /* the extrema become what the steps make of them, or are looked for on the way */
+            const int maps = is_read && fa_are_monotone(program, from, end, context->row);
             float low = context->low, high = context->high;
             fa_span least = {&low, 1, 1, 0}, most = {&high, 1, 1, 0};
-            fa_pass_over(program, from, end, context, NULL, planes, x);
-            fa_apply_steps(program, from, end, context, &least);
-            fa_apply_steps(program, from, end, context, &most);
+            fa_reset_extrema(&own);
+            fa_pass_over(program, from, end, context, is_read && !maps ? &own : NULL, planes, x);
+            if (maps) {
+                fa_apply_steps(program, from, end, context, &least);
+                fa_apply_steps(program, from, end, context, &most);
+            } else if (is_read) {
+                fa_extrema_of(&own, &low, &high);
+            }
             context->low = low;
             context->high = high;
-            known = 1;
-            from = end;
-        } else {
-            fa_reset_extrema(&own);
-            fa_pass_over(program, from, end, context, is_read ? &own : NULL, planes, x);
-            if (is_read) fa_extrema_of(&own, &context->low, &context->high);
             known = is_read;
             from = end;
         }
