@@ -252,6 +252,25 @@ def same_attributes(
 def same_items(some: list[Any], others: tuple[Any, ...], index: npt.NDArray[np.int64]) -> bool:
     """Whether two sequences have the very same items at some indices; False if one is too short."""
 
+def philox_uniform(
+    seed: int, stream: int, epoch: int, samples: npt.NDArray[np.int64], count: int
+) -> npt.NDArray[np.float64]:
+    """Numbers in [0, 1) that belong to samples, whoever asks for them and when.
+
+    Row i is what `numpy.random.Generator(numpy.random.Philox(key=[seed, stream], counter=[0, 0,
+    epoch, samples[i]])).random(count)` returns.
+
+    Args:
+        seed: First word of the key, from 0 to 2**64 - 1.
+        stream: Second word of the key.
+        epoch: Third word of the counter.
+        samples: Last word of the counter, for each row; negative ones modulo 2**64.
+        count: Numbers in a row.
+
+    Returns:
+        float64 `(len(samples), count)`.
+    """
+
 def affine_matrices(
     table: npt.NDArray[np.float64], height: int, width: int
 ) -> npt.NDArray[np.float64]:

@@ -251,6 +251,10 @@ cdef extern from "kernels/draws.h" nogil:
     void fa_fill_row(const fa_draws *draws, const double *values, double *row)
     void fa_draw_rows(const fa_draws *draws, bitgen_t *bits, ptrdiff_t images, double *table)
 
+cdef extern from "kernels/philox.h" nogil:
+    void fa_philox_uniform(const uint64_t *key, uint64_t epoch, uint64_t sample, ptrdiff_t count,
+                           double *out)
+
 cdef extern from "pythread.h" nogil:
     enum PyLockStatus:
         PY_LOCK_ACQUIRED
@@ -776,6 +780,22 @@ def same_items(list some not None, tuple others not None, const int64_t[::1] ind
             if some[index[k]] is not others[index[k]]:
                 return False
     return True
+
+
+def philox_uniform(uint64_t seed, uint64_t stream, uint64_t epoch,
+                   const int64_t[::1] samples not None, Py_ssize_t count):
+    """Numbers in [0, 1) that belong to samples; see ``_core.pyi``."""
+    cdef Py_ssize_t i
+    cdef uint64_t[2] key
+    if count < 0:
+        raise ValueError(f"Expected a number of doubles. Received: {count}")
+    numbers = np.empty((samples.shape[0], count), dtype=np.float64)
+    cdef double *out = <double *>cnp.PyArray_DATA(<cnp.ndarray>numbers)
+    key[0], key[1] = seed, stream
+    with nogil:
+        for i in range(samples.shape[0]):
+            fa_philox_uniform(key, epoch, <uint64_t>samples[i], count, out + i * count)
+    return numbers
 
 
 def affine_matrices(const double[:, ::1] table, Py_ssize_t height, Py_ssize_t width):
