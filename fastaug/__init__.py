@@ -62,7 +62,7 @@ _HOMES = {
     "validate_filename": "data.directory",
 }
 
-__all__: list[str] = [
+__all__ = [
     "DataFrameIterator",
     "DirectoryIterator",
     "ImageDataGenerator",

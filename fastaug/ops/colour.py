@@ -6,7 +6,7 @@ import numpy as np
 
 from fastaug.ops.base import Draws, Op, check_number, check_probability
 
-__all__ = ["Posterize", "Solarize"]
+__all__: list[str] = ["Posterize", "Solarize"]
 
 
 @dataclasses.dataclass(frozen=True)
