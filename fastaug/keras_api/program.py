@@ -15,6 +15,7 @@ from fastaug.keras_api.recognise import affine_map, apply_elementwise, channel_m
 from fastaug.keras_api.settings import Settings, makes_bytes, stays_in_levels
 from fastaug.keras_api.standardization import Standardization
 from fastaug.keras_api.warp import border_name, check_order, choose
+from fastaug.ops.base import OpList
 
 # Values in a chunk, at least: below it, handing a chunk to a thread costs more than it saves.
 _CHUNK_VALUES = 1 << 17
@@ -52,6 +53,17 @@ def _brightens(channels, data_format):
     return data_format == image_data_format() and channels in (1, 3, 4) and floatx() == "float32"
 
 
+def ops_of(generator) -> OpList | None:
+    """Returns the ops of a generator's `augment`, or None.
+
+    Raises:
+        TypeError: If one is no op.
+        ValueError: If there are several crops.
+    """
+    augment = getattr(generator, "augment", None)
+    return None if augment is None else OpList(augment)
+
+
 class Augmentation:
     """What a generator does to the images of one shape.
 
@@ -61,10 +73,14 @@ class Augmentation:
         data_format: 'channels_last' or 'channels_first', the layout of images and batches.
         dtype: Type of the batches, float32, or uint8 where `makes_bytes`.
         in_floatx: Whether Keras has the images as floats until they go into the batch.
-        fitted: Whether to standardize with the generator's statistics, or none.
+        fitted: Whether to standardize with the generator's statistics, and to do the ops of its
+            `augment`; not, to make these statistics.
 
     Attributes:
         settings: What the generator was set to.
+        ops: The `OpList` of its `augment`, or None.
+        height: Height of a finished image.
+        width: Width of a finished image.
         standardization: Of them, what is done to the values at the end.
 
     Raises:
@@ -77,8 +93,12 @@ class Augmentation:
         self.settings = Settings(generator, dtype)
         self.sampler = ParameterSampler.of(generator)
         channels_first = data_format == "channels_first"
-        channels, self.height, self.width = shape if channels_first else (shape[2], *shape[:2])
-        self.shape = tuple(shape)
+        self._channels, *size = shape if channels_first else (shape[2], *shape[:2])
+        channels, self._source_size = self._channels, tuple(size)
+        self.ops = ops_of(generator) if fitted else None
+        self.height, self.width = size
+        if self.ops is not None:
+            self.height, self.width = self.ops.size_after(self._source_size)
         border = border_name(generator.fill_mode)
         check_order(generator.interpolation_order)
         order, cval = generator.interpolation_order, generator.cval
@@ -105,6 +125,7 @@ class Augmentation:
             "is_bytes": dtype == np.uint8,
             "truncates": in_floatx,
             "warp": choose(generator.warp, order, border, size),
+            **(self.ops.for_core if self.ops is not None else {}),
         }
         self.program = compile_program(*size, function=mapped, **settings)
         # for images of 8 bits
@@ -124,6 +145,19 @@ class Augmentation:
     def from_doubles(self, doubles):
         """Returns the table that `draw` would have made from these numbers in [0, 1)."""
         return self.sampler.from_doubles(doubles, self.height, self.width)
+
+    def with_ops(self, table, seed, epoch, index):
+        """Returns a parameter table with the columns of `augment` beside Keras's.
+
+        Args:
+            table: What `draw` returned.
+            seed: Seed of what the ops draw.
+            epoch: Number of the epoch.
+            index: int64 array, the position of each image in the source.
+        """
+        if self.ops is None:
+            return table
+        return self.ops.table(table, seed, epoch, index, self._source_size, self._channels)
 
     def is_core_work(self, source, standardize=True) -> bool:
         """Whether the core does all of a batch without the GIL.

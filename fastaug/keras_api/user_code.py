@@ -13,13 +13,16 @@ import numpy as np
 
 from fastaug import _core
 from fastaug.keras_api.function_results import name_function, returned
+from fastaug.keras_api.single_images import SingleImages
 from fastaug.keras_api.standardization import FOR_FLOATS, standardize
 from fastaug.keras_api.streams import global_stream, lent_to_user_code, seeded
 from fastaug.keras_api.transforms import transform_image
 from fastaug.run.array_pool import COUNTS_REFERENCES
 
 
-def call_for_each(generator, source, batch, images, start, bad_image, params=None, results=None):
+def call_for_each(
+    generator, source, batch, images, start, bad_image, ops=None, params=None, results=None
+):
     """Asks a generator for each image of a batch from a place on, as Keras does.
 
     Args:
@@ -29,6 +32,7 @@ def call_for_each(generator, source, batch, images, start, bad_image, params=Non
         images: Array for the finished images.
         start: The first place.
         bad_image: Function to call with the position and the exception of such an image.
+        ops: `SingleImages` of the batch, or None.
         params: Parameters of the first image, if they have been drawn.
         results: `Results` that look at the images, or None.
     """
@@ -46,7 +50,7 @@ def call_for_each(generator, source, batch, images, start, bad_image, params=Non
                 bad_image(int(batch.index[i]), error)
                 if params is None and generator is not None:
                     # left out, but drawn for: the others stay as they were
-                    generator.get_random_transform(source.shape)
+                    generator.get_random_transform(ops.shape if ops else source.shape)
                 params = None
                 continue
             if generator is None:
@@ -54,9 +58,14 @@ def call_for_each(generator, source, batch, images, start, bad_image, params=Non
                     results.add(image)
                 images[i] = image
                 continue
+            if ops is not None:
+                image = ops.before(i, image)
             if params is None:
                 params = generator.get_random_transform(image.shape)
-            result = generator.standardize(transform(image, params))
+            image = transform(image, params)
+            if ops is not None:
+                image = ops.after(i, image)
+            result = generator.standardize(image)
             if results is not None:
                 results.add(result)
             _put(result, images, i, None, function)
@@ -72,6 +81,7 @@ def is_without_calls(generator, source):
         and not generator.preprocessing_function
         and not source.in_floatx
         and isinstance(source.images, np.ndarray)
+        and not getattr(generator, "augment", None)
     )
 
 
@@ -113,7 +123,7 @@ def make_in_place(generator, sampler, source, batch, images, stream):
 _DRAWS = 100
 
 
-def replace_images(generator, source, batch, images, places, bad_image):
+def replace_images(generator, source, batch, images, places, bad_image, draws):
     """Puts other images of the set into a batch, where some could not be read.
 
     They and their parameters are drawn from a stream of their own, so that the others stay as they
@@ -126,6 +136,7 @@ def replace_images(generator, source, batch, images, places, bad_image):
         images: Array of the finished images.
         places: Places in the batch.
         bad_image: As for `call_for_each`.
+        draws: `(seed, epoch)` of what the ops of `augment` draw.
 
     Raises:
         OSError: If no image can be read.
@@ -136,8 +147,14 @@ def replace_images(generator, source, batch, images, places, bad_image):
         for place in places:
             position, image = _another_image(source, images.dtype, bad_image)
             if generator is not None:
+                ops = SingleImages.of(generator, source, draws, np.array([position]))
+                if ops is not None:
+                    image = ops.before(0, image)
                 params = generator.get_random_transform(image.shape)
-                image = generator.standardize(generator.apply_transform(image, params))
+                image = generator.apply_transform(image, params)
+                if ops is not None:
+                    image = ops.after(0, image)
+                image = generator.standardize(image)
             images[place] = image
             batch.index[place] = position
 
@@ -174,7 +191,7 @@ class FunctionCalls:
         """Whether a function was seen to draw from `np.random`."""
         return self._draws is not None and self._draws is function
 
-    def apply(self, generator, source, batch, bad_image):
+    def apply(self, generator, source, batch, bad_image, ops):
         """Calls the function on each image, as the stream is left by the one before.
 
         The rows of the table are drawn again, one by one, from the stream that the function sees.
@@ -185,6 +202,7 @@ class FunctionCalls:
             source: Where the images come from.
             batch: A batch whose images are warped.
             bad_image: As for `call_for_each`.
+            ops: Function without arguments that returns the `SingleImages` of the batch, or None.
 
         Returns:
             The array of the finished images.
@@ -205,7 +223,9 @@ class FunctionCalls:
                 self._draws = function
                 if not standardized:
                     augmentation.standardize(images[:i])
-                call_for_each(generator, source, batch, images, i, bad_image, drawn_anew)
+                call_for_each(
+                    generator, source, batch, images, i, bad_image, ops(), params=drawn_anew
+                )
                 return images
             if i in batch.errors:
                 images[i] = 0

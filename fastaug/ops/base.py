@@ -10,6 +10,9 @@ from fastaug import _core
 from fastaug.ops.random import uniform
 from fastaug.typing import Array
 
+#: The row of Keras's columns that does nothing.
+NOTHING = np.array([[0, 0, 0, 0, 1, 1, 0, 0, np.nan, np.nan]])
+
 
 @dataclasses.dataclass(frozen=True)
 class Draws:
@@ -212,6 +215,12 @@ class OpList:
         """Returns the height and width of the images that become of those of a size."""
         return self.crop.size_after(size) if self.crop else size
 
+    def shape_after(self, shape: tuple[int, int, int], data_format: str) -> tuple[int, int, int]:
+        """Returns the shape of the images that become of those of a shape."""
+        first = data_format == "channels_first"
+        height, width = self.size_after(shape[1:] if first else shape[:2])
+        return (shape[0], height, width) if first else (height, width, shape[2])
+
     def table(
         self,
         keras: np.ndarray,
@@ -241,10 +250,6 @@ class OpList:
         return np.hstack(parts)
 
 
-#: The row of Keras's columns that does nothing.
-_NOTHING = np.array([[0, 0, 0, 0, 1, 1, 0, 0, np.nan, np.nan]])
-
-
 def apply_ops(ops: Sequence[Op], image: Array, seed: int) -> Array:
     """Does ops to one image, (height, width, channels); see `Op.__call__`."""
     op_list, is_bytes = OpList(ops), image.dtype == np.uint8
@@ -253,7 +258,7 @@ def apply_ops(ops: Sequence[Op], image: Array, seed: int) -> Array:
     height, width = op_list.size_after(size)
     program = _core.Program(height, width, channels, is_bytes=is_bytes, **op_list.for_core)
     sample = np.zeros(1, dtype=np.int64)
-    table = op_list.table(_NOTHING, seed, 0, sample, size, channels)
+    table = op_list.table(NOTHING, seed, 0, sample, size, channels)
     out = np.empty((1, height, width, channels), dtype=np.uint8 if is_bytes else np.float32)
     images = np.ascontiguousarray(image, None if is_bytes else np.float32)[np.newaxis]
     _core.augment(program, images, sample, table, None, out, 0, 1)
