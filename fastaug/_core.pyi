@@ -569,6 +569,9 @@ class Ring:
     def file(self, slot: int) -> int:
         """The number of the file that a slot is for."""
 
+    def draws(self, slot: int) -> tuple[int, int]:
+        """Seed and epoch of what a reader draws for the file of a slot."""
+
     def path(self, slot: int) -> bytes:
         """The path of the file that a slot is for."""
 
@@ -677,6 +680,7 @@ class Batch:
         seeds: What to seed an MT19937 with before the draws for each array, in 0..2**32 - 1.
         ring: What the images come through: then `images` are those of its slots, and `index` are
             numbers of files. A warp in Python is possible then.
+        file_draws: Seed and epoch of what readers draw for these files, from 0 to 2**64 - 1.
         after: Function to call, in the threads, with some of the results after each other.
         then: Function to call after all of them, in the thread of the last.
 
@@ -700,6 +704,7 @@ class Batch:
         seeds: Sequence[int] | None = None,
         *,
         ring: Ring | None = None,
+        file_draws: tuple[int, int] = (0, 0),
         after: Callable[[npt.NDArray[Any]], object] | None = None,
         then: Callable[[], object] | None = None,
     ) -> Batch: ...

@@ -358,6 +358,7 @@ cdef extern from "kernels/ring.h" nogil:
         uint32_t slots
         uint32_t *words
         int64_t *files
+        uint64_t *draws
         uint64_t *offsets
         char *names
         char *about
@@ -419,6 +420,7 @@ cdef extern from "kernels/queue.h" nogil:
         fa_ring *ring
         int64_t *slots
         const int64_t *files
+        uint64_t file_draws[2]
         fa_failure *failures
 
     ctypedef struct fa_queue:
@@ -1774,6 +1776,11 @@ cdef class Ring:
         self._check(slot)
         return self.c.files[slot]
 
+    def draws(self, uint32_t slot):
+        """Seed and epoch of what a reader draws for the file of a slot."""
+        self._check(slot)
+        return self.c.draws[2 * slot], self.c.draws[2 * slot + 1]
+
     def path(self, uint32_t slot):
         """The path of the file that a slot is for, as bytes."""
         self._check(slot)
@@ -1961,7 +1968,7 @@ cdef class Batch:
 
     def __cinit__(self, Program program not None, images not None, cnp.ndarray index not None,
                   cnp.ndarray table, outs not None, bint standardize=True, Draws draws=None,
-                  seeds=None, *, Ring ring=None, after=None, then=None):
+                  seeds=None, *, Ring ring=None, file_draws=(0, 0), after=None, then=None):
         cdef Py_ssize_t count
         cdef cnp.ndarray slots = index
         cdef Sources sources
@@ -2001,6 +2008,7 @@ cdef class Batch:
                              f"Received {table.dtype} of shape {(<object>table).shape}")
         if ring is not None:
             self._come_through(ring, images, index)
+            self.task.file_draws[0], self.task.file_draws[1] = file_draws
             slots = np.zeros(count, dtype=np.int64)
             self.task.slots = <int64_t *>cnp.PyArray_DATA(slots)
         self._outs = self._held

@@ -174,13 +174,32 @@ class _FileIterator(AugmentingIterator[Batch]):
         return Target(*size, self.color_mode, self.interpolation, self.keep_aspect_ratio)
 
     def _new_source(self, filepaths):
-        return FileSource(filepaths, self._target(), self.data_format, **self._reading)
+        target = self._target()
+        return FileSource(
+            filepaths, target, self.data_format, **self._reading, crop=self._crop(target)
+        )
+
+    def _crop(self, target):
+        """Returns the crop of `augment` that is taken of a picture before it is resized, or None.
+
+        Raises:
+            ValueError: If it makes images of another size than `target_size`.
+        """
+        augment = getattr(self.image_data_generator, "augment", None) or ()
+        crop = next((op for op in augment if op.is_crop and op.is_of_picture), None)
+        if crop is not None and crop.size != (target.height, target.width):
+            raise ValueError(
+                f"{crop!r} makes images of {crop.size}: `target_size` should be the same. "
+                f"Received: target_size={(target.height, target.width)}"
+            )
+        return crop
 
     def _follow(self):
         super()._follow()
         source, paths = self._maker.source, self.filepaths
         same_paths = source.filepaths is paths or list(source.filepaths) == list(paths)
-        if not same_paths or source.target != self._target():
+        target = self._target()
+        if not same_paths or source.target != target or source.crop != self._crop(target):
             self._maker.source = self._new_source(paths)
 
     @property

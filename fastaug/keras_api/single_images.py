@@ -22,6 +22,7 @@ class SingleImages:
 
     def __init__(self, ops, source, data_format, draws, index):
         self._ops = ops
+        self._draws = draws
         self._first = data_format == "channels_first"
         self._type = np.uint8 if source.dtype == np.uint8 else np.float32
         channels, *size = source.shape if self._first else (source.shape[2], *source.shape[:2])
@@ -33,7 +34,7 @@ class SingleImages:
     @classmethod
     def of(cls, generator, source, draws, index):
         """Returns what does the ops of a generator of any kind, or None, if there are none."""
-        ops = ops_of(generator)
+        ops = ops_of(generator, source)
         return ops and cls(ops, source, generator.data_format, draws, index)
 
     def before(self, place, image):

@@ -60,6 +60,8 @@ class Op:
 
     # Whether it comes before Keras's transforms, as it takes a part of the source.
     is_crop: ClassVar[bool] = False
+    # Whether it takes it of a whole picture, where that is read from a file, and resizes it.
+    is_of_picture: ClassVar[bool] = False
     # Whether float images may be given, as far as this class is asked.
     takes_floats: ClassVar[bool] = True
 
