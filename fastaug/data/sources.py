@@ -4,9 +4,9 @@ A source has `shape` and `dtype` of one image, `len`, `array`, an array of all i
 can read where it lies, or None, `in_floatx`, whether Keras works on the images in its floatx,
 whatever the type of the batches, `cut(index, count)`, which returns the places of an index that
 are best read together, about so many lists of them, or None, if that makes no difference,
-`open(index, draws)`, which begins to read some images, `image(position, dtype, draws)`, which reads
-one, and `images_of(index, dtype, draws)`, a function that returns the image of a place in the index;
-`draws` is seed and epoch of what is drawn when an image is read. What `open` returns has
+`open(index, draws)`, which begins to read some images, `image(position, dtype, draws)`, which
+reads one, and `images_of(index, dtype, draws)`, a function that returns the image of a place in the
+index; `draws` is seed and epoch of what is drawn when an image is read. What `open` returns has
 
     read()     waits; any thread may call it. Returns (images, positions, errors): the images of the
                index are images[positions]; errors is {place in the index: exception}

@@ -170,16 +170,17 @@ class _FileIterator(AugmentingIterator[Batch]):
         return tuple(dict.fromkeys((*self.white_list_formats, *endings)))
 
     def _target(self):
-        size = _checked_size(self.target_size)
+        size, crop = _checked_size(self.target_size), self._crop()
+        if crop is not None:
+            return Target(*size, self.color_mode, crop.interpolation)
         return Target(*size, self.color_mode, self.interpolation, self.keep_aspect_ratio)
 
     def _new_source(self, filepaths):
-        target = self._target()
         return FileSource(
-            filepaths, target, self.data_format, **self._reading, crop=self._crop(target)
+            filepaths, self._target(), self.data_format, **self._reading, crop=self._crop()
         )
 
-    def _crop(self, target):
+    def _crop(self):
         """Returns the crop of `augment` that is taken of a picture before it is resized, or None.
 
         Raises:
@@ -187,10 +188,10 @@ class _FileIterator(AugmentingIterator[Batch]):
         """
         augment = getattr(self.image_data_generator, "augment", None) or ()
         crop = next((op for op in augment if op.is_crop and op.is_of_picture), None)
-        if crop is not None and crop.size != (target.height, target.width):
+        if crop is not None and crop.size != tuple(self.target_size):
             raise ValueError(
                 f"{crop!r} makes images of {crop.size}: `target_size` should be the same. "
-                f"Received: target_size={(target.height, target.width)}"
+                f"Received: target_size={tuple(self.target_size)}"
             )
         return crop
 
@@ -199,7 +200,7 @@ class _FileIterator(AugmentingIterator[Batch]):
         source, paths = self._maker.source, self.filepaths
         same_paths = source.filepaths is paths or list(source.filepaths) == list(paths)
         target = self._target()
-        if not same_paths or source.target != target or source.crop != self._crop(target):
+        if not same_paths or source.target != target or source.crop != self._crop():
             self._maker.source = self._new_source(paths)
 
     @property

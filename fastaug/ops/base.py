@@ -56,7 +56,7 @@ class Op:
     them.
     """
 
-    p: float
+    p: float = 1.0
 
     # Whether it comes before Keras's transforms, as it takes a part of the source.
     is_crop: ClassVar[bool] = False

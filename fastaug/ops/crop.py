@@ -44,7 +44,6 @@ class RandomCrop(Op):
     pad_if_needed: bool = False
     fill: float = 0
 
-    p: ClassVar[float] = 1.0
     is_crop: ClassVar[bool] = True
 
     def __init__(
@@ -57,8 +56,8 @@ class RandomCrop(Op):
         check_number("fill", fill, -math.inf, math.inf)
         _set(
             self,
-            size=_size(size),
-            padding=_padding(padding),
+            size=_checked_size(size),
+            padding=_checked_padding(padding),
             pad_if_needed=pad_if_needed,
             fill=fill,
         )
@@ -118,8 +117,8 @@ class RandomResizedCrop(Op):
         size: Height and width of the result, or one number for both.
         scale: Least and greatest part of the image's area, above 0 and at most 1.
         ratio: Least and greatest width over height, above 0.
-        interpolation: 'bilinear', 'bicubic', 'lanczos', 'box' or 'hamming'. Of files, that of the
-            flow.
+        interpolation: 'bilinear', 'bicubic', 'lanczos', 'box' or 'hamming'; of files, too, in place
+            of the flow's.
 
     Raises:
         ValueError: If a number or a name is not one of the above.
@@ -135,7 +134,6 @@ class RandomResizedCrop(Op):
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
     interpolation: str = "bilinear"
 
-    p: ClassVar[float] = 1.0
     is_crop: ClassVar[bool] = True
     is_of_picture: ClassVar[bool] = True
     takes_floats: ClassVar[bool] = False
@@ -162,7 +160,7 @@ class RandomResizedCrop(Op):
             )
         _set(
             self,
-            size=_size(size),
+            size=_checked_size(size),
             scale=(float(scale[0]), float(scale[1])),
             ratio=(float(ratio[0]), float(ratio[1])),
             interpolation=interpolation,
@@ -243,10 +241,8 @@ def _set(op, **fields):
         object.__setattr__(op, name, value)
 
 
-def _size(size):
-    sides = (
-        tuple(size) if isinstance(size, Sequence) and not isinstance(size, str) else (size, size)
-    )
+def _checked_size(size):
+    sides = tuple(size) if isinstance(size, list | tuple) else (size, size)
     if len(sides) != 2 or not all(
         isinstance(side, int | np.integer) and not isinstance(side, bool) for side in sides
     ):
@@ -256,7 +252,7 @@ def _size(size):
     return int(sides[0]), int(sides[1])
 
 
-def _padding(padding):
+def _checked_padding(padding):
     """Returns left, top, right and bottom, or None."""
     if padding is None:
         return None
