@@ -104,6 +104,10 @@ class Program:
         only_moves: Whether the ops of `augment` that do not move pixels are left out, and the order
             and the value outside of those that do are the program's own: for a mask.
 
+        by_image: None, or `by_image(image, row, standardize, out)`, which does all to an image: it
+            gets the source, its row of the table, whether to standardize, and where the result
+            goes. Called with the GIL.
+
     Raises:
         ValueError: If a size, an order, a border, an op or a shape of values is not one of the
             above, a step of a uint8 batch needs floats, a step of the standardization needs
@@ -133,13 +137,18 @@ class Program:
         augment: Iterable[tuple[str | None, int]] | None = None,
         crop: int | None = None,
         only_moves: bool = False,
+        by_image: Callable[..., object] | None = None,
     ) -> Program: ...
     @property
     def shape(self) -> tuple[int, int, int]: ...
     @property
     def columns(self) -> int: ...
     @property
+    def is_bytes(self) -> bool: ...
+    @property
     def warp(self) -> _Warp | None: ...
+    @property
+    def by_image(self) -> Callable[..., object] | None: ...
 
 @final
 class Sources:
