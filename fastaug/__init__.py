@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     )
     from fastaug.ops import colour as _colour
     from fastaug.ops import crop as _crop
+    from fastaug.ops import mix as _mix
     from fastaug.ops.colour import *  # noqa: F403
     from fastaug.ops.crop import *  # noqa: F403
+    from fastaug.ops.mix import *  # noqa: F403
     from fastaug.show.monitor import SysMonitor
     from fastaug.show.plotting import plot_images
     from fastaug.warn import UsageWarning
@@ -93,11 +95,12 @@ __all__ = [
 
 
 #: Modules of the vocabulary. What is in their `__all__` is a public name, too.
-_OPS = ("colour", "crop")
+_OPS = ("colour", "crop", "mix")
 
 if TYPE_CHECKING:
     __all__ += _colour.__all__
     __all__ += _crop.__all__
+    __all__ += _mix.__all__
 else:  # made when somebody asks: their modules import NumPy
     _OTHERS = globals().pop("__all__")
 

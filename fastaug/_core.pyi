@@ -299,6 +299,33 @@ def philox_uniform(
         float64 `(len(samples), count)`.
     """
 
+MIX_COLUMNS: int
+"""Columns of a mix."""
+
+def mix(
+    images: npt.NDArray[np.float32] | npt.NDArray[np.uint8],
+    order: npt.NDArray[np.int64],
+    table: npt.NDArray[np.float64],
+    channels_first: bool,
+) -> None:
+    """Mixes each image of a batch with the one that comes after it in an order, in place.
+
+    With the last one comes the first, as it was. Without the GIL.
+
+    Args:
+        images: `(batch, height, width, channels)` or `(batch, channels, height, width)`, uint8 or
+            float32, contiguous.
+        order: int64 `(batch,)`: each image once.
+        table: float64 `(batch, MIX_COLUMNS)`: the part of the image itself in a blend, and top,
+            left, bottom and right of the box that comes from the other instead; NaN in the top: a
+            blend. Bytes are rounded.
+        channels_first: The layout of the images.
+
+    Raises:
+        ValueError: If a shape or a type does not fit.
+        IndexError: If an index or a box is out of bounds.
+    """
+
 def affine_matrices(
     table: npt.NDArray[np.float64], height: int, width: int
 ) -> npt.NDArray[np.float64]:

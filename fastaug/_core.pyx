@@ -225,6 +225,13 @@ cdef extern from "kernels/augment.h" nogil:
 
     void fa_set_augment(const fa_program *program, fa_augment *augment)
 
+cdef extern from "kernels/mix.h" nogil:
+    enum:
+        FA_MIX_COLUMNS
+
+    void fa_mix(char *image, const char *other, const ptrdiff_t *shape, bint is_bytes,
+                const double *p)
+
 cdef extern from "kernels/run.h" nogil:
     ctypedef struct fa_batch:
         const fa_program *program
@@ -892,6 +899,47 @@ def philox_uniform(uint64_t seed, uint64_t stream, uint64_t epoch,
         for i in range(samples.shape[0]):
             fa_philox_uniform(key, epoch, <uint64_t>samples[i], count, out + i * count)
     return numbers
+
+
+MIX_COLUMNS = FA_MIX_COLUMNS
+
+
+def mix(cnp.ndarray images not None, const int64_t[::1] order not None,
+        const double[:, ::1] table not None, bint channels_first):
+    """Mixes each image with the next one of an order; see ``_core.pyi``."""
+    cdef Py_ssize_t i, k, count = images.shape[0], height, width, size
+    cdef ptrdiff_t[4] shape
+    cdef char *data = <char *>cnp.PyArray_DATA(images)
+    cdef char *first
+    cdef bint is_bytes = cnp.PyArray_TYPE(images) == cnp.NPY_UINT8
+    cdef cnp.ndarray kept
+    if images.ndim != 4 or not cnp.PyArray_ISCARRAY(images) or (
+            not is_bytes and cnp.PyArray_TYPE(images) != cnp.NPY_FLOAT):
+        raise ValueError(f"Expected contiguous uint8 or float32 images of rank 4. Received: "
+                         f"{images.dtype} of shape {(<object>images).shape}")
+    if order.shape[0] != count or table.shape[0] != count or table.shape[1] != FA_MIX_COLUMNS:
+        raise ValueError(f"Expected an order and a table of {count} images")
+    height, width = images.shape[2 if channels_first else 1], images.shape[3 if channels_first else 2]
+    for i in range(count):
+        if not 0 <= order[i] < count:
+            raise IndexError(f"index {order[i]} is out of bounds for {count} images")
+        if table[i, 1] == table[i, 1] and not (0 <= table[i, 1] <= table[i, 3] <= height
+                                               and 0 <= table[i, 2] <= table[i, 4] <= width):
+            raise IndexError(f"No such box in {height} x {width} pixels: {list(table[i])}")
+    if count < 2:
+        return
+    shape[0] = images.shape[1] if channels_first else 1
+    shape[1] = height
+    shape[3] = images.itemsize * (1 if channels_first else images.shape[3])
+    shape[2] = width * shape[3]
+    size = shape[0] * shape[1] * shape[2]
+    kept = images[order[0]].copy()
+    first = <char *>cnp.PyArray_DATA(kept)
+    with nogil:
+        for k in range(count):
+            i = order[k]
+            fa_mix(data + i * size, data + order[k + 1] * size if k + 1 < count else first, shape,
+                   is_bytes, &table[i, 0])
 
 
 def affine_matrices(const double[:, ::1] table, Py_ssize_t height, Py_ssize_t width):
