@@ -71,6 +71,9 @@ class Program:
         order: Interpolation order of the built-in warp, 0 to 5.
         border: One of `BORDERS`.
         cval: Value outside, for the two constant borders.
+        fill: A pixel, a byte for each channel: each of the result is the nearest one of the source,
+            byte for byte, or this one where its centre is more than half a pixel outside. Then
+            `order`, `border` and `cval` mean nothing. None: values are interpolated.
         columns: Columns of the parameter table, of which those of `COLUMNS` come first.
         warp: None for the built-in warp, else `warp(image, matrix, out)`: both images float32
             `(height, width, channels)`, the matrix float64 `(2, 3)` from output to source
@@ -79,7 +82,8 @@ class Program:
 
     Raises:
         ValueError: If a size, an order, a border, an op or a shape of values is not one of the
-            above, a step of a uint8 batch needs floats, or a step of the standardization needs
+            above, `fill` is given for a batch that is not of bytes, channels last, without steps, a
+            step of a uint8 batch needs floats, or a step of the standardization needs
             pixels: `brightness`, `linear`.
         IndexError: If a column is outside the table.
         TypeError: If a step has constants that no op has.
@@ -100,6 +104,7 @@ class Program:
         order: int = 1,
         border: str = "nearest",
         cval: float = 0.0,
+        fill: bytes | None = None,
         columns: int = ...,
         warp: _Warp | None = None,
     ) -> Program: ...
