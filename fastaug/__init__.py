@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         random_shift,
         random_zoom,
     )
+    from fastaug.program.fields import Masks
     from fastaug.show.monitor import SysMonitor
     from fastaug.show.plotting import plot_images
     from fastaug.warn import UsageWarning
@@ -38,6 +39,7 @@ _HOMES = {
     "DirectoryIterator": "keras_api.file_iterators",
     "ImageDataGenerator": "keras_api.generator",
     "Iterator": "keras_api.iterator",
+    "Masks": "program.fields",
     "NumpyArrayIterator": "keras_api.array_iterator",
     "SysMonitor": "show.monitor",
     "UsageWarning": "warn",
@@ -65,6 +67,7 @@ __all__ = [
     "DirectoryIterator",
     "ImageDataGenerator",
     "Iterator",
+    "Masks",
     "NumpyArrayIterator",
     "SysMonitor",
     "UsageWarning",

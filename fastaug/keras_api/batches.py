@@ -36,17 +36,18 @@ class BatchMaker:
         dtype: Type of the batches.
         workers: Number of threads; 0: everything in the calling thread.
         prefetch: Number of batches to prepare ahead.
+        fields: `MaskField` of each of the masks that go with the images.
 
     Attributes:
         lock: To be held for all calls but `finish`.
         epoch_order: The order of the items that are asked for.
     """
 
-    def __init__(self, source, generator, data_format, dtype, workers, prefetch):
+    def __init__(self, source, generator, data_format, dtype, workers, prefetch, fields=()):
         prefetch = prefetch if workers else 0
         # those ahead, the one in the making, twice if a function keeps its images, the user's
         self._arrays = ArrayPool(prefetch + 4)
-        self._spec = BatchSpec(source, generator, data_format, dtype)
+        self._spec = BatchSpec(source, generator, data_format, dtype, fields)
         self._starter = Starter(self._spec, self._arrays, workers)
         self.epoch_order = EpochOrder()
         self._guesses = Guesses(self._spec, self._starter, self._arrays, self.epoch_order, prefetch)
@@ -64,10 +65,11 @@ class BatchMaker:
         """Where the images come from."""
         return self._spec.source
 
-    @source.setter
-    def source(self, source):
+    def replace_source(self, source, fields):
+        """Takes the images of the next batches, and the masks, from elsewhere."""
         self._guesses.drop()
         self._spec.source = source
+        self._spec.fields = fields
 
     def follow(self, generator, dtype, hash_limit):
         """Takes on what a user may have changed in the iterator.
@@ -87,7 +89,8 @@ class BatchMaker:
         self._starter.stop()
         self._arrays.clear()
         _core.KeptMemory.release()
-        self.source.close()
+        for each in (self.source, *self._spec.fields):
+            each.close()
 
     def take(self, order, item=NEXT):
         """Starts the batch that is asked for, and those that may come after it.
@@ -127,8 +130,8 @@ class BatchMaker:
             fills: Whether one does in any case if there would be none at all.
 
         Returns:
-            `(images, index, hashes)`: the array for the user, its samples, and a number for each
-            file name.
+            `(images, index, hashes, masks)`: the array for the user, its samples, a number for
+            each file name, and an array for each field.
         """
         return self._finisher.finish(batch, bad_image, replaces, fills)
 

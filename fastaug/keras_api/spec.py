@@ -14,13 +14,15 @@ class BatchSpec:
         generator: An `ImageDataGenerator` of any kind, or None: images stay as they are.
         data_format: Layout of images and batches.
         dtype: Type of the batches.
+        fields: `MaskField` of each of the masks that go with the images.
 
     Attributes:
         hash_limit: Bound of the numbers drawn for file names, or None to draw none.
     """
 
-    def __init__(self, source, generator, data_format, dtype):
+    def __init__(self, source, generator, data_format, dtype, fields=()):
         self._source = source
+        self.fields = fields
         self.generator = generator
         self._data_format = data_format
         self.dtype = np.dtype(dtype)
@@ -62,6 +64,7 @@ class BatchSpec:
         """Whether the core does all of a batch: then it can draw late, with others in one job."""
         return (
             augmentation.function is None
+            and not self.fields
             and self.hash_limit is None
             and augmentation.is_core_work(self._source)
         )

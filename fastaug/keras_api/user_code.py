@@ -13,6 +13,7 @@ import numpy as np
 
 from fastaug import _core
 from fastaug.keras_api.function_results import name_function, returned
+from fastaug.keras_api.params import row_of, unmoved
 from fastaug.keras_api.standardization import FOR_FLOATS, standardize
 from fastaug.keras_api.streams import global_stream, lent_to_user_code, seeded
 from fastaug.keras_api.transforms import transform_image
@@ -25,7 +26,8 @@ def call_for_each(generator, source, batch, images, start, bad_image, params=Non
     Args:
         generator: An `ImageDataGenerator` of any kind, or None: images stay as they are.
         source: Where the images come from.
-        batch: The batch; its `errors` get those of images that cannot be read.
+        batch: The batch; its `errors` get those of images that cannot be read, and its table the
+            rows that are drawn.
         images: Array for the finished images.
         start: The first place.
         bad_image: Function to call with the position and the exception of such an image.
@@ -56,6 +58,7 @@ def call_for_each(generator, source, batch, images, start, bad_image, params=Non
                 continue
             if params is None:
                 params = generator.get_random_transform(image.shape)
+            batch.table[i] = row_of(params)
             result = generator.standardize(transform(image, params))
             if results is not None:
                 results.add(result)
@@ -84,7 +87,7 @@ def make_in_place(generator, sampler, source, batch, images, stream):
         generator: An `ImageDataGenerator` that `is_without_calls`.
         sampler: What draws the parameters that are set now.
         source: Where the images come from.
-        batch: The batch.
+        batch: The batch, whose table gets what is drawn.
         images: Array for the finished images.
         stream: What to draw from.
     """
@@ -92,18 +95,20 @@ def make_in_place(generator, sampler, source, batch, images, stream):
     row_axis, col_axis = generator.row_axis - 1, generator.col_axis - 1
     standardizes = any(getattr(generator, name) for name in FOR_FLOATS)
     if sampler.only_flips and not standardizes:
-        table = sampler.draw(stream, len(images), 1, 1)
-        _core.place(source.images, batch.index, table, images, first)
+        batch.table = sampler.draw(stream, len(images), 1, 1)
+        _core.place(source.images, batch.index, batch.table, images, first)
         return
     with _core.KeptMemory():
         for i, position in enumerate(batch.index):
             # one by one: if an image fails, the stream is left where Keras leaves it
             if sampler.only_flips:
                 table, image = sampler.draw(stream, 1, 1, 1), images[i]
+                batch.table[i] = table[0]
                 _core.place(source.images, batch.index[i : i + 1], table, images[i : i + 1], first)
                 _put(standardize(generator, image), images, i, image, None)
                 continue
             params = sampler.draw_one(stream, source.shape, row_axis, col_axis)
+            batch.table[i] = row_of(params)
             image = source.image(position, images.dtype)
             image = transform_image(generator, image, params, in_place=True)
             _put(standardize(generator, image) if standardizes else image, images, i, None, None)
@@ -113,15 +118,14 @@ def make_in_place(generator, sampler, source, batch, images, stream):
 _DRAWS = 100
 
 
-def replace_images(generator, source, batch, images, places, bad_image):
-    """Puts other images of the set into a batch, where some could not be read.
+def replace_images(spec, batch, images, places, bad_image):
+    """Puts other images of the set into a batch, with their masks, where some could not be read.
 
     They and their parameters are drawn from a stream of their own, so that the others stay as they
     were. It begins with the number of the first image that is replaced, and that of the batch.
 
     Args:
-        generator: An `ImageDataGenerator` of any kind, or None: images stay as they are.
-        source: Where the images come from.
+        spec: `BatchSpec`, what the batch is made of.
         batch: The batch; its `index` gets the positions of the other images.
         images: Array of the finished images.
         places: Places in the batch.
@@ -130,28 +134,37 @@ def replace_images(generator, source, batch, images, places, bad_image):
     Raises:
         OSError: If no image can be read.
     """
-    order = batch.before
+    generator, order, table = spec.generator, batch.before, unmoved(len(places))
     numbers = int(batch.index[places[0]]), order.total_batches_seen, order.seed or 0
     with lent_to_user_code(seeded([number % (1 << 32) for number in numbers])):
-        for place in places:
-            position, image = _another_image(source, images.dtype, bad_image)
+        for row, place in zip(table, places, strict=True):
+            position, image = _another_image(spec, bad_image)
             if generator is not None:
                 params = generator.get_random_transform(image.shape)
+                row[:] = row_of(params)
                 image = generator.standardize(generator.apply_transform(image, params))
             images[place] = image
             batch.index[place] = position
+    for field, masks in zip(spec.fields, batch.masks, strict=True):
+        job, _, made = field.job(batch.index[places], table, 0)
+        job.run()
+        job.wait()
+        masks[places] = made
 
 
-def _another_image(source, dtype, bad_image):
+def _another_image(spec, bad_image):
     """Returns `(position, image)` of an image that can be read, drawn from the global stream."""
-    stream = global_stream()
+    stream, source = global_stream(), spec.source
     drawn = (stream.randint(len(source)) for _ in range(_DRAWS))
     errors = {}
     for position in itertools.chain(drawn, range(len(source))):
         if position in errors:
             continue
         try:
-            return position, source.image(position, dtype)
+            image = source.image(position, spec.dtype)
+            for field in spec.fields:
+                field.check(position)
+            return position, image
         except Exception as error:
             errors[position] = error
             bad_image(int(position), error)
@@ -202,7 +215,7 @@ class FunctionCalls:
             image = _shown(batch.images[i])
             drawn_anew = _draw_again(batch, i)
             if drawn_anew is not None:
-                self._draws = function
+                self._draws, batch.has_new_rows = function, True
                 if not standardized:
                     augmentation.standardize(images[:i])
                 call_for_each(generator, source, batch, images, i, bad_image, drawn_anew)
