@@ -1,10 +1,11 @@
 """Mask files: which belongs to which image, and what their labels are. No pixels."""
 
-import itertools
 import os
+from os.path import join
 
 from PIL import Image
 
+from fastaug.data.dataframe import are_images
 from fastaug.data.decode import labels_in
 from fastaug.data.directory import Progress, images_below, join_all
 
@@ -12,78 +13,111 @@ from fastaug.data.directory import Progress, images_below, join_all
 _NAMED = 3
 
 
-def masks_below(folder, formats, follow_links):
-    """Returns the paths of the mask files below a folder, relative to it.
+def masks_of_directory(index, folder, follow_links):
+    """Returns the path of the mask of each image of a `DirectoryIndex`.
+
+    A mask has the path of its image, but for the folder above and the ending.
 
     Args:
-        folder: The folder.
-        formats: Tuple of endings of the files, in lower case.
+        index: The index.
+        folder: Folder of the masks.
         follow_links: Whether to enter linked folders.
 
     Raises:
+        ValueError: If an image, of any subset, has no mask or two, or a mask has no image.
         OSError: If the folder cannot be listed.
     """
+    names, images = _files_below(folder, index.formats, follow_links), index.unsplit()
+    if index.given_classes:
+        names = [name for name in names if name.split(os.sep, 1)[0] in index.class_indices]
+    found = _by_stem(names, folder)
+    stems = set(map(_stem, images))
+    surplus = [
+        f"{path} ({join(index.directory, stem)}.*)"
+        for stem, path in found.items()
+        if stem not in stems
+    ]
+    _check_none(surplus, len(found), "masks have no image")
+    _check_found(images, found, index.directory, folder)
+    return [found[_stem(name)] for name in index.filenames]
+
+
+def masks_of_dataframe(index, folder, column, validate):
+    """Returns the path of the mask of each image of a `DataFrameIndex`.
+
+    Args:
+        index: The index, of 'raw' labels, which are the paths of the masks; or without labels: then
+            a mask has the path of its image, but for the folder above and the ending.
+        folder: Folder that the paths of the masks start from.
+        column: Name of the column of the labels, or None.
+        validate: Whether to look for the files that a column names.
+
+    Raises:
+        TypeError: If the column has other values than strings.
+        ValueError: If there are files that are missing.
+        OSError: If the folder cannot be listed.
+    """
+    if column is None:
+        found = _by_stem(_files_below(folder, index.formats, follow_links=True), folder)
+        _check_found(index.filenames, found, index.directory, folder)
+        return [found[_stem(name)] for name in index.filenames]
+    names = list(index.labels)
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError(f"All values in column y_col={column} must be strings, paths of masks.")
+    paths = join_all(folder, names)
+    if validate:
+        are_there = are_images(paths, index.formats)
+        pairs = zip(index.filepaths, paths, are_there, strict=True)
+        missing = [f"{image} ({mask})" for image, mask, is_there in pairs if not is_there]
+        _check_none(missing, len(paths), "images have no mask")
+    return paths
+
+
+def _files_below(folder, formats, follow_links):
+    """Returns the paths of the image files below a folder, relative to it."""
     os.listdir(folder)  # noqa: PTH208 (an error, where the listing below has none)
     top = os.path.normpath(folder)
     with Progress() as progress:
         names, _, _ = images_below(top, formats, follow_links, progress)
-    start = len(os.path.join(os.path.basename(top), ""))  # noqa: PTH118, PTH119 (strings)
+    start = len(join(os.path.basename(top), ""))  # noqa: PTH119 (strings)
     return [name[start:] for name in names]
 
 
-def paired(filenames, masks, directory, folder, images=None):
-    """Returns the path of the mask of each image: the one of the same path, but for its ending.
-
-    Args:
-        filenames: Paths of the images, relative to `directory`.
-        masks: Paths of the masks, relative to `folder`.
-        directory: Folder of the images.
-        folder: Folder of the masks.
-        images: Paths of all images that the masks are for, as `filenames`, if none may be left
-            over. None: they may.
-
-    Raises:
-        ValueError: If an image has no mask or more than one, or a mask no image.
-    """
+def _by_stem(names, folder):
+    """Returns a dict from paths without ending, relative to a folder, to the whole paths."""
     found: dict[str, str] = {}
     doubled = []
-    for name in masks:
-        other = found.setdefault(_stem(name), name)
-        if other is not name:
-            doubled.append(f"{os.path.join(folder, other)} and {name}")  # noqa: PTH118 (strings)
-    wanted = dict.fromkeys(filenames if images is None else images)
-    stems = {_stem(name) for name in wanted}
+    for name, path in zip(names, join_all(folder, names), strict=True):
+        other = found.setdefault(_stem(name), path)
+        if other is not path:
+            doubled.append(f"{path} ({other})")
+    _check_none(doubled, len(names), "masks are for the image of another one")
+    return found
+
+
+def _check_found(images, found, directory, folder):
     missing = [
-        f"{os.path.join(directory, name)} ({os.path.join(folder, _stem(name))}.*)"  # noqa: PTH118
-        for name in wanted
+        f"{join(directory, name)} ({join(folder, _stem(name))}.*)"
+        for name in images
         if _stem(name) not in found
     ]
-    surplus = [
-        f"{os.path.join(folder, name)} ({os.path.join(directory, stem)}.*)"  # noqa: PTH118
-        for stem, name in found.items()
-        if images is not None and stem not in stems
-    ]
-    check_none("images have no mask", missing, len(wanted))
-    check_none("masks have no image", surplus, len(masks))
-    check_none("masks are for the image of another one", doubled, len(masks))
-    return join_all(folder, [found[_stem(name)] for name in filenames])
+    _check_none(missing, len(images), "images have no mask")
 
 
-def check_none(what, names, count):
+def _check_none(names, count, what):
     """Raises an error that names some of the files that something is wrong with.
 
     Args:
-        what: What is wrong with them.
         names: Each with its partner.
         count: How many files there are.
+        what: What is wrong with them.
 
     Raises:
         ValueError: If there are any.
     """
     if names:
-        more = ", ..." if len(names) > _NAMED else ""
-        named = ", ".join(itertools.islice(names, _NAMED))
-        raise ValueError(f"{len(names)} of {count} {what}: {named}{more}")
+        named = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+        raise ValueError(f"{len(names)} of {count} {what}: {named}")
 
 
 def labels_of_files(paths):

@@ -83,7 +83,7 @@ class Masks:
         vars(self).update(state | {"data": state["data"].array})
 
     def __len__(self) -> int:
-        return len(self.data)
+        return len(self.array)
 
     @property
     def is_folder(self) -> bool:
@@ -91,14 +91,36 @@ class Masks:
         return isinstance(self.data, str | os.PathLike)
 
     @property
+    def array(self) -> Any:
+        """The array of the masks.
+
+        Raises:
+            TypeError: If the masks are files.
+        """
+        if self.is_folder:
+            raise TypeError(f"A folder of masks is a class_mode, not a leaf of `y`: {self}")
+        return self.data
+
+    @property
+    def folder(self) -> str:
+        """The folder of the files.
+
+        Raises:
+            TypeError: If the masks are an array.
+        """
+        if not self.is_folder:
+            raise TypeError(f"As a class_mode, masks are a folder of files. Received: {self}")
+        return os.fspath(self.data)
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the array."""
-        return tuple(self.data.shape)
+        return tuple(self.array.shape)
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """Type of the labels."""
-        kind: np.dtype[Any] = self.data.dtype
+        kind: np.dtype[Any] = self.array.dtype
         return kind
 
     def part(self, rows: slice) -> "Masks":
