@@ -1,7 +1,6 @@
 """Mask files: which belongs to which image, and what their labels are. No pixels."""
 
 import os
-from os.path import join
 
 from PIL import Image
 
@@ -33,7 +32,7 @@ def masks_of_directory(index, folder, follow_links):
     found = _by_stem(names, folder)
     stems = set(map(_stem, images))
     surplus = [
-        f"{path} ({join(index.directory, stem)}.*)"
+        f"{path} ({_joined(index.directory, stem)}.*)"
         for stem, path in found.items()
         if stem not in stems
     ]
@@ -79,7 +78,7 @@ def _files_below(folder, formats, follow_links):
     top = os.path.normpath(folder)
     with Progress() as progress:
         names, _, _ = images_below(top, formats, follow_links, progress)
-    start = len(join(os.path.basename(top), ""))  # noqa: PTH119 (strings)
+    start = len(_joined(os.path.basename(top), ""))  # noqa: PTH119 (strings)
     return [name[start:] for name in names]
 
 
@@ -97,7 +96,7 @@ def _by_stem(names, folder):
 
 def _check_found(images, found, directory, folder):
     missing = [
-        f"{join(directory, name)} ({join(folder, _stem(name))}.*)"
+        f"{_joined(directory, name)} ({_joined(folder, _stem(name))}.*)"
         for name in images
         if _stem(name) not in found
     ]
@@ -135,6 +134,10 @@ def labels_of_files(paths):
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
     return "uint8"
+
+
+def _joined(folder, name):
+    return os.path.join(folder, name)  # noqa: PTH118 (strings, many)
 
 
 def _stem(name):

@@ -37,7 +37,7 @@ class NumpyArrayIterator(AugmentingIterator[Batch]):
             memory, such as one of h5py, zarr or dask, is read a batch at a time. Or `(x, extra)`,
             where extra is an array or a list of arrays of the same length, handed out with the
             images in a tuple.
-        y: Labels, or None; or `fastaug.Masks`, or a dict or tuple of labels and masks, of any depth.
+        y: Labels, or None. Or `fastaug.Masks`, or a dict or tuple of labels and masks.
         image_data_generator: An `ImageDataGenerator`.
         batch_size: Samples in a batch.
         shuffle: Whether to take each epoch in a new random order.
@@ -65,7 +65,7 @@ class NumpyArrayIterator(AugmentingIterator[Batch]):
     def __init__(
         self,
         x: SupportsArray | SeveralInputs,
-        y: Values | None,
+        y: Values | Masks | dict[str, Any] | None,
         image_data_generator: "ImageDataGenerator",
         batch_size: Integer = 32,
         shuffle: bool = False,
@@ -149,7 +149,7 @@ class NumpyArrayIterator(AugmentingIterator[Batch]):
                 f"or 4 channels on axis {channels_axis}. However, it was passed an array with "
                 f"shape {images.shape} ({channels} channels).",
             )
-        self.y: Any = None if labels is None else map_leaves(_kept_target, labels)
+        self.y = None if labels is None else map_leaves(_kept_target, labels)
         self.sample_weight: Array | None = None if weights is None else np.asarray(weights)
         self.image_data_generator = image_data_generator
         self.data_format = layout
@@ -164,13 +164,13 @@ class NumpyArrayIterator(AugmentingIterator[Batch]):
         return super().__getstate__() | {
             "_early_x": Carried(self.x),
             "x_misc": [Carried(xx) for xx in self.x_misc],
-            "y": map_leaves(_carried, self.y),
+            "_y": map_leaves(_carried, self.y),
             "sample_weight": Carried(self.sample_weight),
         }
 
     def __setstate__(self, state):
         arrays = {name: state[name].array for name in ("_early_x", "sample_weight")}
-        arrays["y"] = map_leaves(_brought, state["y"])
+        arrays["_y"] = map_leaves(_brought, state["_y"])
         arrays["x_misc"] = [carried.array for carried in state["x_misc"]]
         super().__setstate__(state | arrays)
         self._maker = self._new_maker(source_of(vars(self).pop("_early_x")))
@@ -186,13 +186,31 @@ class NumpyArrayIterator(AugmentingIterator[Batch]):
             self._early_x = images
             return
         with self.lock, self._maker.lock:
-            source = source_of(images)
-            self._maker.replace_source(source, self._mask_fields(source))
+            self._maker.source = source_of(images)
+            self._has_new_masks = True
+
+    @property
+    def y(self) -> Any:
+        """Labels, masks or a structure of them; may be replaced, from the next batch on."""
+        return self._y
+
+    @y.setter
+    def y(self, y: Any) -> None:
+        self._y = y
+        self._has_new_masks = self._maker is not None
+
+    def _follow(self):
+        super()._follow()
+        if self._has_new_masks:
+            self._maker.replace_fields(self._mask_fields(self._maker.source))
+            self._has_new_masks = False
 
     def _described_labels(self):
         for name in ("y", "sample_weight"):
             values = getattr(self, name, None)
-            if values is not None:
+            if is_structure(values):
+                yield f"{name}={map_leaves(_described, values)}"
+            elif values is not None:
                 yield f"{name} of shape {np.shape(values)}"
 
     def _mask_fields(self, source):
@@ -223,6 +241,10 @@ def _kept_or_array(values):
 
 def _part(values, rows):
     return values.part(rows) if isinstance(values, LazyArray | Masks) else values[rows]
+
+
+def _described(leaf):
+    return leaf if isinstance(leaf, Masks) else np.shape(leaf)
 
 
 def _kept_target(values):

@@ -65,10 +65,14 @@ class BatchMaker:
         """Where the images come from."""
         return self._spec.source
 
-    def replace_source(self, source, fields):
-        """Takes the images of the next batches, and the masks, from elsewhere."""
+    @source.setter
+    def source(self, source):
         self._guesses.drop()
         self._spec.source = source
+
+    def replace_fields(self, fields):
+        """Takes the masks of the next batches from elsewhere."""
+        self._guesses.drop()
         self._spec.fields = fields
 
     def follow(self, generator, dtype, hash_limit):

@@ -191,8 +191,8 @@ class _FileIterator(AugmentingIterator[Batch]):
         if not same_paths and self._mask_paths:
             raise ValueError("The files of an iterator with masks cannot be replaced")
         if not same_paths or source.target != self._target():
-            source = self._new_source(paths)
-            self._maker.replace_source(source, self._mask_fields(source))
+            self._maker.source = source = self._new_source(paths)
+            self._maker.replace_fields(self._mask_fields(source))
 
     def _mask_fields(self, source):
         if not self._mask_paths:
@@ -328,7 +328,8 @@ class DirectoryIterator(_FileIterator[Batch]):
         color_mode: 'rgb', 'rgba' or 'grayscale'.
         classes: Names of the folders to use, in the order of their labels. None: all, sorted.
         class_mode: 'categorical' (one-hot labels), 'binary' or 'sparse' (numbers), 'input' (the
-            images themselves) or None (no labels).
+            images themselves) or None (no labels). Or `fastaug.Masks`: the mask files in a folder,
+            each with the path of its image there but for the ending.
         batch_size: Samples in a batch.
         shuffle: Whether to take each epoch in a new random order.
         seed: Seed of the order and the parameters. None: both come from the global `np.random`.
@@ -447,7 +448,8 @@ class DataFrameIterator(_FileIterator[Batch]):
             'sparse' (numbers), 'raw' (the column's values, or those of several columns: vectors and
             pandas's own numbers as one array, words in a column of categories as their codes),
             'multi_output' (a tuple of such values), 'input' (the images themselves) or None (no
-            labels).
+            labels). Or `fastaug.Masks`: mask files, whose paths in their folder are in the column
+            `y_col`, or for None those of the images but for the ending.
         batch_size: Samples in a batch.
         shuffle: Whether to take each epoch in a new random order.
         seed: Seed of the order and the parameters. None: both come from the global `np.random`.

@@ -47,7 +47,9 @@ class Finisher:
             for job in batch.mask_jobs(fields, 0):
                 job.run()
                 job.wait()
-        batch.errors = {k: v for each in (*batch.mask_errors, batch.errors) for k, v in each.items()}
+        batch.errors = {
+            k: v for each in (*batch.mask_errors, batch.errors) for k, v in each.items()
+        }
         if not batch.errors:
             return images, batch.index, hashes, batch.masks
         for place in sorted(batch.errors):
@@ -58,7 +60,12 @@ class Finisher:
             replace_images(spec, batch, images, places, bad_image)
             good = sorted([*good, *places])
         masks = [each[good] for each in batch.masks]
-        return images[good], batch.index[good], [hashes[k] for k in good] if hashes else hashes, masks
+        return (
+            images[good],
+            batch.index[good],
+            [hashes[k] for k in good] if hashes else hashes,
+            masks,
+        )
 
     def _made_one_by_one(self, batch, bad_image):
         spec = self._spec
