@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 from reference import keras_library, same_stream, source_coordinates
 
+from scripts import check_script
+
 import fastaug
 from fastaug import Masks
 
@@ -591,3 +593,33 @@ def test_partners_that_are_missing_or_too_many(tmp_path):
         generator.flow_from_directory(photos, class_mode=Masks(tmp_path / "nowhere"))
     with pytest.raises(TypeError, match="masks are a folder of files"):
         generator.flow_from_directory(photos, class_mode=Masks(labels()))
+
+
+def test_fit_of_a_segmentation_from_folders(tmp_path):
+    """Pixels that are made up have the label that the loss ignores."""
+    pytest.importorskip("jax")
+    for k in range(24):
+        pixels = np.random.default_rng(k).integers(0, 256, (*SIZE, 3)).astype("uint8")
+        write(tmp_path / f"photos/all/{k}.png", pixels)
+        write(tmp_path / f"masks/all/{k}.png", (pixels[..., 0] > 127).astype("uint8"), "P")
+    check_script(
+        """
+        import sys
+        import keras
+        import fastaug
+
+        generator = fastaug.ImageDataGenerator(
+            rotation_range=20, interpolation_order=0, rescale=1 / 127.5, workers=2)
+        flow = generator.flow_from_directory(
+            sys.argv[1] + "/photos", (20, 30), batch_size=8, seed=1,
+            class_mode=fastaug.Masks(sys.argv[1] + "/masks", fill=255))
+        model = keras.Sequential([keras.layers.Conv2D(2, 1)])
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=255)
+        model.compile(keras.optimizers.Adam(0.1), loss)
+        losses = model.fit(flow, epochs=12, verbose=0).history["loss"]
+        assert losses[-1] < losses[0] / 2, losses
+        """,
+        keras=True,
+        arguments=[tmp_path],
+        environment={"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
+    )
