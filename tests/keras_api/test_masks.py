@@ -1,16 +1,17 @@
 """Masks in `y` and of files: moved as their images, beside Keras's draws, and nothing else done."""
 
 import copy
+import gc
 import math
 import pickle
 import warnings
+import weakref
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 from reference import keras_library, same_stream, source_coordinates
-
 from scripts import check_script
 
 import fastaug
@@ -317,6 +318,9 @@ def test_other_targets_and_images_may_take_their_place():
     flow.y = {"m": Masks(labels()[:, :5, :6])}
     images, made = next(flow)
     assert images.shape[:3] == made["m"].shape
+    flow.x = x
+    with pytest.raises(ValueError, match="size of their images, 12 x 17"):
+        next(flow)
 
 
 def test_fit_reads_the_images_alone():
@@ -545,6 +549,39 @@ def test_a_bad_mask_counts_as_its_image(tmp_path, on_error, workers, function):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert_pairs(flow)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_masks_are_let_go_of_at_the_end(tmp_path, workers):
+    tree(tmp_path, size=(300, 400))
+    generator = fastaug.ImageDataGenerator(workers=workers)
+    flow = generator.flow_from_directory(
+        tmp_path / "photos", (300, 400), class_mode=Masks(tmp_path / "masks"), batch_size=N
+    )
+    batch = next(flow)
+    memory = weakref.ref(batch[1].base)
+    reader = flow._maker._spec.fields[0]._source._reader
+    reader = reader if reader is None else weakref.ref(reader)
+    del batch
+    assert memory() is not None
+    flow.close()
+    gc.collect()
+    assert memory() is None
+    assert (reader is None) == (workers == 0)
+    assert reader is None or reader() is None
+
+
+def test_fit_does_not_read_masks_of_files(tmp_path):
+    tree(tmp_path)
+    generator = fastaug.ImageDataGenerator(featurewise_center=True)
+    flow = generator.flow_from_directory(
+        tmp_path / "photos", SIZE, class_mode=Masks(tmp_path / "masks")
+    )
+    for path in (tmp_path / "masks").glob("*/*"):
+        path.write_bytes(b"nothing")
+    with flow:
+        generator.fit(flow)
+    assert generator.mean.shape == (1, 1, 3)
 
 
 def test_a_bad_mask_raises_an_error_with_its_path(tmp_path):
