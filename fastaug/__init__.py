@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from fastaug.ops.colour import *  # noqa: F403
     from fastaug.ops.crop import *  # noqa: F403
     from fastaug.ops.mix import *  # noqa: F403
+    from fastaug.program.fields import Masks
     from fastaug.show.monitor import SysMonitor
     from fastaug.show.plotting import plot_images
     from fastaug.warn import UsageWarning
@@ -44,6 +45,7 @@ _HOMES = {
     "DirectoryIterator": "keras_api.file_iterators",
     "ImageDataGenerator": "keras_api.generator",
     "Iterator": "keras_api.iterator",
+    "Masks": "program.fields",
     "NumpyArrayIterator": "keras_api.array_iterator",
     "SysMonitor": "show.monitor",
     "UsageWarning": "warn",
@@ -71,6 +73,7 @@ __all__ = [
     "DirectoryIterator",
     "ImageDataGenerator",
     "Iterator",
+    "Masks",
     "NumpyArrayIterator",
     "SysMonitor",
     "UsageWarning",

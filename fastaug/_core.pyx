@@ -102,6 +102,7 @@ cdef extern from "kernels/program.h" nogil:
     ctypedef struct fa_sampler:
         int order, border
         float cval
+        const uint8_t *fill
 
     ctypedef struct fa_program:
         fa_form form
@@ -509,10 +510,13 @@ IMAGE_OP_COLUMNS = {
 }
 CROP_COLUMNS = FA_CROP_COLUMNS
 
-# Those that are defined for floats, and those that need one channel or three.
+# Those that are defined for floats, that move pixels, and that need one channel or three.
 OPS_OF_FLOATS = frozenset([
     fa_image_ops[k].name.decode() for k in range(FA_IMAGE_OPS)
     if fa_image_ops[k].matrix != NULL or fa_image_ops[k].apply_floats != NULL
+])
+OPS_THAT_MOVE = frozenset([
+    fa_image_ops[k].name.decode() for k in range(FA_IMAGE_OPS) if fa_image_ops[k].matrix != NULL
 ])
 OPS_OF_COLOURS = frozenset([
     fa_image_ops[k].name.decode() for k in range(FA_IMAGE_OPS) if fa_image_ops[k].only_colours
@@ -533,10 +537,10 @@ cdef class Program:
     def __cinit__(self, Py_ssize_t height, Py_ssize_t width, Py_ssize_t channels, steps=(),
                   standardization=(), *, function=None, bint channels_first=False,
                   bint is_bytes=False, bint truncates=False, int order=1, str border="nearest",
-                  float cval=0.0, Py_ssize_t columns=FA_COLUMNS, augment=None,
+                  float cval=0.0, bytes fill=None, Py_ssize_t columns=FA_COLUMNS, augment=None,
                   crop=None, bint only_moves=False, by_image=None):
         cdef Py_ssize_t k
-        self._held = []
+        self._held = [fill]
         if height < 1 or width < 1 or channels < 1:
             raise ValueError(f"An image has at least one pixel. Received: {height} x {width} x "
                              f"{channels}")
@@ -560,6 +564,14 @@ cdef class Program:
         self.c.columns = columns
         self.by_image = by_image
         steps, standardization = list(steps), list(standardization)
+        if fill is not None:
+            if not is_bytes or channels_first or steps or standardization or function is not None:
+                raise ValueError("Pixels that are picked stay as they are: uint8 batches, channels "
+                                 "last, and no steps")
+            if len(fill) != channels:
+                raise ValueError(f"Expected a byte for each of {channels} channels. Received: "
+                                 f"{fill=}")
+            self.c.sampler.fill = <const uint8_t *><const char *>fill
         functions = [] if function is None else [function]
         self.c.standardization = len(steps)
         self.c.after_function = len(steps) + len(functions)

@@ -27,7 +27,8 @@ class AugmentingIterator(Iterator[Batch]):
 
     Endless in a `for` loop and with `next`; `it[i]` is batch `i` of an epoch, `it[-1]` the last.
     A subclass sets `image_data_generator`, `data_format`, `dtype`, `save_to_dir`, `save_prefix` and
-    `save_format` first, and implements `_with_labels`, `_check_mix` and `_mixable`.
+    `save_format` first, and implements `_with_labels`, `_check_mix`, `_mixable` and, if it has
+    masks, `_mask_fields`.
 
     Args:
         source: Where the images come from.
@@ -88,6 +89,9 @@ class AugmentingIterator(Iterator[Batch]):
 
     def _new_maker(self, source):
         generator = self.image_data_generator
+        fields = self._mask_fields(source)
+        if fields:
+            _check_follows(generator)
         return BatchMaker(
             source,
             generator,
@@ -95,6 +99,7 @@ class AugmentingIterator(Iterator[Batch]):
             self.dtype,
             workers=getattr(generator, "_threads", 0),
             prefetch=getattr(generator, "prefetch", 0),
+            fields=fields,
             own_seed=self._own_seed,
         )
 
@@ -104,6 +109,10 @@ class AugmentingIterator(Iterator[Batch]):
         first = self.data_format == "channels_first"
         channels, *size = source.shape if first else (source.shape[2], *source.shape[:2])
         ops_of(generator, source).check(source.dtype, tuple(size), channels)
+
+    def _mask_fields(self, source):
+        """Returns the `MaskField` of each of the masks that go with the images of a source."""
+        return ()
 
     def __getstate__(self):
         return super().__getstate__() | {"_maker": None}
@@ -185,23 +194,24 @@ class AugmentingIterator(Iterator[Batch]):
         )
         plain._order = Order(len(self._maker.source), self.batch_size, shuffle=False, seed=0)
         plain.save_to_dir, plain._own_stream = None, None
+        plain._mask_fields = lambda source: ()
+        plain._with_labels = lambda images, index, masks: images
         plain._maker = plain._new_maker(plain._maker.source)
-        plain._with_labels = lambda images, index: images
         try:
             for item in range(len(plain)):
                 yield AugmentingIterator._take(plain, item, fills=False)
         finally:
             plain.close()
 
-    def _finished(self, images, index, hashes):
+    def _finished(self, images, index, hashes, masks):
         if self.save_to_dir:
             folder = pathlib.Path(self.save_to_dir)
             for image, position, number in zip(images, index, hashes, strict=True):
                 name = f"{self.save_prefix}_{position}_{number}.{self.save_format}"
                 array_to_img(image, self.data_format, scale=True).save(folder / name)
-        return self._with_labels(images, index)
+        return self._with_labels(images, index, masks)
 
-    def _with_labels(self, images, index):
+    def _with_labels(self, images, index, masks):
         raise NotImplementedError
 
     def _mixed(self, made, index, batch):
@@ -231,3 +241,21 @@ class AugmentingIterator(Iterator[Batch]):
 
     def _bad_image(self, position, error):
         raise error
+
+
+def _check_follows(generator):
+    """Checks that masks can follow the images of a generator.
+
+    Raises:
+        TypeError: If it moves them in a way of its own.
+    """
+    from fastaug.keras_api.generator import ImageDataGenerator
+
+    if not isinstance(generator, ImageDataGenerator):
+        return
+    moves = getattr(generator.apply_transform, "__func__", None)
+    if moves is not ImageDataGenerator.apply_transform:
+        raise TypeError(
+            "Masks follow the parameters of `get_random_transform`, as `apply_transform` of "
+            f"ImageDataGenerator has them. {type(generator).__name__} has one of its own"
+        )

@@ -95,6 +95,16 @@ static double fa_sum_grey(const uint8_t *x, ptrdiff_t pixels, ptrdiff_t channels
     return sum;
 }
 
+struct fa_augment {
+    fa_program bytes;          /* Keras's steps, of a source of bytes, */
+    fa_program floats;         /* or of floats */
+    fa_program after;          /* standardization */
+    ptrdiff_t crop;            /* the first column of the crop, or -1 */
+    const fa_image_step *steps;
+    ptrdiff_t count;
+    int only_moves;            /* only pixels are moved, as the sampler of `bytes` and `floats` says: */
+};                             /* of a mask, which goes where its image goes */
+
 /* ---- sampling ------------------------------------------------------------------------------------ */
 
 /* A sampler's program: pixels of one kind in, the same out, and nothing else done to them. */
@@ -108,6 +118,7 @@ static fa_program fa_sampling_program(const fa_program *like, int is_bytes, int 
     program.sampler.border = FA_GRID_CONSTANT;
     program.sampler.cval = fill;
     program.augment = NULL;
+    program.sampler.fill = like->augment->only_moves ? like->sampler.fill : NULL;
     program.steps = NULL;
     program.count = program.standardization = program.after_function = 0;
     return program;
@@ -143,16 +154,6 @@ static void fa_sample_canvas(const fa_program *program, double *m, int order, fl
 }
 
 /* ---- the steps ----------------------------------------------------------------------------------- */
-
-struct fa_augment {
-    fa_program bytes;          /* Keras's steps, of a source of bytes, */
-    fa_program floats;         /* or of floats */
-    fa_program after;          /* standardization */
-    ptrdiff_t crop;            /* the first column of the crop, or -1 */
-    const fa_image_step *steps;
-    ptrdiff_t count;
-    int only_moves;            /* only pixels are moved, as the sampler of `bytes` and `floats` says: */
-};                             /* of a mask, which goes where its image goes */
 
 /* Sets the programs of the parts from the whole one, which they are a part of. */
 static void fa_set_augment(const fa_program *program, fa_augment *augment)
@@ -351,7 +352,7 @@ static fa_weights fa_stretch_weights(int filter, ptrdiff_t length, ptrdiff_t siz
  *
  * p: The columns of the crop.
  * magnifies: Whether a part that is smaller than the form, and is to be interpolated linearly, may stay
- *     as it is. */
+ *     as it is; that of a mask does, whatever its size. */
 static fa_image fa_crop(const fa_program *program, const fa_image *image, const double *p,
                         int magnifies, const fa_areas *areas)
 {
@@ -361,8 +362,9 @@ static fa_image fa_crop(const fa_program *program, const fa_image *image, const 
     const ptrdiff_t height = (ptrdiff_t)p[FA_CROP_HEIGHT], width = (ptrdiff_t)p[FA_CROP_WIDTH];
     fa_image crop = *image;
     if (top < 0 || left < 0 || top + height > image->height || left + width > image->width) {
-        const fa_program sample = fa_sampling_program(program, value == 1, 0,
-                                                      (float)p[FA_CROP_FILL]);
+        const float fill = program->augment->only_moves ? program->sampler.cval
+            : (float)p[FA_CROP_FILL];
+        const fa_program sample = fa_sampling_program(program, value == 1, 0, fill);
         double m[6] = {1, 0, 0, 0, 1, 0};
         double row[FA_COLUMNS];
         memcpy(row, fa_no_parameters, sizeof row);
@@ -377,8 +379,9 @@ static fa_image fa_crop(const fa_program *program, const fa_image *image, const 
         crop.width = width;
         crop.padding = 0;
         if (height == form->height && width == form->width) return crop;
-        if (magnifies && (int)p[FA_CROP_FILTER] == FA_BILINEAR && height <= form->height
-            && width <= form->width)
+        if (program->augment->only_moves
+            || (magnifies && (int)p[FA_CROP_FILTER] == FA_BILINEAR && height <= form->height
+                && width <= form->width))
             return crop;
         {
             const int filter = (int)p[FA_CROP_FILTER];
@@ -457,10 +460,11 @@ static void fa_process_augmented(const fa_program *program, const fa_image *imag
     const int is_bytes = image->type == FA_UINT8;
     const uintptr_t start = ((uintptr_t)work + FA_LINE - 1) / FA_LINE * FA_LINE;
     const fa_program *before = is_bytes ? &augment->bytes : &augment->floats;
+    const double *keras_row = row;
     fa_image source = *image;
     fa_canvas canvas;
     fa_areas areas;
-    double matrix[6];
+    double matrix[6], own_row[FA_COLUMNS];
     fa_set_areas(program, image, (char *)work + (start - (uintptr_t)work), &areas);
     memcpy(matrix, m, sizeof matrix);
     if (form->channels_first) {
@@ -478,6 +482,12 @@ static void fa_process_augmented(const fa_program *program, const fa_image *imag
         source = fa_crop(program, &source, row + augment->crop,
                          fa_has_geometry(row) && before->sampler.order == 1, &areas);
         fa_magnify(form, &source, matrix);
+        if ((source.height != form->height || source.width != form->width)
+            && !fa_has_geometry(row)) {
+            memcpy(own_row, row, sizeof own_row);
+            own_row[FA_TX] = 1; /* the matrix is another, but there is one */
+            keras_row = own_row;
+        }
     }
 
     canvas.data = areas.canvas[0];
@@ -487,13 +497,13 @@ static void fa_process_augmented(const fa_program *program, const fa_image *imag
     canvas.width = form->width;
     canvas.channels = form->channels;
     canvas.is_bytes = is_bytes;
-    if (fa_only_flips(before, &source, row)) {
-        fa_flip_onto(&source, row, areas.crop, &canvas);
+    if (fa_only_flips(before, &source, keras_row)) {
+        fa_flip_onto(&source, keras_row, areas.crop, &canvas);
     } else if (is_bytes && !before->form.is_bytes) { /* a spline makes floats */
-        fa_process(before, &source, next, row, matrix, 0, areas.work, areas.memory);
+        fa_process(before, &source, next, keras_row, matrix, 0, areas.work, areas.memory);
         fa_store_bytes(areas.memory, size, 0.5f, canvas.data);
     } else {
-        fa_process(before, &source, next, row, matrix, 0, areas.work, canvas.data);
+        fa_process(before, &source, next, keras_row, matrix, 0, areas.work, canvas.data);
     }
     fa_apply_image_steps(program, row, areas.work, &canvas);
 

@@ -262,6 +262,19 @@ class OpList:
         ]
         self._parts[0]["crop"] = crop
 
+    @property
+    def moves(self) -> bool:
+        """Whether pixels may go elsewhere, and masks with them."""
+        slots_or_moves = {None, *_core.OPS_THAT_MOVE}
+        return self.crop is not None or any(
+            step in slots_or_moves for part in self._parts for step, _ in part["augment"]
+        )
+
+    def for_masks(self) -> dict[str, Any]:
+        """Returns the arguments of `_core.Program` that move a mask as its image."""
+        steps = [step for part in self._parts for step in part["augment"]]
+        return {**self._parts[0], "augment": steps, "only_moves": True}
+
     def only_crop(self) -> Self:
         """Returns the same with the same table, of which only the crop is done."""
         other = copy.copy(self)
