@@ -107,6 +107,7 @@ cdef extern from "kernels/program.h" nogil:
     ctypedef struct fa_program:
         fa_form form
         fa_sampler sampler
+        const void *augment
         const fa_step *steps
         ptrdiff_t count, standardization, after_function, columns
 
@@ -191,6 +192,47 @@ cdef extern from "kernels/resample.h" nogil:
                      ptrdiff_t channels, const fa_weights *rows, const fa_weights *columns,
                      bint rows_first, uint8_t *memory, uint8_t *out)
 
+cdef extern from "kernels/image_ops.h" nogil:
+    enum:
+        FA_IMAGE_OPS
+
+    ctypedef struct fa_image_op:
+        const char *name
+        int columns
+        bint only_colours
+        void *map
+        void *apply_bytes
+        void *apply_floats
+        void *matrix
+
+    const fa_image_op *fa_image_ops
+
+    ctypedef struct fa_image_step:
+        const fa_image_op *op
+        ptrdiff_t column
+
+cdef extern from "kernels/augment.h" nogil:
+    enum:
+        FA_CROP_COLUMNS
+
+    ctypedef struct fa_augment:
+        fa_program bytes
+        fa_program floats
+        fa_program after
+        ptrdiff_t crop
+        const fa_image_step *steps
+        ptrdiff_t count
+        bint only_moves
+
+    void fa_set_augment(const fa_program *program, fa_augment *augment)
+
+cdef extern from "kernels/mix.h" nogil:
+    enum:
+        FA_MIX_COLUMNS
+
+    void fa_mix(char *image, const char *other, const ptrdiff_t *shape, bint is_bytes,
+                const double *p)
+
 cdef extern from "kernels/run.h" nogil:
     ctypedef struct fa_batch:
         const fa_program *program
@@ -216,9 +258,6 @@ cdef extern from "kernels/run.h" nogil:
     void fa_run(const fa_batch *batch, ptrdiff_t start, ptrdiff_t stop, ptrdiff_t threads,
                 float *work)
     void fa_standardize(const fa_program *program, float *x)
-    void fa_before_warp(const fa_program *program, const fa_image *image, void *pixels, float *out)
-    void fa_after_warp(const fa_program *program, const double *row, bint standardize,
-                       float *image, float *out)
 
 cdef extern from "kernels/jpeg.h" nogil:
     ctypedef struct fa_jpeg:
@@ -324,6 +363,7 @@ cdef extern from "kernels/ring.h" nogil:
         uint32_t slots
         uint32_t *words
         int64_t *files
+        uint64_t *draws
         uint64_t *offsets
         char *names
         char *about
@@ -385,6 +425,7 @@ cdef extern from "kernels/queue.h" nogil:
         fa_ring *ring
         int64_t *slots
         const int64_t *files
+        uint64_t file_draws[2]
         fa_failure *failures
 
     ctypedef struct fa_queue:
@@ -460,20 +501,44 @@ select_simd(_VARIANTS[fa_best_simd()])
 
 OPS = tuple([fa_ops[k].name.decode() for k in range(FA_OPS)])
 
+# Ops of an `augment` list, in the order of their numbers in a slot.
+IMAGE_OPS = tuple([fa_image_ops[k].name.decode() for k in range(FA_IMAGE_OPS)])
+
+# Columns of each, the last two those of its sampler if it moves pixels; and of a crop.
+IMAGE_OP_COLUMNS = {
+    fa_image_ops[k].name.decode(): fa_image_ops[k].columns for k in range(FA_IMAGE_OPS)
+}
+CROP_COLUMNS = FA_CROP_COLUMNS
+
+# Those that are defined for floats, that move pixels, and that need one channel or three.
+OPS_OF_FLOATS = frozenset([
+    fa_image_ops[k].name.decode() for k in range(FA_IMAGE_OPS)
+    if fa_image_ops[k].matrix != NULL or fa_image_ops[k].apply_floats != NULL
+])
+OPS_THAT_MOVE = frozenset([
+    fa_image_ops[k].name.decode() for k in range(FA_IMAGE_OPS) if fa_image_ops[k].matrix != NULL
+])
+OPS_OF_COLOURS = frozenset([
+    fa_image_ops[k].name.decode() for k in range(FA_IMAGE_OPS) if fa_image_ops[k].only_colours
+])
+
 
 @cython.final
 cdef class Program:
     """What is done to the images of a batch; see ``_core.pyi`` for the arguments."""
 
     cdef fa_program c
+    cdef fa_augment _augment
     cdef fa_step *_steps
+    cdef fa_image_step *_image_steps
     cdef list _held
-    cdef readonly object warp
+    cdef readonly object by_image
 
     def __cinit__(self, Py_ssize_t height, Py_ssize_t width, Py_ssize_t channels, steps=(),
                   standardization=(), *, function=None, bint channels_first=False,
                   bint is_bytes=False, bint truncates=False, int order=1, str border="nearest",
-                  float cval=0.0, bytes fill=None, Py_ssize_t columns=FA_COLUMNS, warp=None):
+                  float cval=0.0, bytes fill=None, Py_ssize_t columns=FA_COLUMNS, augment=None,
+                  crop=None, bint only_moves=False, by_image=None):
         cdef Py_ssize_t k
         self._held = [fill]
         if height < 1 or width < 1 or channels < 1:
@@ -483,9 +548,7 @@ cdef class Program:
             raise ValueError(f"Image sides go up to 2**30. Received: {height} x {width}")
         if not 0 <= order <= 5:
             raise ValueError(f"Interpolation orders go from 0 to 5. Received: order={order}")
-        if is_bytes and warp is not None:
-            raise ValueError("A warp in Python works on float32 batches")
-        if is_bytes and order > 1:
+        if is_bytes and order > 1 and augment is None:
             raise ValueError(f"Splines make float32 batches. Received: order={order}")
         if columns < FA_COLUMNS:
             raise ValueError(f"A table has at least {FA_COLUMNS} columns. Received: {columns}")
@@ -499,7 +562,7 @@ cdef class Program:
         self.c.sampler.border = BORDERS.index(border)
         self.c.sampler.cval = cval
         self.c.columns = columns
-        self.warp = warp
+        self.by_image = by_image
         steps, standardization = list(steps), list(standardization)
         if fill is not None:
             if not is_bytes or channels_first or steps or standardization or function is not None:
@@ -527,9 +590,47 @@ cdef class Program:
                 raise ValueError(f"Standardization is done to planes too. Received: {steps[k]}")
             if is_bytes and k < self.c.standardization and self._steps[k].op.map_uint8 == NULL:
                 raise ValueError(f"This step makes float32 batches: {steps[k]}")
+        if augment is not None:
+            self._set_augment(list(augment), crop, only_moves)
 
     def __dealloc__(self):
         PyMem_RawFree(self._steps)
+        PyMem_RawFree(self._image_steps)
+
+    cdef int _set_augment(self, list steps, crop, bint only_moves) except -1:
+        """Sets what is done around Keras's steps, from pairs of an op's name, or None for a slot,
+        and its first column."""
+        cdef Py_ssize_t k, column, columns
+        cdef fa_image_step *step
+        self._image_steps = <fa_image_step *>PyMem_RawCalloc(len(steps) + 1, sizeof(fa_image_step))
+        if self._image_steps == NULL:
+            raise MemoryError()
+        for k in range(len(steps)):
+            name, column = steps[k]
+            step = &self._image_steps[k]
+            if name is None:
+                columns = 1
+            else:
+                if name not in IMAGE_OPS:
+                    raise ValueError(f"Expected one of {IMAGE_OPS}. Received: {name!r}")
+                step.op = &fa_image_ops[IMAGE_OPS.index(name)]
+                columns = step.op.columns
+                if step.op.only_colours and self.c.form.channels not in (1, 3):
+                    raise ValueError(f"{name} works on one or three channels. Received: "
+                                     f"{self.c.form.channels}")
+            if not 0 <= column <= self.c.columns - columns:
+                raise IndexError(f"column {column} is out of bounds for {self.c.columns} columns")
+            step.column = column
+        self._augment.crop = -1
+        if crop is not None:
+            self._augment.crop = crop
+            if not 0 <= self._augment.crop <= self.c.columns - FA_CROP_COLUMNS:
+                raise IndexError(f"column {crop} is out of bounds for {self.c.columns} columns")
+        self._augment.steps, self._augment.count = self._image_steps, len(steps)
+        self._augment.only_moves = only_moves
+        fa_set_augment(&self.c, &self._augment)
+        self.c.augment = &self._augment
+        return 0
 
     cdef int _set_step(self, fa_step *step, dict constants) except -1:
         """Sets a step from the name of its op and its constants."""
@@ -578,6 +679,11 @@ cdef class Program:
     def columns(self):
         """Columns of the parameter table."""
         return self.c.columns
+
+    @property
+    def is_bytes(self):
+        """Whether it makes uint8 images; else float32."""
+        return self.c.form.is_bytes
 
 
 @cython.final
@@ -807,6 +913,47 @@ def philox_uniform(uint64_t seed, uint64_t stream, uint64_t epoch,
     return numbers
 
 
+MIX_COLUMNS = FA_MIX_COLUMNS
+
+
+def mix(cnp.ndarray images not None, const int64_t[::1] order not None,
+        const double[:, ::1] table not None, bint channels_first):
+    """Mixes each image with the next one of an order; see ``_core.pyi``."""
+    cdef Py_ssize_t i, k, count = images.shape[0], height, width, size
+    cdef ptrdiff_t[4] shape
+    cdef char *data = <char *>cnp.PyArray_DATA(images)
+    cdef char *first
+    cdef bint is_bytes = cnp.PyArray_TYPE(images) == cnp.NPY_UINT8
+    cdef cnp.ndarray kept
+    if images.ndim != 4 or not cnp.PyArray_ISCARRAY(images) or (
+            not is_bytes and cnp.PyArray_TYPE(images) != cnp.NPY_FLOAT):
+        raise ValueError(f"Expected contiguous uint8 or float32 images of rank 4. Received: "
+                         f"{images.dtype} of shape {(<object>images).shape}")
+    if order.shape[0] != count or table.shape[0] != count or table.shape[1] != FA_MIX_COLUMNS:
+        raise ValueError(f"Expected an order and a table of {count} images")
+    height, width = images.shape[2 if channels_first else 1], images.shape[3 if channels_first else 2]
+    for i in range(count):
+        if not 0 <= order[i] < count:
+            raise IndexError(f"index {order[i]} is out of bounds for {count} images")
+        if table[i, 1] == table[i, 1] and not (0 <= table[i, 1] <= table[i, 3] <= height
+                                               and 0 <= table[i, 2] <= table[i, 4] <= width):
+            raise IndexError(f"No such box in {height} x {width} pixels: {list(table[i])}")
+    if count < 2:
+        return
+    shape[0] = images.shape[1] if channels_first else 1
+    shape[1] = height
+    shape[3] = images.itemsize * (1 if channels_first else images.shape[3])
+    shape[2] = width * shape[3]
+    size = shape[0] * shape[1] * shape[2]
+    kept = images[order[0]].copy()
+    first = <char *>cnp.PyArray_DATA(kept)
+    with nogil:
+        for k in range(count):
+            i = order[k]
+            fa_mix(data + i * size, data + order[k + 1] * size if k + 1 < count else first, shape,
+                   is_bytes, &table[i, 0])
+
+
 def affine_matrices(const double[:, ::1] table, Py_ssize_t height, Py_ssize_t width):
     """Matrices from output to source coordinates, (row, column); see ``_core.pyi``."""
     if table.shape[1] != FA_COLUMNS:
@@ -844,69 +991,22 @@ def augment(Program program not None, images not None, const int64_t[::1] index 
     batch.outs = &results
     batch.out_size = stop
     _check_index(&batch, start, stop)
-    if program.warp is None:
+    if program.by_image is None:
         work_array = np.empty(fa_work_values(&batch), dtype=np.float32)
         with nogil:
             fa_run(&batch, start, stop, 1, <float *>cnp.PyArray_DATA(<cnp.ndarray>work_array))
         return
-    work_array = _array_around_warp(program)
     for i in range(start, stop):
-        _process_with(program, &batch, i, work_array, out, i)
+        _call_by_image(program, sources, &batch, i, out, i)
 
 
-cdef cnp.ndarray _array_around_warp(Program program):
-    """Two images, for `_process_with`. Python code may keep what it is shown of this."""
-    cdef fa_form *form = &program.c.form
-    return np.empty((2, form.height, form.width, form.channels), dtype=np.float32)
-
-
-cdef int _process_with(Program program, const fa_batch *batch, Py_ssize_t position,
-                       cnp.ndarray work_array, cnp.ndarray out_array,
-                       Py_ssize_t row_of_out) except -1:
-    """Does what fa_run does, with a warp in Python between two parts without the GIL."""
-    cdef fa_program *c = &program.c
-    cdef fa_form *form = &c.form
-    cdef const double *row = batch.table + position * c.columns
-    cdef double own[6]
-    cdef const double *m = own
-    cdef Py_ssize_t k, size = fa_form_size(form)
-    cdef float *work = <float *>cnp.PyArray_DATA(work_array)
-    cdef float *out = <float *>cnp.PyArray_DATA(out_array) + row_of_out * size
-    cdef float *target = work if form.channels_first else out
-    cdef fa_image image = fa_source(batch, batch.index[position])
-    cdef cnp.ndarray pixels
-    cdef double rows, columns
-    if not fa_is_read(image.type):
-        pixels = np.empty(fa_image_size(&image, form), dtype=np.float32)
-        image = fa_as_floats(form, &image, <float *>cnp.PyArray_DATA(pixels))
-    image.padding = 0
-    if batch.matrices != NULL:
-        m = batch.matrices + 6 * position
-    else:
-        fa_matrix(row, form.height, form.width, own)
-    if not fa_has_geometry(row):
-        with nogil:
-            fa_process(c, &image, 0, row, m, batch.standardize, work, out)
-        return 0
-    with nogil:
-        # target is free until the warp: it holds the image in its own type, channels last
-        fa_before_warp(c, &image, target, work + size)
-    # A flip of the output turns the coordinate that the matrix is given.
-    matrix = np.empty((2, 3))
-    for k in range(2):
-        rows = m[3 * k]
-        columns = m[3 * k + 1]
-        matrix[k, 0], matrix[k, 1], matrix[k, 2] = rows, columns, m[3 * k + 2]
-        if row[FA_FLIP_VERTICAL] != 0:
-            matrix[k, 0] = -rows
-            matrix[k, 2] += rows * <double>(form.height - 1)
-        if row[FA_FLIP_HORIZONTAL] != 0:
-            matrix[k, 1] = -columns
-            matrix[k, 2] += columns * <double>(form.width - 1)
-    program.warp(work_array[1], matrix,
-                 work_array[0] if form.channels_first else out_array[row_of_out])
-    with nogil:
-        fa_after_warp(c, row, batch.standardize, target, out)
+cdef int _call_by_image(Program program, Sources sources, const fa_batch *batch,
+                        Py_ssize_t position, cnp.ndarray out, Py_ssize_t row_of_out) except -1:
+    """Has Python code do what fa_run does with an image."""
+    row = np.empty(program.c.columns)
+    memcpy(cnp.PyArray_DATA(<cnp.ndarray>row), batch.table + position * program.c.columns,
+           program.c.columns * sizeof(double))
+    program.by_image(sources._held[batch.index[position]], row, batch.standardize, out[row_of_out])
     return 0
 
 
@@ -1687,6 +1787,11 @@ cdef class Ring:
         self._check(slot)
         return self.c.files[slot]
 
+    def draws(self, uint32_t slot):
+        """Seed and epoch of what a reader draws for the file of a slot."""
+        self._check(slot)
+        return self.c.draws[2 * slot], self.c.draws[2 * slot + 1]
+
     def path(self, uint32_t slot):
         """The path of the file that a slot is for, as bytes."""
         self._check(slot)
@@ -1868,13 +1973,14 @@ cdef class Batch:
     cdef TaskQueue _queue
     cdef object _held
     cdef Program _program
+    cdef Sources _sources
     cdef Ring _ring
     cdef list _outs
     cdef object _after, _then, _error
 
     def __cinit__(self, Program program not None, images not None, cnp.ndarray index not None,
                   cnp.ndarray table, outs not None, bint standardize=True, Draws draws=None,
-                  seeds=None, *, Ring ring=None, after=None, then=None):
+                  seeds=None, *, Ring ring=None, file_draws=(0, 0), after=None, then=None):
         cdef Py_ssize_t count
         cdef cnp.ndarray slots = index
         cdef Sources sources
@@ -1882,8 +1988,8 @@ cdef class Batch:
         self.task.done = PyThread_allocate_lock()
         if self.task.done == NULL:
             raise MemoryError()
-        if program.warp is not None and ring is None:
-            raise ValueError("A warp in Python needs the GIL")
+        if program.by_image is not None and ring is None:
+            raise ValueError("Python code for each image needs the GIL")
         if not (table is None) == (draws is not None) == (seeds is not None):
             raise ValueError("Expected a table, or draws and seeds")
         sources = Sources(program, images)
@@ -1914,6 +2020,7 @@ cdef class Batch:
                              f"Received {table.dtype} of shape {(<object>table).shape}")
         if ring is not None:
             self._come_through(ring, images, index)
+            self.task.file_draws[0], self.task.file_draws[1] = file_draws
             slots = np.zeros(count, dtype=np.int64)
             self.task.slots = <int64_t *>cnp.PyArray_DATA(slots)
         self._outs = self._held
@@ -1923,8 +2030,10 @@ cdef class Batch:
         self.c.matrices = NULL
         self.c.size = count
         _check_index(&self.c, 0, count)
-        self._program, self._after, self._then = program, after, then
-        self.task.needs_python = program.warp is not None or after is not None or then is not None
+        self._program, self._sources = program, sources
+        self._after, self._then = after, then
+        self.task.needs_python = (program.by_image is not None or after is not None
+                                  or then is not None)
         self.task.count = count
         self.task.chunk = fa_chunk_size(&self.c, self.task.ring)
         self.task.batch = &self.c
@@ -2068,7 +2177,7 @@ cdef class Batch:
         cdef fa_control *counted
         cdef bint has_memory = True
         cdef Py_ssize_t position
-        if self._program.warp is None:
+        if self._program.by_image is None:
             work = np.empty(fa_work_values(&self.c), dtype=np.float32)
             with nogil:
                 counted = fa_begin_warp(queue)
@@ -2076,14 +2185,13 @@ cdef class Batch:
                                           <float *>cnp.PyArray_DATA(<cnp.ndarray>work), kept)
                 fa_end_warp(counted)
         else:
-            work = _array_around_warp(self._program)
             for position in range(start, stop):
                 if fa_first_failed(&self.task, position, position + 1) == position:
                     has_memory &= fa_keep_failure(&self.task, position, kept)
                     continue
-                _process_with(self._program, &self.c, position, work,
-                              self._outs[position // self.c.out_size],
-                              position % self.c.out_size)
+                _call_by_image(self._program, self._sources, &self.c, position,
+                               self._outs[position // self.c.out_size],
+                               position % self.c.out_size)
         return has_memory
 
     cdef _call_after(self, Py_ssize_t start, Py_ssize_t stop):
@@ -2361,10 +2469,6 @@ cdef class Sources:
         if max(image.height, image.width) > 2**30:
             raise ValueError(f"Image sides go up to 2**30. Received an array of shape "
                              f"{(<object>array).shape}")
-        if self._program.warp is not None and (image.height != form.height
-                                               or image.width != form.width):
-            raise ValueError(f"A warp in Python gets images of shape {self._program.shape}. "
-                             f"Received an array of shape {(<object>array).shape}")
         if axis and array.shape[0] == 0:
             return 0  # NumPy gives no strides to what has no values
         pixel = itemsize if form.channels_first else itemsize * form.channels

@@ -37,17 +37,20 @@ class BatchMaker:
         workers: Number of threads; 0: everything in the calling thread.
         prefetch: Number of batches to prepare ahead.
         fields: `MaskField` of each of the masks that go with the images.
+        own_seed: Seed of what the ops of `augment` draw, where the iterator has none.
 
     Attributes:
         lock: To be held for all calls but `finish`.
         epoch_order: The order of the items that are asked for.
     """
 
-    def __init__(self, source, generator, data_format, dtype, workers, prefetch, fields=()):
+    def __init__(
+        self, source, generator, data_format, dtype, workers, prefetch, fields=(), own_seed=0
+    ):
         prefetch = prefetch if workers else 0
         # those ahead, the one in the making, twice if a function keeps its images, the user's
         self._arrays = ArrayPool(prefetch + 4)
-        self._spec = BatchSpec(source, generator, data_format, dtype, fields)
+        self._spec = BatchSpec(source, generator, data_format, dtype, fields, own_seed)
         self._starter = Starter(self._spec, self._arrays, workers)
         self.epoch_order = EpochOrder()
         self._guesses = Guesses(self._spec, self._starter, self._arrays, self.epoch_order, prefetch)
@@ -118,6 +121,10 @@ class BatchMaker:
         if augmentation is not None:
             self._guesses.prepare(augmentation, batch, foreseen)
         return batch
+
+    def draws_of(self, batch):
+        """Returns `(seed, epoch)` of what ops draw for a batch."""
+        return self._spec.draws_of(batch.before)
 
     def make(self, index):
         """Starts a batch of any index, drawn from the global stream, for `finish`."""

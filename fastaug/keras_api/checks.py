@@ -10,6 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from fastaug.ops.base import Op, OpList, op_of
+from fastaug.ops.mix import Mix
+
 _DIM_ORDERINGS = {"default": None, "tf": "channels_last", "th": "channels_first"}
 
 _RANGES = (
@@ -55,6 +58,34 @@ def check_settings(generator) -> None:
     _check_dtype(generator.dtype)
     for name in _RANGES:
         _check_finite(name, getattr(generator, name))
+
+
+def checked_ops(augment: Any, warp: str) -> tuple[Op, ...] | None:
+    """Returns `augment` as a tuple of ops; None: there are none.
+
+    Raises:
+        TypeError: If one is no op.
+        ValueError: If there are several crops, or a warp in Python.
+    """
+    if augment is None:
+        return None
+    ops = tuple(augment) if isinstance(augment, list | tuple) else (augment,)
+    OpList(ops)
+    ops = tuple([op_of(op) for op in ops])
+    if warp == "opencv":
+        raise ValueError(f'`warp="opencv"` has no `augment`. Received: {augment=}')
+    return ops or None
+
+
+def checked_mix(mix: Any) -> Mix | None:
+    """Returns `mix`.
+
+    Raises:
+        TypeError: If it mixes no batches.
+    """
+    if mix is not None and not isinstance(mix, Mix):
+        raise TypeError(f"`mix` should be such as fastaug.MixUp(0.2). Received: mix={mix!r}")
+    return mix
 
 
 def check_number(name: str, value: Any, none_allowed: bool = False) -> None:

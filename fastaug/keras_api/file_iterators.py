@@ -7,6 +7,8 @@ import numbers
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fastaug.data.dataframe import DataFrameIndex, as_one_array
 from fastaug.data.decode import CHANNELS, Target
 from fastaug.data.decode_pool import decode_pool
@@ -18,6 +20,7 @@ from fastaug.defaults import floatx, image_data_format
 from fastaug.keras_api.advice import about_folders, about_rows, about_split
 from fastaug.keras_api.augmenting import AugmentingIterator
 from fastaug.keras_api.iterator import check_batch_size
+from fastaug.ops.mix import label_floats
 from fastaug.program.fields import MaskField, Masks
 from fastaug.typing import (
     Array,
@@ -178,19 +181,39 @@ class _FileIterator(AugmentingIterator[Batch]):
         return tuple(dict.fromkeys((*self.white_list_formats, *endings)))
 
     def _target(self):
-        size = _checked_size(self.target_size)
+        size, crop = _checked_size(self.target_size), self._crop()
+        if crop is not None:
+            return Target(*size, self.color_mode, crop.interpolation)
         return Target(*size, self.color_mode, self.interpolation, self.keep_aspect_ratio)
 
     def _new_source(self, filepaths):
-        return FileSource(filepaths, self._target(), self.data_format, **self._reading)
+        return FileSource(
+            filepaths, self._target(), self.data_format, **self._reading, crop=self._crop()
+        )
+
+    def _crop(self):
+        """Returns the crop of `augment` that is taken of a picture before it is resized, or None.
+
+        Raises:
+            ValueError: If it makes images of another size than `target_size`.
+        """
+        augment = getattr(self.image_data_generator, "augment", None) or ()
+        crop = next((op for op in augment if op.is_crop and op.is_of_picture), None)
+        if crop is not None and crop.size != tuple(self.target_size):
+            raise ValueError(
+                f"{crop!r} makes images of {crop.size}: `target_size` should be the same. "
+                f"Received: target_size={tuple(self.target_size)}"
+            )
+        return crop
 
     def _follow(self):
         super()._follow()
         source, paths = self._maker.source, self.filepaths
         same_paths = source.filepaths is paths or list(source.filepaths) == list(paths)
+        target, crop = self._target(), self._crop()
         if not same_paths and self._mask_paths:
             raise ValueError("The files of an iterator with masks cannot be replaced")
-        if not same_paths or source.target != self._target():
+        if not same_paths or source.target != target or source.crop != crop:
             self._maker.source = source = self._new_source(paths)
             self._maker.replace_fields(self._mask_fields(source))
 
@@ -199,7 +222,9 @@ class _FileIterator(AugmentingIterator[Batch]):
             return ()
         labels = labels_of_files(self._mask_paths)
         target = dataclasses.replace(source.target, labels=labels)
-        masks = FileSource(self._mask_paths, target, "channels_last", **self._reading)
+        masks = FileSource(
+            self._mask_paths, target, "channels_last", **self._reading, crop=source.crop
+        )
         size = target.height, target.width
         first = self.data_format == "channels_first"
         shape = (1, *size) if first else (*size, 1)
@@ -281,6 +306,21 @@ class _FileIterator(AugmentingIterator[Batch]):
             yield f"{len(self.class_indices)} classes"
         yield f"class_mode={self.class_mode!r}"
         yield f"directory={str(self.directory)!r}"
+
+    def _check_mix(self, mix):
+        if self.class_mode not in ("categorical", "sparse", "binary", "raw"):
+            raise TypeError(
+                f"{mix!r} needs labels that can be mixed. Received: class_mode={self.class_mode!r}"
+            )
+        self._mixable(labels_of(self, range(min(self.samples, 1)), self.dtype), mix)
+
+    def _mixable(self, labels, mix):
+        classes = None
+        if self.class_mode == "sparse":
+            labels, classes = labels.astype(np.int64), len(self.class_indices)
+        elif self.class_mode == "raw" and np.asarray(self.labels).dtype.kind in "iu":
+            classes = int(np.max(self.labels)) + 1
+        return label_floats(labels, mix, classes, self._float_type())
 
     def _with_labels(self, images, index, masks):
         if self.class_mode is None:

@@ -6,6 +6,7 @@ replaced.
 
 from fastaug.keras_api.advice import Results
 from fastaug.keras_api.params import KeptSampler, unmoved
+from fastaug.keras_api.single_images import SingleImages
 from fastaug.keras_api.streams import drawn_from, global_stream, lent_to_user_code
 from fastaug.keras_api.user_code import (
     FunctionCalls,
@@ -37,14 +38,13 @@ class Finisher:
 
     def finish(self, batch, bad_image, replaces, fills):
         """Waits for a batch; see `BatchMaker.finish`."""
-        fields = self._spec.fields
         if batch.augmentation is None:
             batch.table, batch.has_new_rows = unmoved(len(batch.index)), True
             images, hashes = self._made_one_by_one(batch, bad_image)
         else:
             images, hashes = self._made_by_threads(batch, bad_image)
         if batch.has_new_rows:
-            for job in batch.mask_jobs(fields, 0):
+            for job in batch.mask_jobs(self._spec, 0):
                 job.run()
                 job.wait()
         batch.errors = {
@@ -70,7 +70,7 @@ class Finisher:
     def _made_one_by_one(self, batch, bad_image):
         spec = self._spec
         generator, source, count = spec.generator, spec.source, len(batch.index)
-        images = self._arrays.array((count, *source.shape), spec.dtype)
+        images = self._arrays.array((count, *spec.shape(None)), spec.dtype)
         if is_without_calls(generator, source):
             sampler = self._sampler.of(generator)
             with drawn_from(batch.stream) as stream:
@@ -78,12 +78,21 @@ class Finisher:
                 return images, spec.draw_hashes(stream, count)
         results = self._results if self._results.wanted(generator) else None
         with lent_to_user_code(batch.stream):
-            call_for_each(generator, source, batch, images, 0, bad_image, results=results)
+            ops = self._ops_of(batch)
+            draws = spec.draws_of(batch.before)
+            call_for_each(
+                generator, source, batch, images, 0, bad_image, ops, draws, results=results
+            )
             hashes = spec.draw_hashes(global_stream(), count)
         if results is not None:
             for text in results.advice(generator):
                 warn(text, UsageWarning)
         return images, hashes
+
+    def _ops_of(self, batch):
+        spec = self._spec
+        draws = spec.draws_of(batch.before)
+        return SingleImages.of(spec.generator, spec.source, draws, batch.index)
 
     def _made_by_threads(self, batch, bad_image):
         spec, augmentation = self._spec, batch.augmentation
@@ -96,7 +105,14 @@ class Finisher:
         images, hashes = batch.images, batch.hashes
         if augmentation.function is not None:
             with lent_to_user_code(batch.stream):
-                images = self.calls.apply(spec.generator, spec.source, batch, bad_image)
+                images = self.calls.apply(
+                    spec.generator,
+                    spec.source,
+                    batch,
+                    bad_image,
+                    lambda: self._ops_of(batch),
+                    spec.draws_of(batch.before),
+                )
                 hashes = spec.draw_hashes(global_stream(), len(images))
         augmentation.standardization.warn_unfitted()
         return images, hashes

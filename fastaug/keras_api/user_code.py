@@ -12,15 +12,28 @@ import sys
 import numpy as np
 
 from fastaug import _core
+from fastaug.data.sources import NO_DRAWS
 from fastaug.keras_api.function_results import name_function, returned
 from fastaug.keras_api.params import row_of, unmoved
+from fastaug.keras_api.single_images import SingleImages
 from fastaug.keras_api.standardization import FOR_FLOATS, standardize
 from fastaug.keras_api.streams import global_stream, lent_to_user_code, seeded
 from fastaug.keras_api.transforms import transform_image
 from fastaug.run.array_pool import COUNTS_REFERENCES
 
 
-def call_for_each(generator, source, batch, images, start, bad_image, params=None, results=None):
+def call_for_each(
+    generator,
+    source,
+    batch,
+    images,
+    start,
+    bad_image,
+    ops=None,
+    draws=NO_DRAWS,
+    params=None,
+    results=None,
+):
     """Asks a generator for each image of a batch from a place on, as Keras does.
 
     Args:
@@ -31,6 +44,8 @@ def call_for_each(generator, source, batch, images, start, bad_image, params=Non
         images: Array for the finished images.
         start: The first place.
         bad_image: Function to call with the position and the exception of such an image.
+        ops: `SingleImages` of the batch, or None.
+        draws: Seed and epoch of what is drawn when an image is read.
         params: Parameters of the first image, if they have been drawn.
         results: `Results` that look at the images, or None.
     """
@@ -38,7 +53,7 @@ def call_for_each(generator, source, batch, images, start, bad_image, params=Non
     transform = getattr(generator, "_transform_own", None) or getattr(
         generator, "apply_transform", None
     )
-    image_of = source.images_of(batch.index[start:], images.dtype)
+    image_of = source.images_of(batch.index[start:], images.dtype, draws)
     with _core.KeptMemory():
         for i in range(start, len(batch.index)):
             try:
@@ -48,7 +63,7 @@ def call_for_each(generator, source, batch, images, start, bad_image, params=Non
                 bad_image(int(batch.index[i]), error)
                 if params is None and generator is not None:
                     # left out, but drawn for: the others stay as they were
-                    generator.get_random_transform(source.shape)
+                    generator.get_random_transform(ops.shape if ops else source.shape)
                 params = None
                 continue
             if generator is None:
@@ -56,10 +71,15 @@ def call_for_each(generator, source, batch, images, start, bad_image, params=Non
                     results.add(image)
                 images[i] = image
                 continue
+            if ops is not None:
+                image = ops.before(i, image)
             if params is None:
                 params = generator.get_random_transform(image.shape)
             batch.table[i] = row_of(params)
-            result = generator.standardize(transform(image, params))
+            image = transform(image, params)
+            if ops is not None:
+                image = ops.after(i, image)
+            result = generator.standardize(image)
             if results is not None:
                 results.add(result)
             _put(result, images, i, None, function)
@@ -75,6 +95,7 @@ def is_without_calls(generator, source):
         and not generator.preprocessing_function
         and not source.in_floatx
         and isinstance(source.images, np.ndarray)
+        and not getattr(generator, "augment", None)
     )
 
 
@@ -135,24 +156,33 @@ def replace_images(spec, batch, images, places, bad_image):
         OSError: If no image can be read.
     """
     generator, order, table = spec.generator, batch.before, unmoved(len(places))
+    draws = spec.draws_of(order)
     numbers = int(batch.index[places[0]]), order.total_batches_seen, order.seed or 0
     with lent_to_user_code(seeded([number % (1 << 32) for number in numbers])):
         for row, place in zip(table, places, strict=True):
-            position, image = _another_image(spec, bad_image)
+            position, image = _another_image(spec, bad_image, draws)
             if generator is not None:
+                ops = SingleImages.of(generator, spec.source, draws, np.array([position]))
+                if ops is not None:
+                    image = ops.before(0, image)
                 params = generator.get_random_transform(image.shape)
                 row[:] = row_of(params)
-                image = generator.standardize(generator.apply_transform(image, params))
+                image = generator.apply_transform(image, params)
+                if ops is not None:
+                    image = ops.after(0, image)
+                image = generator.standardize(image)
             images[place] = image
             batch.index[place] = position
+    ops, index = spec.moves(), batch.index[places]
+    table = spec.with_moves(table, ops, draws, index)
     for field, masks in zip(spec.fields, batch.masks, strict=True):
-        job, _, made = field.job(batch.index[places], table, 0)
+        job, _, made = field.job(index, table, 0, ops, draws)
         job.run()
         job.wait()
         masks[places] = made
 
 
-def _another_image(spec, bad_image):
+def _another_image(spec, bad_image, draws):
     """Returns `(position, image)` of an image that can be read, drawn from the global stream."""
     stream, source = global_stream(), spec.source
     drawn = (stream.randint(len(source)) for _ in range(_DRAWS))
@@ -161,7 +191,7 @@ def _another_image(spec, bad_image):
         if position in errors:
             continue
         try:
-            image = source.image(position, spec.dtype)
+            image = source.image(position, spec.dtype, draws)
             for field in spec.fields:
                 field.check(position)
             return position, image
@@ -187,7 +217,7 @@ class FunctionCalls:
         """Whether a function was seen to draw from `np.random`."""
         return self._draws is not None and self._draws is function
 
-    def apply(self, generator, source, batch, bad_image):
+    def apply(self, generator, source, batch, bad_image, ops, draws):
         """Calls the function on each image, as the stream is left by the one before.
 
         The rows of the table are drawn again, one by one, from the stream that the function sees.
@@ -198,6 +228,8 @@ class FunctionCalls:
             source: Where the images come from.
             batch: A batch whose images are warped.
             bad_image: As for `call_for_each`.
+            ops: Function without arguments that returns the `SingleImages` of the batch, or None.
+            draws: As for `call_for_each`.
 
         Returns:
             The array of the finished images.
@@ -218,7 +250,9 @@ class FunctionCalls:
                 self._draws, batch.has_new_rows = function, True
                 if not standardized:
                     augmentation.standardize(images[:i])
-                call_for_each(generator, source, batch, images, i, bad_image, drawn_anew)
+                call_for_each(
+                    generator, source, batch, images, i, bad_image, ops(), draws, drawn_anew
+                )
                 return images
             if i in batch.errors:
                 images[i] = 0

@@ -70,9 +70,12 @@ typedef struct {
     const uint8_t *fill;      /* a pixel: each of the result is the nearest one, or this (nearest.h); or NULL */
 } fa_sampler;
 
+typedef struct fa_augment fa_augment;
+
 typedef struct {
     fa_form form;
     fa_sampler sampler;
+    const fa_augment *augment; /* what is done around these steps, or NULL; see augment.h */
     const fa_step *steps;
     ptrdiff_t count;
     ptrdiff_t standardization; /* the first step of standardization, a function that comes before included */

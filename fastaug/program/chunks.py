@@ -9,16 +9,18 @@ from fastaug.run.threads import Job
 # Values in a chunk, at least: below it, handing a chunk to a thread costs more than it saves.
 _CHUNK_VALUES = 1 << 17
 
+
 # And at most: an interrupt waits for the chunks that have begun.
 _LARGEST_CHUNK_VALUES = 1 << 24
 
 
-def chunked_job(source, index, table, out, workers, work, after=None, then=None):
+def chunked_job(source, index, draws, table, out, workers, work, after=None, then=None):
     """Returns the work of a batch, and begins to read its images.
 
     Args:
         source: Where the images come from.
         index: int64 array, the position of each image in the source.
+        draws: Seed and epoch of what is drawn when an image is read.
         table: Parameter table with a row for each image.
         out: Array for the finished images.
         workers: Number of threads that the chunks are for. The source says which images go
@@ -44,7 +46,7 @@ def chunked_job(source, index, table, out, workers, work, after=None, then=None)
     calls = []
     try:
         for places in cut:
-            reading = source.open(index[places])
+            reading = source.open(index[places], draws)
             calls.append(_Chunk(reading, work, after, table, out, places, errors))
     except BaseException:  # Ctrl-C among others: what was begun must not keep its memory
         for call in calls:

@@ -16,7 +16,7 @@ import numpy as np
 from fastaug import _core
 from fastaug.data.carried import Carried
 from fastaug.data.lazy import LazyArray, lazily
-from fastaug.data.sources import for_the_core, source_of
+from fastaug.data.sources import NO_DRAWS, for_the_core, source_of
 from fastaug.program.chunks import chunked_job
 from fastaug.run.array_pool import ArrayPool
 from fastaug.typing import Path, SupportsArray
@@ -215,22 +215,48 @@ class MaskField:
             values = channels
             rule = {"border": "grid-constant", "cval": float(pixel)}
         is_bytes = self._values == np.uint8
-        self._program = _core.Program(*size, values, is_bytes=is_bytes, **rule)
+        self._size, self._rule = tuple(size), {"is_bytes": is_bytes, **rule}
+        self._channels = values
+        self._program = _core.Program(*size, values, **self._rule)
+        self._moving = None, None  # ops, and the program that moves masks by them
 
-    def job(self, index, table, workers):
+    def _program_of(self, ops):
+        """Returns the program that moves masks as their images."""
+        if ops is None:
+            return self._program
+        if self._moving[0] is not ops:
+            size = ops.size_after(self._size)
+            self._moving = (
+                ops,
+                _core.Program(*size, self._channels, **self._rule, **ops.for_masks()),
+            )
+        return self._moving[1]
+
+    def _shape_after(self, ops):
+        """Returns the shape of a mask in a batch."""
+        if ops is None:
+            return self.shape
+        height, width = ops.size_after(self._size)
+        if self._channels_first:
+            return (self.shape[0], height, width)
+        return (height, width, *self.shape[2:])
+
+    def job(self, index, table, workers, ops=None, draws=NO_DRAWS):
         """Returns the work of a batch, and begins to read its masks.
 
         Args:
             index: int64 array, the position of each image.
             table: Parameter table with a row for each image.
             workers: Number of threads that it is for; 0: it is for the calling one.
+            ops: `OpList` that moves the images, too, or None.
+            draws: Seed and epoch of what is drawn when a mask is read.
 
         Returns:
             `(job, errors, masks)`: a job for `ThreadPool.submit`, and what will be there when it is
             done: errors is a dict with an exception for each place whose mask could not be read;
             masks is the array of the masks.
         """
-        shape = (len(index), *self.shape)
+        shape, program = (len(index), *self._shape_after(ops)), self._program_of(ops)
         masks = self._arrays.array(shape, self.dtype)
         out, then = masks, None
         if not self._picks and self._values != self.dtype:
@@ -238,9 +264,12 @@ class MaskField:
             then = functools.partial(np.copyto, masks, out, casting="same_kind")
         if workers and self._source.has_readers:
             (plane,) = self._planes(out)
-            job = self._source.job(self._program, index, table, plane, False, None, then)
+            job = self._source.job(program, index, table, plane, False, None, then, draws)
             return job, job.errors, masks
-        return *chunked_job(self._source, index, table, out, workers, self._work, None, then), masks
+        work = functools.partial(self._work, program)
+        return *chunked_job(
+            self._source, index, draws, table, out, workers, work, None, then
+        ), masks
 
     def check(self, position):
         """Reads one mask, and raises what is wrong with its file."""
@@ -261,12 +290,12 @@ class MaskField:
             masks = masks.view(np.uint8)
         return masks.swapaxes(0, 1) if self._channels_first else [masks]
 
-    def _work(self, images, positions, rows, result):
+    def _work(self, program, images, positions, rows, result):
         if self._picks:
             images = images.view(self.dtype)
         images = images.reshape(len(images), *self.shape)
         for image, plane in zip(self._planes(images), self._planes(result), strict=True):
             out = plane if plane.flags.c_contiguous else np.empty_like(plane)
-            _core.augment(self._program, image, positions, rows, None, out, 0, len(out), False)
+            _core.augment(program, image, positions, rows, None, out, 0, len(out), False)
             if out is not plane:
                 plane[...] = out
