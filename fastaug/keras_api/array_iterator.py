@@ -38,7 +38,8 @@ class NumpyArrayIterator(AugmentingIterator[Batch]):
             memory, such as one of h5py, zarr or dask, is read a batch at a time. Or `(x, extra)`,
             where extra is an array or a list of arrays of the same length, handed out with the
             images in a tuple.
-        y: Labels, or None. Or `fastaug.Masks`, or a dict or tuple of labels and masks.
+        y: Labels, or None. Or `fastaug.Masks`, which go where their images go, or a dict or tuple
+            of labels and masks, of any depth.
         image_data_generator: An `ImageDataGenerator`.
         batch_size: Samples in a batch.
         shuffle: Whether to take each epoch in a new random order.

@@ -46,7 +46,8 @@ class Masks:
     Example:
         >>> generator = fastaug.ImageDataGenerator(rotation_range=20, rescale=1 / 255)
         >>> masks = (x[..., 0] > 128).astype("uint8")
-        >>> flow = generator.flow(x, {"mask": fastaug.Masks(masks, fill=255), "class": y}, seed=1)
+        >>> targets = {"mask": fastaug.Masks(masks, fill=255), "class": y}
+        >>> flow = generator.flow(x, targets, batch_size=8)
         >>> images, targets = next(flow)
         >>> targets["mask"].shape, targets["mask"].dtype, targets["class"].shape
         ((8, 32, 32), dtype('uint8'), (8,))

@@ -102,6 +102,44 @@ def test_any_matrix_is_safe(shape, itemsize):
             assert np.isin(out, [b"5" * itemsize, b"9" * itemsize]).all()
 
 
+@pytest.mark.parametrize(
+    ("step", "column"),
+    [
+        (-1.81176590438812, 126),
+        (-1.0748280922571818, 124),
+        (-0.7618620341474359, 97),
+        (1.81176590438812, 126),
+        (1.0748280922571818, 124),
+        (0.7618620341474359, 97),
+    ],
+)
+@pytest.mark.parametrize("is_column", [True, False])
+def test_rounding_does_not_lead_over_the_edge(step, column, is_column):
+    """A column of the result that lies on the very edge, of which a sum of parts would be outside.
+
+    What is beyond the edge has another label: a row above or below, or an image before or after.
+    """
+    start, length = -step * column, 260
+    if step > 0:
+        length = math.ceil(step * column) + 1
+        start += length
+        while not start + step * column < length:
+            start = math.nextafter(start, 0)
+    images = np.empty((3, 3, length, 1) if is_column else (3, length, 3, 1), np.uint8)
+    images[:] = 1
+    here = images[1, 1] if is_column else images[1]
+    here[:] = 2
+    along, across = [0, step, start - 0.5], [0, 0, 1]
+    matrices = np.array([[across, along] if is_column else [along, across]])
+    assert matrices[0, int(is_column), 2] + 0.5 == start
+    program = _core.Program(1, 300, 1, is_bytes=True, fill=b"\5")
+    out, table = np.zeros((1, 1, 300, 1), np.uint8), np.array([STAYS])
+    table[0, 1] = 1
+    _core.augment(program, images, np.array([1]), table, matrices, out, 0, 1, False)
+    assert out[0, 0, column] == 2
+    assert set(out.ravel()) == {2, 5}
+
+
 def test_rows_of_many_megabytes():
     image = np.lib.stride_tricks.as_strided(
         np.zeros((1 << 25) + 64, np.uint8), (2, 9, 1), (1 << 25, 1, 1)
