@@ -28,7 +28,9 @@ if TYPE_CHECKING:
         random_zoom,
     )
     from fastaug.ops import colour as _colour
+    from fastaug.ops import crop as _crop
     from fastaug.ops.colour import *  # noqa: F403
+    from fastaug.ops.crop import *  # noqa: F403
     from fastaug.show.monitor import SysMonitor
     from fastaug.show.plotting import plot_images
     from fastaug.warn import UsageWarning
@@ -91,10 +93,11 @@ __all__ = [
 
 
 #: Modules of the vocabulary. What is in their `__all__` is a public name, too.
-_OPS = ("colour",)
+_OPS = ("colour", "crop")
 
 if TYPE_CHECKING:
     __all__ += _colour.__all__
+    __all__ += _crop.__all__
 else:  # made when somebody asks: their modules import NumPy
     _OTHERS = globals().pop("__all__")
 

@@ -104,6 +104,10 @@ class Program:
         only_moves: Whether the ops of `augment` that do not move pixels are left out, and the order
             and the value outside of those that do are the program's own: for a mask.
 
+        by_image: None, or `by_image(image, row, standardize, out)`, which does all to an image: it
+            gets the source, its row of the table, whether to standardize, and where the result
+            goes. Called with the GIL.
+
     Raises:
         ValueError: If a size, an order, a border, an op or a shape of values is not one of the
             above, a step of a uint8 batch needs floats, a step of the standardization needs
@@ -133,13 +137,18 @@ class Program:
         augment: Iterable[tuple[str | None, int]] | None = None,
         crop: int | None = None,
         only_moves: bool = False,
+        by_image: Callable[..., object] | None = None,
     ) -> Program: ...
     @property
     def shape(self) -> tuple[int, int, int]: ...
     @property
     def columns(self) -> int: ...
     @property
+    def is_bytes(self) -> bool: ...
+    @property
     def warp(self) -> _Warp | None: ...
+    @property
+    def by_image(self) -> Callable[..., object] | None: ...
 
 @final
 class Sources:
@@ -569,6 +578,9 @@ class Ring:
     def file(self, slot: int) -> int:
         """The number of the file that a slot is for."""
 
+    def draws(self, slot: int) -> tuple[int, int]:
+        """Seed and epoch of what a reader draws for the file of a slot."""
+
     def path(self, slot: int) -> bytes:
         """The path of the file that a slot is for."""
 
@@ -677,6 +689,7 @@ class Batch:
         seeds: What to seed an MT19937 with before the draws for each array, in 0..2**32 - 1.
         ring: What the images come through: then `images` are those of its slots, and `index` are
             numbers of files. A warp in Python is possible then.
+        file_draws: Seed and epoch of what readers draw for these files, from 0 to 2**64 - 1.
         after: Function to call, in the threads, with some of the results after each other.
         then: Function to call after all of them, in the thread of the last.
 
@@ -700,6 +713,7 @@ class Batch:
         seeds: Sequence[int] | None = None,
         *,
         ring: Ring | None = None,
+        file_draws: tuple[int, int] = (0, 0),
         after: Callable[[npt.NDArray[Any]], object] | None = None,
         then: Callable[[], object] | None = None,
     ) -> Batch: ...

@@ -358,6 +358,7 @@ cdef extern from "kernels/ring.h" nogil:
         uint32_t slots
         uint32_t *words
         int64_t *files
+        uint64_t *draws
         uint64_t *offsets
         char *names
         char *about
@@ -419,6 +420,7 @@ cdef extern from "kernels/queue.h" nogil:
         fa_ring *ring
         int64_t *slots
         const int64_t *files
+        uint64_t file_draws[2]
         fa_failure *failures
 
     ctypedef struct fa_queue:
@@ -522,13 +524,13 @@ cdef class Program:
     cdef fa_step *_steps
     cdef fa_image_step *_image_steps
     cdef list _held
-    cdef readonly object warp
+    cdef readonly object warp, by_image
 
     def __cinit__(self, Py_ssize_t height, Py_ssize_t width, Py_ssize_t channels, steps=(),
                   standardization=(), *, function=None, bint channels_first=False,
                   bint is_bytes=False, bint truncates=False, int order=1, str border="nearest",
                   float cval=0.0, Py_ssize_t columns=FA_COLUMNS, warp=None, augment=None,
-                  crop=None, bint only_moves=False):
+                  crop=None, bint only_moves=False, by_image=None):
         cdef Py_ssize_t k
         self._held = []
         if height < 1 or width < 1 or channels < 1:
@@ -554,7 +556,7 @@ cdef class Program:
         self.c.sampler.border = BORDERS.index(border)
         self.c.sampler.cval = cval
         self.c.columns = columns
-        self.warp = warp
+        self.warp, self.by_image = warp, by_image
         steps, standardization = list(steps), list(standardization)
         functions = [] if function is None else [function]
         self.c.standardization = len(steps)
@@ -665,6 +667,15 @@ cdef class Program:
     def columns(self):
         """Columns of the parameter table."""
         return self.c.columns
+
+    @property
+    def is_bytes(self):
+        """Whether it makes uint8 images; else float32."""
+        return self.c.form.is_bytes
+
+    cdef bint _needs_python(self) noexcept:
+        """Whether Python code works on each image."""
+        return self.warp is not None or self.by_image is not None
 
 
 @cython.final
@@ -931,14 +942,14 @@ def augment(Program program not None, images not None, const int64_t[::1] index 
     batch.outs = &results
     batch.out_size = stop
     _check_index(&batch, start, stop)
-    if program.warp is None:
+    if not program._needs_python():
         work_array = np.empty(fa_work_values(&batch), dtype=np.float32)
         with nogil:
             fa_run(&batch, start, stop, 1, <float *>cnp.PyArray_DATA(<cnp.ndarray>work_array))
         return
     work_array = _array_around_warp(program)
     for i in range(start, stop):
-        _process_with(program, &batch, i, work_array, out, i)
+        _process_with(program, sources, &batch, i, work_array, out, i)
 
 
 cdef cnp.ndarray _array_around_warp(Program program):
@@ -947,10 +958,11 @@ cdef cnp.ndarray _array_around_warp(Program program):
     return np.empty((2, form.height, form.width, form.channels), dtype=np.float32)
 
 
-cdef int _process_with(Program program, const fa_batch *batch, Py_ssize_t position,
-                       cnp.ndarray work_array, cnp.ndarray out_array,
+cdef int _process_with(Program program, Sources sources, const fa_batch *batch,
+                       Py_ssize_t position, cnp.ndarray work_array, cnp.ndarray out_array,
                        Py_ssize_t row_of_out) except -1:
-    """Does what fa_run does, with a warp in Python between two parts without the GIL."""
+    """Does what fa_run does, with Python code for the whole image, or with a warp in Python between
+    two parts without the GIL."""
     cdef fa_program *c = &program.c
     cdef fa_form *form = &c.form
     cdef const double *row = batch.table + position * c.columns
@@ -963,6 +975,12 @@ cdef int _process_with(Program program, const fa_batch *batch, Py_ssize_t positi
     cdef fa_image image = fa_source(batch, batch.index[position])
     cdef cnp.ndarray pixels
     cdef double rows, columns
+    if program.by_image is not None:
+        parameters = np.empty(c.columns)
+        memcpy(cnp.PyArray_DATA(<cnp.ndarray>parameters), row, c.columns * sizeof(double))
+        program.by_image(sources._held[batch.index[position]], parameters, batch.standardize,
+                         out_array[row_of_out])
+        return 0
     if not fa_is_read(image.type):
         pixels = np.empty(fa_image_size(&image, form), dtype=np.float32)
         image = fa_as_floats(form, &image, <float *>cnp.PyArray_DATA(pixels))
@@ -1774,6 +1792,11 @@ cdef class Ring:
         self._check(slot)
         return self.c.files[slot]
 
+    def draws(self, uint32_t slot):
+        """Seed and epoch of what a reader draws for the file of a slot."""
+        self._check(slot)
+        return self.c.draws[2 * slot], self.c.draws[2 * slot + 1]
+
     def path(self, uint32_t slot):
         """The path of the file that a slot is for, as bytes."""
         self._check(slot)
@@ -1955,13 +1978,14 @@ cdef class Batch:
     cdef TaskQueue _queue
     cdef object _held
     cdef Program _program
+    cdef Sources _sources
     cdef Ring _ring
     cdef list _outs
     cdef object _after, _then, _error
 
     def __cinit__(self, Program program not None, images not None, cnp.ndarray index not None,
                   cnp.ndarray table, outs not None, bint standardize=True, Draws draws=None,
-                  seeds=None, *, Ring ring=None, after=None, then=None):
+                  seeds=None, *, Ring ring=None, file_draws=(0, 0), after=None, then=None):
         cdef Py_ssize_t count
         cdef cnp.ndarray slots = index
         cdef Sources sources
@@ -1969,7 +1993,7 @@ cdef class Batch:
         self.task.done = PyThread_allocate_lock()
         if self.task.done == NULL:
             raise MemoryError()
-        if program.warp is not None and ring is None:
+        if program._needs_python() and ring is None:
             raise ValueError("A warp in Python needs the GIL")
         if not (table is None) == (draws is not None) == (seeds is not None):
             raise ValueError("Expected a table, or draws and seeds")
@@ -2001,6 +2025,7 @@ cdef class Batch:
                              f"Received {table.dtype} of shape {(<object>table).shape}")
         if ring is not None:
             self._come_through(ring, images, index)
+            self.task.file_draws[0], self.task.file_draws[1] = file_draws
             slots = np.zeros(count, dtype=np.int64)
             self.task.slots = <int64_t *>cnp.PyArray_DATA(slots)
         self._outs = self._held
@@ -2010,8 +2035,10 @@ cdef class Batch:
         self.c.matrices = NULL
         self.c.size = count
         _check_index(&self.c, 0, count)
-        self._program, self._after, self._then = program, after, then
-        self.task.needs_python = program.warp is not None or after is not None or then is not None
+        self._program, self._sources = program, sources
+        self._after, self._then = after, then
+        self.task.needs_python = (program._needs_python() or after is not None
+                                  or then is not None)
         self.task.count = count
         self.task.chunk = fa_chunk_size(&self.c, self.task.ring)
         self.task.batch = &self.c
@@ -2155,7 +2182,7 @@ cdef class Batch:
         cdef fa_control *counted
         cdef bint has_memory = True
         cdef Py_ssize_t position
-        if self._program.warp is None:
+        if not self._program._needs_python():
             work = np.empty(fa_work_values(&self.c), dtype=np.float32)
             with nogil:
                 counted = fa_begin_warp(queue)
@@ -2168,7 +2195,7 @@ cdef class Batch:
                 if fa_first_failed(&self.task, position, position + 1) == position:
                     has_memory &= fa_keep_failure(&self.task, position, kept)
                     continue
-                _process_with(self._program, &self.c, position, work,
+                _process_with(self._program, self._sources, &self.c, position, work,
                               self._outs[position // self.c.out_size],
                               position % self.c.out_size)
         return has_memory

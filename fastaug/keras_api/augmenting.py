@@ -97,7 +97,7 @@ class AugmentingIterator(Iterator[Batch]):
         generator = self.image_data_generator
         first = self.data_format == "channels_first"
         channels, *size = source.shape if first else (source.shape[2], *source.shape[:2])
-        ops_of(generator).check(source.dtype, tuple(size), channels)
+        ops_of(generator, source).check(source.dtype, tuple(size), channels)
 
     def __getstate__(self):
         return super().__getstate__() | {"_maker": None}

@@ -66,7 +66,10 @@ class Finisher:
         results = self._results if self._results.wanted(generator) else None
         with lent_to_user_code(batch.stream):
             ops = self._ops_of(batch)
-            call_for_each(generator, source, batch, images, 0, bad_image, ops, results=results)
+            draws = spec.draws_of(batch.before)
+            call_for_each(
+                generator, source, batch, images, 0, bad_image, ops, draws, results=results
+            )
             hashes = spec.draw_hashes(global_stream(), count)
         if results is not None:
             for text in results.advice(generator):
@@ -90,7 +93,12 @@ class Finisher:
         if augmentation.function is not None:
             with lent_to_user_code(batch.stream):
                 images = self.calls.apply(
-                    spec.generator, spec.source, batch, bad_image, lambda: self._ops_of(batch)
+                    spec.generator,
+                    spec.source,
+                    batch,
+                    bad_image,
+                    lambda: self._ops_of(batch),
+                    spec.draws_of(batch.before),
                 )
                 hashes = spec.draw_hashes(global_stream(), len(images))
         augmentation.standardization.warn_unfitted()

@@ -7,6 +7,7 @@ believes what it is told. Knows nothing of order, seeds or prefetching.
 import numpy as np
 
 from fastaug import _core
+from fastaug.data.sources import NO_DRAWS
 from fastaug.defaults import floatx, image_data_format
 from fastaug.keras_api.chunks import chunked_job
 from fastaug.keras_api.compile import compile_program
@@ -45,7 +46,11 @@ def augmentation_for(generator, source, data_format, dtype) -> "Augmentation | N
         or (dtype == np.uint8 and not makes_bytes(generator, source, floatx()))
     ):
         return None
-    return Augmentation(generator, source.shape, data_format, dtype, source.in_floatx)
+    ops = ops_of(generator, source)
+    of_bytes = source.dtype == np.uint8
+    return Augmentation(
+        generator, source.shape, data_format, dtype, source.in_floatx, ops, of_bytes
+    )
 
 
 def _brightens(channels, data_format):
@@ -53,15 +58,23 @@ def _brightens(channels, data_format):
     return data_format == image_data_format() and channels in (1, 3, 4) and floatx() == "float32"
 
 
-def ops_of(generator) -> OpList | None:
+def ops_of(generator, source=None) -> OpList | None:
     """Returns the ops of a generator's `augment`, or None.
+
+    Args:
+        generator: A generator of any kind.
+        source: Where the images come from; a crop that is done there is left out. Or None.
 
     Raises:
         TypeError: If one is no op.
         ValueError: If there are several crops.
     """
     augment = getattr(generator, "augment", None)
-    return None if augment is None else OpList(augment)
+    if augment is None:
+        return None
+    if source is not None and source.crop is not None:
+        augment = [op for op in augment if not op.is_crop]
+    return OpList(augment)
 
 
 class Augmentation:
@@ -73,8 +86,9 @@ class Augmentation:
         data_format: 'channels_last' or 'channels_first', the layout of images and batches.
         dtype: Type of the batches, float32, or uint8 where `makes_bytes`.
         in_floatx: Whether Keras has the images as floats until they go into the batch.
-        fitted: Whether to standardize with the generator's statistics, and to do the ops of its
-            `augment`; not, to make these statistics.
+        ops: The `OpList` of what is done beside Keras's transforms, or None.
+        of_bytes: Whether the images are uint8, and so bytes for the ops.
+        fitted: Whether to standardize with the generator's statistics, or none.
 
     Attributes:
         settings: What the generator was set to.
@@ -88,14 +102,22 @@ class Augmentation:
     """
 
     def __init__(
-        self, generator, shape, data_format, dtype=np.float32, in_floatx=False, fitted=True
+        self,
+        generator,
+        shape,
+        data_format,
+        dtype=np.float32,
+        in_floatx=False,
+        ops=None,
+        of_bytes=False,
+        fitted=True,
     ):
         self.settings = Settings(generator, dtype)
         self.sampler = ParameterSampler.of(generator)
         channels_first = data_format == "channels_first"
         self._channels, *size = shape if channels_first else (shape[2], *shape[:2])
         channels, self._source_size = self._channels, tuple(size)
-        self.ops = ops_of(generator) if fitted else None
+        self.ops = ops
         self.height, self.width = size
         if self.ops is not None:
             self.height, self.width = self.ops.size_after(self._source_size)
@@ -125,11 +147,20 @@ class Augmentation:
             "is_bytes": dtype == np.uint8,
             "truncates": in_floatx,
             "warp": choose(generator.warp, order, border, size),
-            **(self.ops.for_core if self.ops is not None else {}),
         }
-        self.program = compile_program(*size, function=mapped, **settings)
+        self.program = self._compile(size, mapped, settings, of_bytes)
         # for images of 8 bits
-        self._affine_program = affine and compile_program(*size, function=affine, **settings)
+        self._affine_program = affine and self._compile(size, affine, settings, of_bytes)
+
+    def _compile(self, size, function, settings, of_bytes):
+        """Returns the program of Keras's transforms, the ops and what comes after them."""
+        if self.ops is None:
+            return compile_program(*size, function=function, **settings)
+
+        def make(**part):
+            return compile_program(*size, function=function, **settings | part)
+
+        return self.ops.program(make, of_bytes)
 
     def __str__(self):
         """Returns what makes the batches, in words."""
@@ -170,6 +201,7 @@ class Augmentation:
         return (
             source.array is not None
             and program.warp is None
+            and program.by_image is None
             and function is None
             and not (standardize and self.standardization.has_rest)
         )
@@ -196,7 +228,7 @@ class Augmentation:
             return self._affine_program, None
         return self.program, function
 
-    def job(self, source, index, table, out, workers, standardize=True):
+    def job(self, source, index, table, out, workers, standardize=True, draws=NO_DRAWS):
         """Returns the work of a batch, in chunks for `workers` threads, and begins to read it.
 
         Args:
@@ -206,6 +238,7 @@ class Augmentation:
             out: Array for the finished images, of the type of the batches.
             workers: Number of threads that the chunks are for.
             standardize: Whether to standardize; not, if a function comes before it.
+            draws: Seed and epoch of what is drawn when an image is read.
 
         Returns:
             `(job, errors)`: a job for `ThreadPool.submit`; errors is a dict that will have, when
@@ -228,11 +261,11 @@ class Augmentation:
         after = apply if function is not None else None
         if workers and source.has_readers:
             in_core = standardize and function is None
-            job = source.job(program, index, table, out, in_core, after, then)
+            job = source.job(program, index, table, out, in_core, after, then, draws)
             return job, job.errors
         chunks = min(2 * workers, out.size // _CHUNK_VALUES)
         chunks = max(chunks, out.size // _LARGEST_CHUNK_VALUES)
-        return chunked_job(source, index, table, out, chunks, augment, after, then)
+        return chunked_job(source, index, draws, table, out, chunks, augment, after, then)
 
     def standardize(self, out):
         """Standardizes finished images in place."""

@@ -42,7 +42,7 @@ class BatchSpec:
         """Returns the shape of a finished image, with what `augmentation` returned."""
         if augmentation is not None:
             return augmentation.program.shape
-        ops = ops_of(self.generator)
+        ops = ops_of(self.generator, self.source)
         if ops is None:
             return self.source.shape
         return ops.shape_after(self.source.shape, self._data_format)

@@ -211,6 +211,7 @@ class Starter:
                 first.images,
                 self._workers,
                 standardize=augmentation.function is None,
+                draws=self._spec.draws_of(first.before),
             )
         run = next(self._runs)
         for batch in batches:

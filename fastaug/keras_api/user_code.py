@@ -12,6 +12,7 @@ import sys
 import numpy as np
 
 from fastaug import _core
+from fastaug.data.sources import NO_DRAWS
 from fastaug.keras_api.function_results import name_function, returned
 from fastaug.keras_api.single_images import SingleImages
 from fastaug.keras_api.standardization import FOR_FLOATS, standardize
@@ -21,7 +22,16 @@ from fastaug.run.array_pool import COUNTS_REFERENCES
 
 
 def call_for_each(
-    generator, source, batch, images, start, bad_image, ops=None, params=None, results=None
+    generator,
+    source,
+    batch,
+    images,
+    start,
+    bad_image,
+    ops=None,
+    draws=NO_DRAWS,
+    params=None,
+    results=None,
 ):
     """Asks a generator for each image of a batch from a place on, as Keras does.
 
@@ -33,6 +43,7 @@ def call_for_each(
         start: The first place.
         bad_image: Function to call with the position and the exception of such an image.
         ops: `SingleImages` of the batch, or None.
+        draws: Seed and epoch of what is drawn when an image is read.
         params: Parameters of the first image, if they have been drawn.
         results: `Results` that look at the images, or None.
     """
@@ -40,7 +51,7 @@ def call_for_each(
     transform = getattr(generator, "_transform_own", None) or getattr(
         generator, "apply_transform", None
     )
-    image_of = source.images_of(batch.index[start:], images.dtype)
+    image_of = source.images_of(batch.index[start:], images.dtype, draws)
     with _core.KeptMemory():
         for i in range(start, len(batch.index)):
             try:
@@ -145,7 +156,7 @@ def replace_images(generator, source, batch, images, places, bad_image, draws):
     numbers = int(batch.index[places[0]]), order.total_batches_seen, order.seed or 0
     with lent_to_user_code(seeded([number % (1 << 32) for number in numbers])):
         for place in places:
-            position, image = _another_image(source, images.dtype, bad_image)
+            position, image = _another_image(source, images.dtype, bad_image, draws)
             if generator is not None:
                 ops = SingleImages.of(generator, source, draws, np.array([position]))
                 if ops is not None:
@@ -159,7 +170,7 @@ def replace_images(generator, source, batch, images, places, bad_image, draws):
             batch.index[place] = position
 
 
-def _another_image(source, dtype, bad_image):
+def _another_image(source, dtype, bad_image, draws):
     """Returns `(position, image)` of an image that can be read, drawn from the global stream."""
     stream = global_stream()
     drawn = (stream.randint(len(source)) for _ in range(_DRAWS))
@@ -168,7 +179,7 @@ def _another_image(source, dtype, bad_image):
         if position in errors:
             continue
         try:
-            return position, source.image(position, dtype)
+            return position, source.image(position, dtype, draws)
         except Exception as error:
             errors[position] = error
             bad_image(int(position), error)
@@ -191,7 +202,7 @@ class FunctionCalls:
         """Whether a function was seen to draw from `np.random`."""
         return self._draws is not None and self._draws is function
 
-    def apply(self, generator, source, batch, bad_image, ops):
+    def apply(self, generator, source, batch, bad_image, ops, draws):
         """Calls the function on each image, as the stream is left by the one before.
 
         The rows of the table are drawn again, one by one, from the stream that the function sees.
@@ -203,6 +214,7 @@ class FunctionCalls:
             batch: A batch whose images are warped.
             bad_image: As for `call_for_each`.
             ops: Function without arguments that returns the `SingleImages` of the batch, or None.
+            draws: As for `call_for_each`.
 
         Returns:
             The array of the finished images.
@@ -224,7 +236,7 @@ class FunctionCalls:
                 if not standardized:
                     augmentation.standardize(images[:i])
                 call_for_each(
-                    generator, source, batch, images, i, bad_image, ops(), params=drawn_anew
+                    generator, source, batch, images, i, bad_image, ops(), draws, drawn_anew
                 )
                 return images
             if i in batch.errors:
