@@ -22,6 +22,7 @@ STUDIES = {
     "fit": "training from JPEG files with long steps: the batches in the order of fit, and in "
     "others",
     "sweep": "types, subclasses, functions and single images, 64x64: the ratio to Keras of each",
+    "vocabulary": "ops, policies and mixes, 224x224, one thread: the ratio to other libraries",
 }
 SCHEMA = 1
 

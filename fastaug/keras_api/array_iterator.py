@@ -10,6 +10,7 @@ from fastaug.data.sources import source_of
 from fastaug.defaults import floatx, image_data_format
 from fastaug.keras_api.advice import about_images, about_split
 from fastaug.keras_api.augmenting import AugmentingIterator
+from fastaug.ops.mix import label_floats
 from fastaug.typing import (
     Array,
     Batch,
@@ -187,6 +188,17 @@ class NumpyArrayIterator(AugmentingIterator[Batch]):
             values = getattr(self, name, None)
             if values is not None:
                 yield f"{name} of shape {np.shape(values)}"
+
+    def _check_mix(self, mix):
+        if self.y is None:
+            raise TypeError(f"{mix!r} needs labels. Received: y=None")
+        if self.x_misc:
+            raise TypeError(f"{mix!r} cannot mix inputs beside the images")
+        self._mixable(self.y, mix)
+
+    def _mixable(self, labels, mix):
+        classes = int(self.y.max()) + 1 if self.y.dtype.kind in "iu" and self.y.size else None
+        return label_floats(labels, mix, classes, self._float_type())
 
     def _with_labels(self, images, index):
         if self.x_misc:

@@ -14,6 +14,8 @@ from fastaug.keras_api.order import NEXT, Order
 from fastaug.keras_api.program import ops_of
 from fastaug.keras_api.settings import check_dtype
 from fastaug.log import tell
+from fastaug.ops.base import Draws
+from fastaug.ops.mix import Mixing
 from fastaug.typing import Array, Batch, DataFormat, DTypeLike, Path
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ class AugmentingIterator(Iterator[Batch]):
 
     Endless in a `for` loop and with `next`; `it[i]` is batch `i` of an epoch, `it[-1]` the last.
     A subclass sets `image_data_generator`, `data_format`, `dtype`, `save_to_dir`, `save_prefix` and
-    `save_format` first, and implements `_with_labels`.
+    `save_format` first, and implements `_with_labels`, `_check_mix` and `_mixable`.
 
     Args:
         source: Where the images come from.
@@ -58,9 +60,13 @@ class AugmentingIterator(Iterator[Batch]):
         if hasattr(generator, "_overrides_methods"):  # one of ours
             check_dtype(generator, self.dtype, source.in_floatx)
         self._hash_limit = hash_limit
-        if getattr(generator, "augment", None) is not None:
-            self._own_seed = int(np.random.randint(1 << 62, dtype=np.int64)) if seed is None else 0
+        augment, mix = getattr(generator, "augment", None), getattr(generator, "mix", None)
+        if seed is None and (augment is not None or mix is not None):
+            self._own_seed = int(np.random.randint(1 << 62, dtype=np.int64))
+        if augment is not None:
             self._check_ops(source)
+        if mix is not None:
+            self._check_mix(mix)
         self._maker = self._new_maker(source)
         # A subclass with its own idea of a batch gets Keras's way of asking for one.
         self._asks_itself = any(
@@ -141,7 +147,7 @@ class AugmentingIterator(Iterator[Batch]):
                     self._order = batch.order
             tell()
             finished = self._maker.finish(batch, self._bad_image, self._replaces, fills)
-            return self._finished(*finished)
+            return self._mixed(self._finished(*finished), finished[1], batch)
         # also an interrupt: nothing runs on behind an exception, but for a job of small batches
         except BaseException:
             self.close()
@@ -157,7 +163,8 @@ class AugmentingIterator(Iterator[Batch]):
         with self._maker.lock:  # not `lock`, which who calls this may hold
             self._follow()
             batch = self._maker.make(index_array)
-        return self._finished(*self._maker.finish(batch, self._bad_image, self._replaces))
+        finished = self._maker.finish(batch, self._bad_image, self._replaces)
+        return self._mixed(self._finished(*finished), finished[1], batch)
 
     def _plain_batches(self):
         return self._maker.source.shape, self._read_plain()
@@ -196,6 +203,31 @@ class AugmentingIterator(Iterator[Batch]):
 
     def _with_labels(self, images, index):
         raise NotImplementedError
+
+    def _mixed(self, made, index, batch):
+        """Returns a batch, mixed if the generator says so."""
+        mix = getattr(self.image_data_generator, "mix", None)
+        if mix is None:
+            return made
+        images, labels, *weights = made
+        first = self.data_format == "channels_first"
+        channels, *size = images.shape[1:] if first else (images.shape[3], *images.shape[1:3])
+        draws = Draws(*self._maker.draws_of(batch), index, mix.name, tuple(size), channels)
+        mixing = Mixing.of(mix, draws)
+        mixed = mixing.labels(self._mixable(labels, mix), *(weights or [None]))
+        return (mixing.images(images, first), *mixed[: 1 + len(weights)])
+
+    def _check_mix(self, mix):
+        """Raises an error if labels cannot be mixed."""
+        raise NotImplementedError
+
+    def _mixable(self, labels, mix):
+        """Returns the labels of a batch as floats that can be mixed."""
+        raise NotImplementedError
+
+    def _float_type(self):
+        """The type of labels that are mixed."""
+        return self.dtype if np.dtype(self.dtype).kind == "f" else np.dtype(np.float32)
 
     def _bad_image(self, position, error):
         raise error

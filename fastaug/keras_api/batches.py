@@ -113,6 +113,10 @@ class BatchMaker:
             self._guesses.prepare(augmentation, batch, foreseen)
         return batch
 
+    def draws_of(self, batch):
+        """Returns `(seed, epoch)` of what ops draw for a batch."""
+        return self._spec.draws_of(batch.before)
+
     def make(self, index):
         """Starts a batch of any index, drawn from the global stream, for `finish`."""
         return self._starter.start_of(self._augmentation(), index)

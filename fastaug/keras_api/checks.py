@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastaug.ops.base import Op, OpList, op_of
+from fastaug.ops.mix import Mix
 
 _DIM_ORDERINGS = {"default": None, "tf": "channels_last", "th": "channels_first"}
 
@@ -74,6 +75,17 @@ def checked_ops(augment: Any, warp: str) -> tuple[Op, ...] | None:
     if warp == "opencv":
         raise ValueError(f'`warp="opencv"` has no `augment`. Received: {augment=}')
     return ops or None
+
+
+def checked_mix(mix: Any) -> Mix | None:
+    """Returns `mix`.
+
+    Raises:
+        TypeError: If it mixes no batches.
+    """
+    if mix is not None and not isinstance(mix, Mix):
+        raise TypeError(f"`mix` should be such as fastaug.MixUp(0.2). Received: mix={mix!r}")
+    return mix
 
 
 def check_number(name: str, value: Any, none_allowed: bool = False) -> None:

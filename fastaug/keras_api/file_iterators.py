@@ -6,6 +6,8 @@ import numbers
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fastaug.data.dataframe import DataFrameIndex, as_one_array
 from fastaug.data.decode import CHANNELS, Target
 from fastaug.data.decode_pool import decode_pool
@@ -16,6 +18,7 @@ from fastaug.defaults import floatx, image_data_format
 from fastaug.keras_api.advice import about_folders, about_rows, about_split
 from fastaug.keras_api.augmenting import AugmentingIterator
 from fastaug.keras_api.iterator import check_batch_size
+from fastaug.ops.mix import label_floats
 from fastaug.typing import (
     Array,
     Batch,
@@ -279,6 +282,21 @@ class _FileIterator(AugmentingIterator[Batch]):
             yield f"{len(self.class_indices)} classes"
         yield f"class_mode={self.class_mode!r}"
         yield f"directory={str(self.directory)!r}"
+
+    def _check_mix(self, mix):
+        if self.class_mode not in ("categorical", "sparse", "binary", "raw"):
+            raise TypeError(
+                f"{mix!r} needs labels that can be mixed. Received: class_mode={self.class_mode!r}"
+            )
+        self._mixable(labels_of(self, range(min(self.samples, 1)), self.dtype), mix)
+
+    def _mixable(self, labels, mix):
+        classes = None
+        if self.class_mode == "sparse":
+            labels, classes = labels.astype(np.int64), len(self.class_indices)
+        elif self.class_mode == "raw" and np.asarray(self.labels).dtype.kind in "iu":
+            classes = int(np.max(self.labels)) + 1
+        return label_floats(labels, mix, classes, self._float_type())
 
     def _with_labels(self, images, index):
         if self.class_mode is None:

@@ -15,7 +15,7 @@ from fastaug.keras_api.params import ParameterSampler
 from fastaug.keras_api.recognise import affine_map, apply_elementwise, channel_map, is_elementwise
 from fastaug.keras_api.settings import Settings, makes_bytes, stays_in_levels
 from fastaug.keras_api.standardization import Standardization
-from fastaug.keras_api.warp import border_name, check_order, choose
+from fastaug.keras_api.warp import AroundWarp, border_name, check_order, choose
 from fastaug.ops.base import OpList
 
 # Values in a chunk, at least: below it, handing a chunk to a thread costs more than it saves.
@@ -146,8 +146,8 @@ class Augmentation:
             **self.standardization.for_core,
             "is_bytes": dtype == np.uint8,
             "truncates": in_floatx,
-            "warp": choose(generator.warp, order, border, size),
         }
+        self._warp = choose(generator.warp, order, border, size)
         self.program = self._compile(size, mapped, settings, of_bytes)
         # for images of 8 bits
         self._affine_program = affine and self._compile(size, affine, settings, of_bytes)
@@ -155,7 +155,11 @@ class Augmentation:
     def _compile(self, size, function, settings, of_bytes):
         """Returns the program of Keras's transforms, the ops and what comes after them."""
         if self.ops is None:
-            return compile_program(*size, function=function, **settings)
+            program = compile_program(*size, function=function, **settings)
+            if self._warp is None:
+                return program
+            around = AroundWarp(self._warp, program, settings["channels_first"])
+            return compile_program(*size, function=function, **settings, by_image=around)
 
         def make(**part):
             return compile_program(*size, function=function, **settings | part)
@@ -164,7 +168,7 @@ class Augmentation:
 
     def __str__(self):
         """Returns what makes the batches, in words."""
-        warp = "fused" if self.program.warp is None else "OpenCV's"
+        warp = "fused" if self._warp is None else "OpenCV's"
         function = getattr(self.function, "__name__", type(self.function).__name__)
         calls = f"; {function} is called for each image" if self.function is not None else ""
         return f"in the core, with the {warp} warp{calls}"
@@ -200,7 +204,6 @@ class Augmentation:
         program, function = self._program_for(source, standardize)
         return (
             source.array is not None
-            and program.warp is None
             and program.by_image is None
             and function is None
             and not (standardize and self.standardization.has_rest)

@@ -25,8 +25,8 @@ __all__: list[str] = ["AutoContrast", "Equalize", "Erasing", "GaussianBlur", "Sh
 class AutoContrast(Op):
     """Stretches the values of each channel to the range of 0 to 255.
 
-    As `torchvision.transforms.v2.RandomAutocontrast`; `PIL.ImageOps.autocontrast` differs by at most
-    one level. For uint8 and float images of one or three channels.
+    As `torchvision.transforms.v2.RandomAutocontrast`; `PIL.ImageOps.autocontrast` differs by at
+    most one level. For uint8 and float images of one or three channels.
 
     Args:
         p: Probability with which an image is stretched.
@@ -111,7 +111,8 @@ class GaussianBlur(Op):
         TypeError: If an argument is of another type.
 
     Example:
-        >>> fastaug.GaussianBlur(kernel_size=3, sigma=1.0)(np.array([[0, 90, 0]] * 2, dtype="uint8"))
+        >>> image = np.array([[0, 90, 0], [0, 90, 0]], dtype="uint8")
+        >>> fastaug.GaussianBlur(kernel_size=3, sigma=1.0)(image)
         array([[49, 41, 49],
                [49, 41, 49]], dtype=uint8)
     """
@@ -186,7 +187,8 @@ class Sharpness(Op):
         TypeError: If an argument is of another type.
 
     Example:
-        >>> fastaug.Sharpness(factor=2.0)(np.array([[9, 9, 9], [9, 35, 9], [9, 9, 9]], dtype="uint8"))
+        >>> image = np.array([[9, 9, 9], [9, 35, 9], [9, 9, 9]], dtype="uint8")
+        >>> fastaug.Sharpness(factor=2.0)(image)
         array([[ 9,  9,  9],
                [ 9, 51,  9],
                [ 9,  9,  9]], dtype=uint8)

@@ -37,8 +37,8 @@ class ColorJitter(Op):
             1 + v)`. None: it stays.
         contrast: The same, of the distance from the mean grey of the image.
         saturation: The same, of the distance from the grey of each pixel.
-        hue: Least and greatest part of the circle of hues to turn, from -0.5 to 0.5; or a number `v`
-            for `(-v, v)`.
+        hue: Least and greatest part of the circle of hues to turn, from -0.5 to 0.5; or a number
+            `v` for `(-v, v)`.
         p: Probability with which an image is changed.
 
     Raises:
@@ -140,7 +140,7 @@ class GaussianNoise(Op):
         return ("gaussian_noise",)
 
     def draw(self, draws: Draws) -> np.ndarray:
-        """Returns mean, standard deviation, whether values are clipped, and the key of the noise."""
+        """Returns mean and deviation, whether values are clipped, and the key of the noise."""
         columns = np.empty((len(draws), 4))
         columns[:, :3] = 255 * self.mean, 255 * self.sigma, self.clip
         columns[:, 3:] = key_columns(draws.uniform(1))

@@ -205,10 +205,10 @@ class TrivialAugment(_Magnitudes):
     """Does one op of a list to each image, of a random magnitude.
 
     As `torchvision.transforms.v2.TrivialAugmentWide`: Identity, ShearX, ShearY, TranslateX,
-    TranslateY, Rotate, Brightness, Color, Contrast, Sharpness, Posterize, Solarize, AutoContrast and
-    Equalize, each as likely; nearest pixels, and 0 outside. From Müller and Hutter, "TrivialAugment:
-    Tuning-free Yet State-of-the-Art Data Augmentation" (2021). For uint8 images of one or three
-    channels.
+    TranslateY, Rotate, Brightness, Color, Contrast, Sharpness, Posterize, Solarize, AutoContrast
+    and Equalize, each as likely; nearest pixels, and 0 outside. From Müller and Hutter,
+    "TrivialAugment: Tuning-free Yet State-of-the-Art Data Augmentation" (2021). For uint8 images of
+    one or three channels.
 
     Args:
         bins: Number of magnitudes, from 2 to 1000.
@@ -252,8 +252,8 @@ class TrivialAugment(_Magnitudes):
 class RandAugment(_Magnitudes):
     """Does some ops of a list to each image, of one magnitude.
 
-    As `torchvision.transforms.v2.RandAugment`, with the ops of `TrivialAugment`, each as likely each
-    time. From Cubuk et al., "RandAugment: Practical automated data augmentation with a reduced
+    As `torchvision.transforms.v2.RandAugment`, with the ops of `TrivialAugment`, each as likely
+    each time. From Cubuk et al., "RandAugment: Practical automated data augmentation with a reduced
     search space" (2019). For uint8 images of one or three channels.
 
     Args:

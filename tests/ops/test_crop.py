@@ -5,8 +5,11 @@ import pickle
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import ndimage
 
 import fastaug
+from fastaug import _core
+from fastaug.keras_api.params import affine_row
 from fastaug.ops.base import Draws
 
 SAMPLES = np.arange(400)
@@ -14,10 +17,6 @@ SAMPLES = np.arange(400)
 
 def picture(height, width, channels=3, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (height, width, channels), np.uint8)
-
-
-def numbers_of(draws, count):
-    return draws.uniform(count)
 
 
 def boxes_by_hand(numbers, height, width, scale, ratio):
@@ -168,3 +167,44 @@ def test_they_are_values(op):
     assert hash(op) == hash(other)
     assert eval(repr(op), vars(fastaug)) == op
     assert op != type(op)(7)
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_what_is_magnified_and_warped_is_interpolated_once(data_format):
+    """Beside SciPy at the coordinates of both; what shrinks is resized before it is warped."""
+    x = picture(40, 50)[np.newaxis].repeat(30, axis=0)
+    op = fastaug.RandomResizedCrop((34, 38), scale=(0.2, 1.0))
+    settings = {"rotation_range": 30, "zoom_range": 0.2, "fill_mode": "nearest", "dtype": "uint8"}
+    generator = fastaug.ImageDataGenerator(**settings, augment=op, data_format=data_format)
+    first = data_format == "channels_first"
+    given = x.transpose(0, 3, 1, 2) if first else x
+    with generator.flow(given, batch_size=30, seed=2, shuffle=False) as flow:
+        batch = next(flow)
+    np.random.seed(2)
+    shape = (3, 34, 38) if first else (34, 38, 3)
+    magnified = 0
+    for k, image in enumerate(batch.transpose(0, 2, 3, 1) if first else batch):
+        params = generator.get_random_transform(shape)
+        left, top, right, bottom = op.bind(2, 0, k)(40, 50)
+        part = x[k, top:bottom, left:right]
+        if part.shape[0] <= 34 and part.shape[1] <= 38:
+            magnified += 1
+            table = affine_row(params["theta"], zx=params["zx"], zy=params["zy"])
+            m = _core.affine_matrices(table, 34, 38)[0]
+            rows, columns = np.mgrid[:34, :38]
+            at = np.einsum("ij,jkl->ikl", m[:, :2], np.stack([rows, columns])) + m[:, 2, None, None]
+            at[0] = (at[0] + 0.5) * part.shape[0] / 34 - 0.5
+            at[1] = (at[1] + 0.5) * part.shape[1] / 38 - 0.5
+            expected = np.stack(
+                [
+                    ndimage.map_coordinates(part[..., c].astype(float), at, order=1, mode="nearest")
+                    for c in range(3)
+                ],
+                axis=-1,
+            )
+        else:
+            resized = np.asarray(Image.fromarray(part).resize((38, 34), Image.Resampling.BILINEAR))
+            plain = fastaug.ImageDataGenerator(**settings | {"dtype": "float32"})
+            expected = plain.apply_transform(resized.astype("float32"), params)
+        assert np.abs(image - expected).max() <= 1.01
+    assert 10 < magnified < 30

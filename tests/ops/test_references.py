@@ -1,4 +1,4 @@
-"""Each op beside an independent implementation: Pillow's, SciPy's, or torchvision's formula in NumPy.
+"""Each op beside an independent implementation: Pillow, SciPy, or torchvision's formula in NumPy.
 
 A new op needs one row in `ROWS`: everything below is asked of all rows.
 """
@@ -7,6 +7,7 @@ import colorsys
 import dataclasses
 import functools
 import importlib
+import itertools
 import pickle
 import pkgutil
 
@@ -499,7 +500,7 @@ def check_against_references(op, dtype):
             assert not (apart > limit).any(), (kernel, columns, image.shape, seed)
             kernels.append(kernel)
             done += 1
-        if not any(is_move(a) and is_move(b) for a, b in zip(kernels, kernels[1:])):
+        if not any(is_move(a) and is_move(b) for a, b in itertools.pairwise(kernels)):
             result = op(image, seed=seed)
             assert result.dtype == image.dtype
             np.testing.assert_array_equal(result, expected)
