@@ -1,5 +1,6 @@
 """What all ops share: parameters of a batch, steps of the core, and use on a single image."""
 
+import collections
 import copy
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -231,6 +232,16 @@ def as_op(op: Any) -> Any:
     return op
 
 
+def numbered(names: Sequence[str]) -> list[str]:
+    """Returns names of streams: the second of one name is 'name#1'."""
+    counts: collections.Counter[str] = collections.Counter()
+    found = []
+    for name in names:
+        found.append(f"{name}#{counts[name]}" if counts[name] else name)
+        counts[name] += 1
+    return found
+
+
 def columns_of(step: str | None) -> int:
     """Returns the number of columns of a step."""
     widest = max(_core.IMAGE_OP_COLUMNS.values())
@@ -276,13 +287,10 @@ class OpList:
         self.crop = crops[0] if crops else None
         self._ops = [op for op in ops if not op.is_crop]
         self.columns = len(_core.COLUMNS)
-        names: dict[str, int] = {}
-        self._names: list[str] = []
+        self._names = numbered([op.name for op in self._ops])
         self.calls: list[tuple[Call, int]] = []
         parts: list[list[tuple[str | None, int]]] = [[]]
         for op in self._ops:
-            again = names[op.name] = names.get(op.name, -1) + 1
-            self._names.append(f"{op.name}#{again}" if again else op.name)
             starts, columns = layout(op.steps)
             if isinstance(op, Call):
                 self.calls.append((op, self.columns))
