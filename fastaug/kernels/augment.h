@@ -157,7 +157,7 @@ static void fa_sample_canvas(const fa_program *program, double *m, int order, fl
                              fa_canvas *canvas)
 {
     fa_from_corner(canvas, m);
-    if (m[6] == 0 && m[7] == 0) {
+    if (order > 0 && m[6] == 0 && m[7] == 0) {
         const fa_program sample = fa_sampling_program(program, canvas->is_bytes, order, fill);
         fa_image image;
         double row[FA_COLUMNS];
@@ -172,7 +172,7 @@ static void fa_sample_canvas(const fa_program *program, double *m, int order, fl
         fa_process(&sample, &image, 0, row, m, 0, work, canvas->other);
         fa_swap_buffers(canvas);
     } else {
-        fa_perspective_warp(m, order, fill, canvas);
+        fa_warp_canvas(m, order, fill, canvas);
     }
 }
 
