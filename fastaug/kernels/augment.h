@@ -517,7 +517,7 @@ static void fa_process_augmented(const fa_program *program, const fa_image *imag
         fa_magnify(form, &source, matrix);
     }
 
-    canvas.data = areas.canvas[0];
+    canvas.data = form->is_bytes && !form->channels_first ? out : areas.canvas[0];
     canvas.other = areas.canvas[1];
     canvas.memory = areas.memory;
     canvas.height = form->height;
@@ -537,7 +537,7 @@ static void fa_process_augmented(const fa_program *program, const fa_image *imag
     if (form->is_bytes) {
         if (form->channels_first)
             fa_to_channels_first_u8(canvas.data, pixels, form->channels, out);
-        else
+        else if (canvas.data != out)
             memcpy(out, canvas.data, (size_t)size);
         return;
     }

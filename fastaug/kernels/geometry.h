@@ -147,6 +147,24 @@ FA_CLONES static void fa_find_pixels(const double *FA_RESTRICT v, const double *
             fa_blend_best_##type(x, channels, &samples, k - begin, line + begin * channels); \
         } \
     } \
+    /* A row whose pixels lie side by side in the source, too. */ \
+    static void fa_copy_row_##type(const kind *x, const fa_sampling *from, double v, double u, \
+                                   kind *FA_RESTRICT out) \
+    { \
+        const ptrdiff_t height = from->height, width = from->width, channels = from->channels; \
+        const double row = floor(v + 0.5), column = floor(u + 0.5); \
+        const int is_inside = row >= 0 && row < (double)height && column > (double)-width \
+            && column < (double)width; \
+        const ptrdiff_t left = is_inside ? (ptrdiff_t)column : width; \
+        const ptrdiff_t begin = left < 0 ? -left : 0, end = left > 0 ? width - left : width; \
+        ptrdiff_t k; \
+        for (k = 0; k < begin * channels; k++) out[k] = (kind)from->cval; \
+        if (is_inside) \
+            memcpy(out + begin * channels, \
+                   x + (ptrdiff_t)row * from->row + (left + begin) * channels, \
+                   (size_t)((end - begin) * channels) * sizeof(kind)); \
+        for (k = end * channels; k < width * channels; k++) out[k] = (kind)from->cval; \
+    } \
     static void fa_project_##type(const double *m, const fa_sampling *from, float *line, \
                                   const kind *x, kind *out) \
     { \
@@ -158,6 +176,12 @@ FA_CLONES static void fa_find_pixels(const double *FA_RESTRICT v, const double *
         double v[FA_STRETCH], u[FA_STRETCH]; \
         int32_t rows[FA_STRETCH], columns[FA_STRETCH]; \
         ptrdiff_t i, j; \
+        if (!from->order && m[1] == 0 && m[4] == 1 && m[6] == 0 && m[7] == 0) { \
+            for (i = 0; i < from->height; i++) \
+                fa_copy_row_##type(x, from, m[0] * (double)i + m[2], m[3] * (double)i + m[5], \
+                                   out + i * from->row); \
+            return; \
+        } \
         for (i = 0; i < from->height; i++) \
             for (j = 0; j < from->width; j += FA_STRETCH) { \
                 const ptrdiff_t rest = from->width - j, count = rest < FA_STRETCH ? rest : FA_STRETCH; \
