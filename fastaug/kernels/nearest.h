@@ -19,6 +19,8 @@
 #define FA_NEAREST_REACH 126.0   /* pixels of the source from the first of a block to the last, at most */
 #define FA_NEAREST_ROW (1 << 24) /* bytes of a row of the source, at most, to reach as many rows */
 
+#define FA_NEAREST_FETCHED (1 << 20) /* bytes of an image, at most, that are fetched beforehand */
+
 /* How an image is picked. */
 typedef struct {
     const fa_image *image;
@@ -129,7 +131,8 @@ static void fa_warp_nearest(const fa_form *form, const fa_image *image, const do
     ptrdiff_t i;
     if (m) {
         fa_set_nearest(&nearest, image, flip_h ? -m[1] : m[1], flip_h ? -m[4] : m[4]);
-        fa_fetch(image->data, (size_t)fa_image_extent(image, form));
+        if (fa_image_extent(image, form) <= FA_NEAREST_FETCHED)
+            fa_fetch(image->data, (size_t)fa_image_extent(image, form));
     }
     for (i = 0; i < height; i++) {
         uint8_t *line = out + (flip_v ? height - 1 - i : i) * width * pixel;
