@@ -11,6 +11,9 @@ from fastaug.run.locks import renew_in_child
 # Bytes of an array that comes from the system anew each time.
 _WORTH_KEEPING = 1 << 20
 
+# Where an array begins that TensorFlow takes for a tensor as it is; others it copies.
+_ALIGNMENT = 64
+
 # Without a global lock, reference counts are not the whole truth.
 COUNTS_REFERENCES = getattr(sys, "_is_gil_enabled", lambda: True)()
 
@@ -53,10 +56,16 @@ class ArrayPool:
                 # a view, or what was made of it, is one more
                 if references <= _UNUSED and owner.shape == shape and owner.dtype == dtype:
                     return owner[:]
-            owner = np.empty(shape, dtype)
+            owner = _aligned(shape, dtype)
             self._arrays = [*self._arrays, owner][-self.kept :]
             return owner[:]
 
     def clear(self):
         """Forgets all of them."""
         self._arrays = []
+
+
+def _aligned(shape, dtype):
+    """Returns a new array of any content that begins at a multiple of `_ALIGNMENT`."""
+    memory = np.empty(math.prod(shape) * dtype.itemsize + _ALIGNMENT, np.uint8)
+    return np.ndarray(shape, dtype, memory.data, -memory.ctypes.data % _ALIGNMENT)
