@@ -1,0 +1,94 @@
+"""Images whose random numbers belong to keys: the same whatever else is in a batch.
+
+Keras has no such thing: it draws for image after image from one stream. Here each image has a
+stream of its own, seeded with a hash of its key, from which its parameters are drawn as Keras draws
+them. Nothing is kept from call to call, and Keras is not imported.
+"""
+
+import hashlib
+import numbers
+import operator
+from collections.abc import Iterable
+
+import numpy as np
+
+from fastaug import _core
+from fastaug.data.sources import ArraySource
+from fastaug.defaults import imports_no_keras
+from fastaug.keras_api.settings import check_dtype
+from fastaug.keras_api.spec import BatchSpec
+from fastaug.keras_api.streams import lent_generator, lent_to_user_code, seeded
+from fastaug.run.threads import finish
+
+
+def augment_keyed(generator, images, keys, seed, pool) -> np.ndarray:
+    """Returns augmented images; see `ImageDataGenerator.apply`.
+
+    Args:
+        generator: An `ImageDataGenerator`.
+        images: Array of rank 4, or images of rank 3, of one shape.
+        keys: An integer or a string for each image.
+        seed: An integer.
+        pool: `ThreadPool` to work on, or None for the calling thread.
+    """
+    images, dtype = _as_array(images), np.dtype(generator.dtype)
+    seeds = [number & 0xFFFFFFFF for number in _numbers(keys, operator.index(seed))]
+    if len(seeds) != len(images):
+        raise ValueError(
+            f"Expected a key for each image. Received: {len(images)} images, {len(seeds)} keys"
+        )
+    source, out = ArraySource(images), np.empty(images.shape, dtype)
+    with imports_no_keras():
+        check_dtype(generator, dtype, source.in_floatx)
+        spec = BatchSpec(source, generator, generator.data_format, dtype)
+        augmentation = spec.augmentation()
+        if augmentation is None or augmentation.function is not None:
+            _make_one_by_one(generator, source, seeds, out)
+            return out
+        table = np.empty((len(seeds), len(_core.COLUMNS)))
+        with lent_generator() as stream:
+            for place, number in enumerate(seeds):
+                stream.seed(number)
+                table[place] = augmentation.draw(stream, 1)
+        workers = 0 if pool is None else pool.size
+        job, _ = augmentation.job(source, np.arange(len(seeds)), table, out, workers)
+        finish(job, pool)
+        augmentation.standardization.warn_unfitted()
+    return out
+
+
+def _make_one_by_one(generator, source, seeds, out):
+    """Makes images as Keras does: where a user's code is called, or a type is not the core's."""
+    for place, number in enumerate(seeds):
+        image = source.image(place, out.dtype)
+        with lent_to_user_code(seeded(number)), _core.KeptMemory():
+            params = generator.get_random_transform(image.shape)
+            out[place] = generator.standardize(generator.apply_transform(image, params))
+
+
+def _as_array(images):
+    try:
+        array = np.asarray(images)
+    except ValueError as error:
+        error.add_note("The images of one call should have one shape")
+        raise
+    if array.ndim != 4 or array.dtype.kind not in "biuf":
+        raise ValueError(
+            "Expected images of one shape, with height, width and channels. Received: an array of "
+            f"shape {array.shape} and dtype {array.dtype}"
+        )
+    return array
+
+
+def _numbers(keys, seed):
+    """Returns a number of 64 bits for each key, the same in every process."""
+    if isinstance(keys, str) or not isinstance(keys, Iterable):
+        raise TypeError(f"Expected a key for each image. Received: {keys=}")
+    return [_number_of(key, seed) for key in keys]
+
+
+def _number_of(key, seed):
+    if not isinstance(key, str | numbers.Integral):
+        raise TypeError(f"A key should be an integer or a string. Received: {key!r}")
+    text = f"{seed} {key}".encode(errors="surrogateescape")  # names of files may be any bytes
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
