@@ -206,9 +206,7 @@ class AugmentingIterator(Iterator[Batch]):
             epoch: Its number, from 0. None: the first of which no batch was handed out.
         """
         with self._order_lock:
-            self._order = self._order.at_epoch(
-                self._order.next_epoch() if epoch is None else epoch
-            )
+            self._order = self._order.at_epoch(self._order.next_epoch() if epoch is None else epoch)
 
     def _empty_batch(self):
         """Returns a batch without samples, of the types and shapes of all others.
