@@ -32,6 +32,11 @@ class BatchFunction:
         )
 
     def __call__(self, columns: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the columns with the images augmented.
+
+        Raises:
+            KeyError: If one of the two columns is not there.
+        """
         for name in (self._image, self._key):
             if name not in columns:
                 raise KeyError(f"There is no column {name!r}. Received: {list(columns)}")

@@ -156,8 +156,8 @@ class AugmentingIterator(Iterator[Batch]):
             rank: Which of `world_size` processes this one is, from 0.
             world_size: Number of processes, each of which gets a part of the batches of an epoch:
                 from one `seed` the same ones as in one process, each once. If their number is not
-                a multiple of `world_size`, the last have the samples of the first. The dataset then goes
-                on by itself, and leaves this iterator where it is.
+                a multiple of `world_size`, the last have the samples of the first. With more than
+                one process, the dataset leaves this iterator where it is.
 
         Returns:
             A `torch.utils.data.IterableDataset` of whole batches, in the layout of `data_format`,

@@ -140,7 +140,7 @@ class RankOrder(Order):
     """The batches of one of several processes: of those of an `Order` with a seed, every so many.
 
     Batch `k` of an epoch is batch `k * world_size + rank` of all, with its samples and its draws.
-    Each process has as many; where they do not come out even, the last have the samples of the first.
+    Each process has as many; if they do not come out even, the last have the samples of the first.
     They are asked for by `next` alone.
 
     Attributes:

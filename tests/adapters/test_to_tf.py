@@ -210,9 +210,9 @@ def test_a_file_that_cannot_be_read(tmp_path):
     root = plain_tree(tmp_path, counts=(5,))
     empty(root / "ants" / "0.jpg")
     generator = fastaug.ImageDataGenerator()
-    with generator.flow_from_directory(root, target_size=(8, 9), batch_size=8) as flow:
-        with pytest.raises(tf.errors.OpError, match=r"0\.jpg"):
-            list(flow.to_tf())
+    flow = generator.flow_from_directory(root, target_size=(8, 9), batch_size=8)
+    with flow, pytest.raises(tf.errors.OpError, match=r"0\.jpg"):
+        list(flow.to_tf())
 
 
 def test_a_subclass_with_batches_of_its_own_is_refused():
@@ -220,6 +220,6 @@ def test_a_subclass_with_batches_of_its_own_is_refused():
         def _get_batches_of_transformed_samples(self, index_array):
             return super()._get_batches_of_transformed_samples(index_array) + 1
 
-    with Own(images(n=N), None, fastaug.ImageDataGenerator()) as flow:
-        with pytest.raises(TypeError, match="The batches of a Own are known to nobody else"):
-            flow.to_tf()
+    flow = Own(images(n=N), None, fastaug.ImageDataGenerator())
+    with flow, pytest.raises(TypeError, match="The batches of a Own are known to nobody else"):
+        flow.to_tf()
