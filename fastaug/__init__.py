@@ -27,6 +27,10 @@ if TYPE_CHECKING:
         random_shift,
         random_zoom,
     )
+    from fastaug.ops import colour as _colour
+    from fastaug.ops import crop as _crop
+    from fastaug.ops.colour import *  # noqa: F403
+    from fastaug.ops.crop import *  # noqa: F403
     from fastaug.show.monitor import SysMonitor
     from fastaug.show.plotting import plot_images
     from fastaug.warn import UsageWarning
@@ -88,18 +92,43 @@ __all__ = [
 ]
 
 
-def _load(name):
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+#: Modules of the vocabulary. What is in their `__all__` is a public name, too.
+_OPS = ("colour", "crop")
+
+if TYPE_CHECKING:
+    __all__ += _colour.__all__
+    __all__ += _crop.__all__
+else:  # made when somebody asks: their modules import NumPy
+    _OTHERS = globals().pop("__all__")
+
+
+def _module(home):
     try:
-        value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+        return importlib.import_module(f"{__name__}.{home}")
     except ImportError as error:
         # the checkout's folder comes before the installed package
         if error.name in (__name__, f"{__name__}._core"):
-            error.add_note(f"fastaug is not built in {__path__[0]}: pip install -e .")
+            folder = __path__[0]  # noqa: F405
+            error.add_note(f"fastaug is not built in {folder}: pip install -e .")
         raise
+
+
+def _load(name):
+    if name in _HOMES:
+        value = getattr(_module(_HOMES[name]), name)
+    elif name == "__all__":
+        value = sorted([*_OTHERS, *_names_of_ops()])
+    elif name[:1].isupper() and name in _names_of_ops():  # lower case: a module, or nothing
+        value = _names_of_ops()[name]
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value
     return value
+
+
+def _names_of_ops():
+    modules = [_module(f"ops.{name}") for name in _OPS]
+    return {name: getattr(module, name) for module in modules for name in module.__all__}
 
 
 if not TYPE_CHECKING:  # a checker would take every name for one of ours
@@ -107,4 +136,4 @@ if not TYPE_CHECKING:  # a checker would take every name for one of ours
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted({*globals(), *_load("__all__")})

@@ -37,6 +37,22 @@ def select_simd(variant: str) -> None:
 OPS: tuple[str, ...]
 """Names of the ops that a step may have, those of the table in `kernels/ops.h`."""
 
+IMAGE_OPS: tuple[str, ...]
+"""Names of the ops of an `augment` list, those of the table in `kernels/image_ops.h`."""
+
+IMAGE_OP_COLUMNS: dict[str, int]
+"""Columns of each; the last two of one that moves pixels are the order of interpolation, 0 or 1,
+and the value outside."""
+
+CROP_COLUMNS: int
+"""Columns of a crop."""
+
+OPS_OF_FLOATS: frozenset[str]
+"""Those of them that are defined for float images, too."""
+
+OPS_OF_COLOURS: frozenset[str]
+"""Those of them that need one channel or three."""
+
 @final
 class Program:
     """What is done to the images of a batch: where samples are taken, and steps on their values.
@@ -77,10 +93,22 @@ class Program:
             coordinates, (row, column), flips included. Called with the GIL, and only for images
             that have the size of the finished ones.
 
+        augment: None, or what is done to images between `steps` and what comes after them: pairs of
+            one of `IMAGE_OPS` and its first column in the table, NaN in which means that it is off;
+            or of None, a slot: its first column has the number of an op in `IMAGE_OPS`, and those
+            of that op follow. uint8 images are bytes there, others floats on the same scale; an op
+            that is not one of `OPS_OF_FLOATS` leaves floats as they are.
+        crop: The first of `CROP_COLUMNS` columns, or None: the top, the left, the height and the
+            width of a part of the source, in pixels; the number in `FILTERS` of how it is resized,
+            which only uint8 images can be; and the value outside the source. NaN: no crop.
+        only_moves: Whether the ops of `augment` that do not move pixels are left out, and the order
+            and the value outside of those that do are the program's own: for a mask.
+
     Raises:
         ValueError: If a size, an order, a border, an op or a shape of values is not one of the
-            above, a step of a uint8 batch needs floats, or a step of the standardization needs
-            pixels: `brightness`, `linear`.
+            above, a step of a uint8 batch needs floats, a step of the standardization needs
+            pixels: `brightness`, `linear`; an op of `OPS_OF_COLOURS` gets other than one or three
+            channels, or there is a warp beside `augment`.
         IndexError: If a column is outside the table.
         TypeError: If a step has constants that no op has.
     """
@@ -102,6 +130,9 @@ class Program:
         cval: float = 0.0,
         columns: int = ...,
         warp: _Warp | None = None,
+        augment: Iterable[tuple[str | None, int]] | None = None,
+        crop: int | None = None,
+        only_moves: bool = False,
     ) -> Program: ...
     @property
     def shape(self) -> tuple[int, int, int]: ...
@@ -538,6 +569,9 @@ class Ring:
     def file(self, slot: int) -> int:
         """The number of the file that a slot is for."""
 
+    def draws(self, slot: int) -> tuple[int, int]:
+        """Seed and epoch of what a reader draws for the file of a slot."""
+
     def path(self, slot: int) -> bytes:
         """The path of the file that a slot is for."""
 
@@ -646,6 +680,7 @@ class Batch:
         seeds: What to seed an MT19937 with before the draws for each array, in 0..2**32 - 1.
         ring: What the images come through: then `images` are those of its slots, and `index` are
             numbers of files. A warp in Python is possible then.
+        file_draws: Seed and epoch of what readers draw for these files, from 0 to 2**64 - 1.
         after: Function to call, in the threads, with some of the results after each other.
         then: Function to call after all of them, in the thread of the last.
 
@@ -669,6 +704,7 @@ class Batch:
         seeds: Sequence[int] | None = None,
         *,
         ring: Ring | None = None,
+        file_draws: tuple[int, int] = (0, 0),
         after: Callable[[npt.NDArray[Any]], object] | None = None,
         then: Callable[[], object] | None = None,
     ) -> Batch: ...

@@ -106,6 +106,7 @@ cdef extern from "kernels/program.h" nogil:
     ctypedef struct fa_program:
         fa_form form
         fa_sampler sampler
+        const void *augment
         const fa_step *steps
         ptrdiff_t count, standardization, after_function, columns
 
@@ -189,6 +190,40 @@ cdef extern from "kernels/resample.h" nogil:
     void fa_resample(const uint8_t *data, ptrdiff_t stride, ptrdiff_t height, ptrdiff_t width,
                      ptrdiff_t channels, const fa_weights *rows, const fa_weights *columns,
                      bint rows_first, uint8_t *memory, uint8_t *out)
+
+cdef extern from "kernels/image_ops.h" nogil:
+    enum:
+        FA_IMAGE_OPS
+
+    ctypedef struct fa_image_op:
+        const char *name
+        int columns
+        bint only_colours
+        void *map
+        void *apply_bytes
+        void *apply_floats
+        void *matrix
+
+    const fa_image_op *fa_image_ops
+
+    ctypedef struct fa_image_step:
+        const fa_image_op *op
+        ptrdiff_t column
+
+cdef extern from "kernels/augment.h" nogil:
+    enum:
+        FA_CROP_COLUMNS
+
+    ctypedef struct fa_augment:
+        fa_program bytes
+        fa_program floats
+        fa_program after
+        ptrdiff_t crop
+        const fa_image_step *steps
+        ptrdiff_t count
+        bint only_moves
+
+    void fa_set_augment(const fa_program *program, fa_augment *augment)
 
 cdef extern from "kernels/run.h" nogil:
     ctypedef struct fa_batch:
@@ -323,6 +358,7 @@ cdef extern from "kernels/ring.h" nogil:
         uint32_t slots
         uint32_t *words
         int64_t *files
+        uint64_t *draws
         uint64_t *offsets
         char *names
         char *about
@@ -384,6 +420,7 @@ cdef extern from "kernels/queue.h" nogil:
         fa_ring *ring
         int64_t *slots
         const int64_t *files
+        uint64_t file_draws[2]
         fa_failure *failures
 
     ctypedef struct fa_queue:
@@ -459,20 +496,41 @@ select_simd(_VARIANTS[fa_best_simd()])
 
 OPS = tuple([fa_ops[k].name.decode() for k in range(FA_OPS)])
 
+# Ops of an `augment` list, in the order of their numbers in a slot.
+IMAGE_OPS = tuple([fa_image_ops[k].name.decode() for k in range(FA_IMAGE_OPS)])
+
+# Columns of each, the last two those of its sampler if it moves pixels; and of a crop.
+IMAGE_OP_COLUMNS = {
+    fa_image_ops[k].name.decode(): fa_image_ops[k].columns for k in range(FA_IMAGE_OPS)
+}
+CROP_COLUMNS = FA_CROP_COLUMNS
+
+# Those that are defined for floats, and those that need one channel or three.
+OPS_OF_FLOATS = frozenset([
+    fa_image_ops[k].name.decode() for k in range(FA_IMAGE_OPS)
+    if fa_image_ops[k].matrix != NULL or fa_image_ops[k].apply_floats != NULL
+])
+OPS_OF_COLOURS = frozenset([
+    fa_image_ops[k].name.decode() for k in range(FA_IMAGE_OPS) if fa_image_ops[k].only_colours
+])
+
 
 @cython.final
 cdef class Program:
     """What is done to the images of a batch; see ``_core.pyi`` for the arguments."""
 
     cdef fa_program c
+    cdef fa_augment _augment
     cdef fa_step *_steps
+    cdef fa_image_step *_image_steps
     cdef list _held
     cdef readonly object warp
 
     def __cinit__(self, Py_ssize_t height, Py_ssize_t width, Py_ssize_t channels, steps=(),
                   standardization=(), *, function=None, bint channels_first=False,
                   bint is_bytes=False, bint truncates=False, int order=1, str border="nearest",
-                  float cval=0.0, Py_ssize_t columns=FA_COLUMNS, warp=None):
+                  float cval=0.0, Py_ssize_t columns=FA_COLUMNS, warp=None, augment=None,
+                  crop=None, bint only_moves=False):
         cdef Py_ssize_t k
         self._held = []
         if height < 1 or width < 1 or channels < 1:
@@ -484,7 +542,7 @@ cdef class Program:
             raise ValueError(f"Interpolation orders go from 0 to 5. Received: order={order}")
         if is_bytes and warp is not None:
             raise ValueError("A warp in Python works on float32 batches")
-        if is_bytes and order > 1:
+        if is_bytes and order > 1 and augment is None:
             raise ValueError(f"Splines make float32 batches. Received: order={order}")
         if columns < FA_COLUMNS:
             raise ValueError(f"A table has at least {FA_COLUMNS} columns. Received: {columns}")
@@ -518,9 +576,49 @@ cdef class Program:
                 raise ValueError(f"Standardization is done to planes too. Received: {steps[k]}")
             if is_bytes and k < self.c.standardization and self._steps[k].op.map_uint8 == NULL:
                 raise ValueError(f"This step makes float32 batches: {steps[k]}")
+        if augment is not None:
+            self._set_augment(list(augment), crop, only_moves)
 
     def __dealloc__(self):
         PyMem_RawFree(self._steps)
+        PyMem_RawFree(self._image_steps)
+
+    cdef int _set_augment(self, list steps, crop, bint only_moves) except -1:
+        """Sets what is done around Keras's steps, from pairs of an op's name, or None for a slot,
+        and its first column."""
+        cdef Py_ssize_t k, column, columns
+        cdef fa_image_step *step
+        if self.warp is not None:
+            raise ValueError("A warp in Python has no `augment`")
+        self._image_steps = <fa_image_step *>PyMem_RawCalloc(len(steps) + 1, sizeof(fa_image_step))
+        if self._image_steps == NULL:
+            raise MemoryError()
+        for k in range(len(steps)):
+            name, column = steps[k]
+            step = &self._image_steps[k]
+            if name is None:
+                columns = 1
+            else:
+                if name not in IMAGE_OPS:
+                    raise ValueError(f"Expected one of {IMAGE_OPS}. Received: {name!r}")
+                step.op = &fa_image_ops[IMAGE_OPS.index(name)]
+                columns = step.op.columns
+                if step.op.only_colours and self.c.form.channels not in (1, 3):
+                    raise ValueError(f"{name} works on one or three channels. Received: "
+                                     f"{self.c.form.channels}")
+            if not 0 <= column <= self.c.columns - columns:
+                raise IndexError(f"column {column} is out of bounds for {self.c.columns} columns")
+            step.column = column
+        self._augment.crop = -1
+        if crop is not None:
+            self._augment.crop = crop
+            if not 0 <= self._augment.crop <= self.c.columns - FA_CROP_COLUMNS:
+                raise IndexError(f"column {crop} is out of bounds for {self.c.columns} columns")
+        self._augment.steps, self._augment.count = self._image_steps, len(steps)
+        self._augment.only_moves = only_moves
+        fa_set_augment(&self.c, &self._augment)
+        self.c.augment = &self._augment
+        return 0
 
     cdef int _set_step(self, fa_step *step, dict constants) except -1:
         """Sets a step from the name of its op and its constants."""
@@ -1678,6 +1776,11 @@ cdef class Ring:
         self._check(slot)
         return self.c.files[slot]
 
+    def draws(self, uint32_t slot):
+        """Seed and epoch of what a reader draws for the file of a slot."""
+        self._check(slot)
+        return self.c.draws[2 * slot], self.c.draws[2 * slot + 1]
+
     def path(self, uint32_t slot):
         """The path of the file that a slot is for, as bytes."""
         self._check(slot)
@@ -1865,7 +1968,7 @@ cdef class Batch:
 
     def __cinit__(self, Program program not None, images not None, cnp.ndarray index not None,
                   cnp.ndarray table, outs not None, bint standardize=True, Draws draws=None,
-                  seeds=None, *, Ring ring=None, after=None, then=None):
+                  seeds=None, *, Ring ring=None, file_draws=(0, 0), after=None, then=None):
         cdef Py_ssize_t count
         cdef cnp.ndarray slots = index
         cdef Sources sources
@@ -1905,6 +2008,7 @@ cdef class Batch:
                              f"Received {table.dtype} of shape {(<object>table).shape}")
         if ring is not None:
             self._come_through(ring, images, index)
+            self.task.file_draws[0], self.task.file_draws[1] = file_draws
             slots = np.zeros(count, dtype=np.int64)
             self.task.slots = <int64_t *>cnp.PyArray_DATA(slots)
         self._outs = self._held

@@ -16,8 +16,11 @@ What was measured (OpenCV 4.11 to 5.0, Pillow 13), and so decides here:
 
 import dataclasses
 import functools
+import importlib
 import io
 import re
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
@@ -76,6 +79,31 @@ class Target:
         return np.dtype(np.float32 if self.color_mode == "grayscale" else np.uint8)
 
 
+class Crop(Protocol):
+    """What draws the part of each picture that is decoded, and resized to the target.
+
+    Attributes:
+        about: What makes it anew in another process, as JSON has it: `[module, class, arguments]`.
+    """
+
+    about: list[Any]
+
+    def bind(self, seed: int, epoch: int, sample: int) -> Callable[[int, int], "Box"]:
+        """Returns a function of the height and width of a sample's picture.
+
+        It returns `(left, top, right, bottom)`, whole numbers.
+        """
+
+
+Box = tuple[int, int, int, int]
+
+
+def crop_of(about: list[Any]) -> Crop:
+    """Makes a `Crop` from its `about`."""
+    module, name, arguments = about
+    return getattr(importlib.import_module(module), name)(**arguments)
+
+
 def decode(path, target: Target, out: np.ndarray) -> None:
     """Reads one image file into `out`.
 
@@ -120,14 +148,51 @@ def read_file(path, file=None) -> bytes:
         raise
 
 
-def decode_bytes(data: bytes, path, target: Target, out: np.ndarray) -> None:
-    """Does what `decode` does, with the bytes of a file; `path` is for the text of errors."""
+def decode_bytes(
+    data: bytes,
+    path,
+    target: Target,
+    out: np.ndarray,
+    box_of: Callable[[int, int], Box] | None = None,
+) -> None:
+    """Does what `decode` does, with the bytes of a file.
+
+    Args:
+        data: The bytes.
+        path: For the text of errors.
+        target: As for `decode`.
+        out: As for `decode`.
+        box_of: Function of the picture's height and width that returns what is cut out of it before
+            it is resized, with the target's filter, whatever its size; None: nothing is.
+    """
     try:
-        if not _decode_with_opencv(data, target, out):
+        if box_of is not None:
+            _decode_part(data, target, box_of, out)
+        elif not _decode_with_opencv(data, target, out):
             _decode_with_pillow(data, target, out)
     except Exception as error:
         _put_path(error, path)
         raise
+
+
+def _decode_part(data, target, box_of, out):
+    """Decodes a part of any picture."""
+    jpeg = None if cv2 is None else _opencv_can(data)
+    if jpeg is not None:
+        whole = dataclasses.replace(target, height=jpeg[0], width=jpeg[1])
+        pixels = np.empty(whole.shape, whole.dtype)
+        if _decode_with_opencv(data, whole, pixels):
+            left, top, right, bottom = box_of(*jpeg[:2])
+            part = pixels[top:bottom, left:right]
+            if part.dtype == np.uint8:
+                _resample(part, target, out)
+            else:  # gray pictures of more than 8 bits are Pillow's
+                out[...] = _resampled(part.astype(np.uint8), target)
+            return
+    img = images.load_img(io.BytesIO(data), target.color_mode)
+    img = img.crop(box_of(img.height, img.width))
+    img = images.resize_img(img, (target.height, target.width), target.interpolation, False)
+    out[...] = images.img_to_array(img, "channels_last", out.dtype)
 
 
 def _decode_with_pillow(data, target, out):

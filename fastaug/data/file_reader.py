@@ -76,6 +76,8 @@ class FileReader:
         pool: What reads them.
         slots: Number of slots.
         timeout: Seconds after which a reader that is still at the same file is given up.
+        crop: What draws the part of each picture that is decoded, or None; see `Crop` in
+            `decode.py`.
         reads: Name of a module whose `read_into(path, file, out)` reads a file in the place of
             decoding it, and returns how many seconds the disk took. None: files are decoded.
 
@@ -83,7 +85,7 @@ class FileReader:
         OSError: If there is no memory for the slots.
     """
 
-    def __init__(self, paths, target, shape, pool, slots, timeout, reads=None):
+    def __init__(self, paths, target, shape, pool, slots, timeout, crop=None, reads=None):
         self.pool = pool
         self.timeout = timeout
         self.calls = collections.deque()  # in the user's pool
@@ -98,6 +100,7 @@ class FileReader:
                 "target": dataclasses.astuple(target),
                 "shape": list(shape),
                 "folder": self.folder,
+                "crop": crop and crop.about,
                 "reads": reads,
             },
             default=int,  # sides may be of any integer type
@@ -134,7 +137,7 @@ class FileReader:
         """The path of the file that a slot is for."""
         return self._paths[self.ring.file(slot)]
 
-    def job(self, program, index, table, out, standardize, after=None, then=None):
+    def job(self, program, index, table, out, standardize, draws, after=None, then=None):
         """Returns the work of a batch, for the threads.
 
         Args:
@@ -143,6 +146,7 @@ class FileReader:
             table: Parameter table with a row for each image.
             out: Array for the finished images.
             standardize: Whether to standardize.
+            draws: `(seed, epoch)` of what is drawn for the files.
             after: Function to call with some of the finished images after each other, or None.
             then: Function to call after all of them, or None.
         """
@@ -156,7 +160,7 @@ class FileReader:
             self.ring.follow_pillow()
         batch = _core.Batch(
             program, self.ring.view.images, index, table, [out], standardize,
-            ring=self.ring, after=after, then=then,
+            ring=self.ring, file_draws=draws, after=after, then=then,
         )  # fmt: skip
         return FileJob(self, batch, len(index))
 

@@ -24,7 +24,7 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from fastaug import _core, opencv
-from fastaug.data.decode import Target, decode_bytes, read_file
+from fastaug.data.decode import Target, crop_of, decode_bytes, read_file
 from fastaug.run.records import record_of
 from fastaug.run.shared_memory import Address, attach, is_gone
 
@@ -66,6 +66,7 @@ class View:
         self.target = Target(*about["target"])
         self.folder = None if is_ours else about["folder"]
         self._reads = about["reads"]
+        self._crop = about["crop"] and crop_of(about["crop"])
         offset, stride = ring.images_at
         shape = tuple(about["shape"])
         inner = np.empty((1, *shape), self.target.dtype).strides[1:]
@@ -102,7 +103,8 @@ class View:
             start = time.perf_counter()
             data = read_file(path, file)
             seconds = time.perf_counter() - start
-            _decode_into(data, path, self.target, out)
+            box_of = self._crop and self._crop.bind(*ring.draws(slot), ring.file(slot))
+            _decode_into(data, path, self.target, out, box_of)
         except Exception as error:
             return record_of(error), seconds
         except KeyboardInterrupt:  # of who uses the pool
@@ -141,21 +143,27 @@ def _go_to(folder, path):
         _here = folder
 
 
-def decode_into(path, target, out):
+def decode_into(path, target, out, box_of=None):
     """Decodes a file into an array, in either layout.
+
+    Args:
+        path: The file.
+        target: What to decode it into.
+        out: The array.
+        box_of: As for `decode_bytes`.
 
     Raises:
         Exception: Whatever is wrong with the file.
     """
-    _decode_into(read_file(path), path, target, out)
+    _decode_into(read_file(path), path, target, out, box_of)
 
 
-def _decode_into(data, path, target, out):
+def _decode_into(data, path, target, out, box_of):
     if out.shape == target.shape:
-        decode_bytes(data, path, target, out)
+        decode_bytes(data, path, target, out, box_of)
     else:
         image = np.empty(target.shape, target.dtype)
-        decode_bytes(data, path, target, image)
+        decode_bytes(data, path, target, image, box_of)
         out[...] = image.transpose(2, 0, 1)
 
 

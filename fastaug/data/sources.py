@@ -4,9 +4,9 @@ A source has `shape` and `dtype` of one image, `len`, `array`, an array of all i
 can read where it lies, or None, `in_floatx`, whether Keras works on the images in its floatx,
 whatever the type of the batches, `cut(index, count)`, which returns the places of an index that
 are best read together, about so many lists of them, or None, if that makes no difference,
-`open(index)`, which begins to read some images, `image(position, dtype)`, which reads one, and
-`images_of(index, dtype)`, a function that returns the image of a place in the index. What `open`
-returns has
+`open(index, draws)`, which begins to read some images, `image(position, dtype, draws)`, which
+reads one, and `images_of(index, dtype, draws)`, a function that returns the image of a place in the
+index; `draws` is seed and epoch of what is drawn when an image is read. What `open` returns has
 
     read()     waits; any thread may call it. Returns (images, positions, errors): the images of the
                index are images[positions]; errors is {place in the index: exception}
@@ -21,6 +21,8 @@ from fastaug.data.file_reader import FileReader, Paths, current_folder
 from fastaug.data.lazy import LazyArray, lazily
 from fastaug.data.readers import PillowSettings, decode_into
 from fastaug.defaults import floatx
+
+NO_DRAWS = (0, 0)
 
 # In native byte order.
 _READ_WHERE_THEY_LIE = (np.uint8, np.float32, np.bool_, *_core.CONVERTED)
@@ -42,6 +44,7 @@ class ArraySource:
 
     in_floatx = False
     has_readers = False
+    crop = None
 
     def __init__(self, images):
         self.images = images
@@ -67,13 +70,13 @@ class ArraySource:
     def read_with(self):
         """What the images depend on beside the array: nothing."""
 
-    def image(self, position, dtype):
+    def image(self, position, dtype, draws=NO_DRAWS):
         """Returns one image as a new array of a type."""
         image = np.empty(self.shape, dtype)
         _core.convert(self.images[position], image)
         return image
 
-    def images_of(self, index, dtype):
+    def images_of(self, index, dtype, draws=NO_DRAWS):
         """Returns a function of a place in an index, which returns its image."""
         return lambda place: self.image(index[place], dtype)
 
@@ -83,7 +86,7 @@ class ArraySource:
     def cut(self, index, count):
         """Any images can be read together."""
 
-    def open(self, index):
+    def open(self, index, draws=NO_DRAWS):
         """Begins to read the images of an index, an int64 array."""
         return _ArrayReading(self, index)
 
@@ -129,11 +132,11 @@ class LazySource(ArraySource):
     def __len__(self):
         return len(self._rows)
 
-    def image(self, position, dtype):
+    def image(self, position, dtype, draws=NO_DRAWS):
         """Returns one image as a new array of a type."""
         return self._rows[position].astype(dtype)
 
-    def images_of(self, index, dtype):
+    def images_of(self, index, dtype, draws=NO_DRAWS):
         """Reads the images of an index, and returns a function of a place, which returns one."""
         images, positions = self._rows.read(index)
         return lambda place: images[positions[place]].astype(dtype)
@@ -147,7 +150,7 @@ class LazySource(ArraySource):
         cuts = np.unique(starts[np.minimum(np.searchsorted(starts, wanted), len(starts) - 1)])
         return [np.sort(places) for places in np.split(order, cuts[cuts > 0])]
 
-    def open(self, index):
+    def open(self, index, draws=NO_DRAWS):
         """Begins to read the images of an index, an int64 array."""
         return _LazyReading(self._rows, index)
 
@@ -180,14 +183,18 @@ class FileSource:
         workers: Number of threads that read.
         batch_size: Images that are asked for at a time.
         timeout: Seconds after which a process that is still at the same file is given up.
+        crop: What draws the part of each picture that is decoded, a `Crop`, or None.
     """
 
     array = None
     in_floatx = True
 
-    def __init__(self, filepaths, target, data_format, pool, workers, batch_size, timeout):
+    def __init__(
+        self, filepaths, target, data_format, pool, workers, batch_size, timeout, crop=None
+    ):
         self.filepaths = filepaths
         self.target = target
+        self.crop = crop
         self.dtype = target.dtype
         height, width, channels = target.shape
         last = data_format == "channels_last"
@@ -208,19 +215,24 @@ class FileSource:
         """What the images depend on beside the files: what a user may set in Pillow at any time."""
         return PillowSettings.current()
 
-    def image(self, position, dtype):
+    def image(self, position, dtype, draws=NO_DRAWS):
         """Returns one image, decoded by the calling thread, in Keras's floatx: as Keras reads it.
 
         Raises:
             Exception: Whatever is wrong with the file.
         """
         image = np.empty(self.shape, self.target.dtype)
-        decode_into(self.filepaths[position], self.target, image)
+        self.decode_into(position, image, draws)
         return image.astype(floatx())
 
-    def images_of(self, index, dtype):
+    def decode_into(self, position, image, draws):
+        """Decodes a file into an array in the calling thread."""
+        box_of = self.crop and self.crop.bind(*draws, int(position))
+        decode_into(self.filepaths[position], self.target, image, box_of)
+
+    def images_of(self, index, dtype, draws=NO_DRAWS):
         """Returns a function of a place in an index, which returns its image."""
-        return lambda place: self.image(index[place], dtype)
+        return lambda place: self.image(index[place], dtype, draws)
 
     @property
     def has_readers(self):
@@ -238,16 +250,22 @@ class FileSource:
             if self._paths is None or self._paths.items != tuple(self.filepaths):
                 self._paths = Paths(self.filepaths)
             self._reader = FileReader(
-                self._paths, self.target, self.shape, self._pool(), self._slots, self._timeout
+                self._paths,
+                self.target,
+                self.shape,
+                self._pool(),
+                self._slots,
+                self._timeout,
+                self.crop,
             )
         return self._reader.job(program, index, *arguments)
 
     def cut(self, index, count):
         """Any files can be read together."""
 
-    def open(self, index):
+    def open(self, index, draws=NO_DRAWS):
         """Begins to read the files of an index, for the thread that reads."""
-        return _FilesReading([self.filepaths[position] for position in index], self)
+        return _FilesReading(index, self, draws)
 
     def close(self):
         """Gives the slots back. The next `job` makes new ones."""
@@ -257,19 +275,20 @@ class FileSource:
 class _FilesReading:
     """Files that the reading thread decodes itself."""
 
-    __slots__ = ("_paths", "_source")
+    __slots__ = ("_draws", "_index", "_source")
 
-    def __init__(self, paths, source):
-        self._paths = paths
+    def __init__(self, index, source, draws):
+        self._index = index
         self._source = source
+        self._draws = draws
 
     def read(self):
         source = self._source
-        images = np.zeros((len(self._paths), *source.shape), source.dtype)
+        images = np.zeros((len(self._index), *source.shape), source.dtype)
         errors = {}
-        for place, path in enumerate(self._paths):
+        for place, position in enumerate(self._index):
             try:
-                decode_into(path, source.target, images[place])
+                source.decode_into(position, images[place], self._draws)
             except Exception as error:
                 images[place] = 0
                 errors[place] = error

@@ -12,6 +12,7 @@ from fastaug.data.images import array_to_img
 from fastaug.keras_api.batches import BatchMaker
 from fastaug.keras_api.iterator import Iterator
 from fastaug.keras_api.order import NEXT, Order, RankOrder
+from fastaug.keras_api.program import ops_of
 from fastaug.keras_api.settings import check_dtype
 from fastaug.log import tell
 from fastaug.typing import Array, Batch, DataFormat, DTypeLike, Path
@@ -46,6 +47,7 @@ class AugmentingIterator(Iterator[Batch]):
     save_prefix: str
     save_format: str
     _maker: Any = None
+    _own_seed = 0  # of what the ops of `augment` draw, without a seed
     _replaces = False  # whether other images take the place of those that cannot be read
 
     def __init__(self, source, batch_size, shuffle, seed, hash_limit):
@@ -58,6 +60,9 @@ class AugmentingIterator(Iterator[Batch]):
         if hasattr(generator, "_overrides_methods"):  # one of ours
             check_dtype(generator, self.dtype, source.in_floatx)
         self._hash_limit = hash_limit
+        if getattr(generator, "augment", None) is not None:
+            self._own_seed = int(np.random.randint(1 << 62, dtype=np.int64)) if seed is None else 0
+            self._check_ops(source)
         self._maker = self._new_maker(source)
         # A subclass with its own idea of a batch gets Keras's way of asking for one.
         self._asks_itself = any(
@@ -86,7 +91,15 @@ class AugmentingIterator(Iterator[Batch]):
             self.dtype,
             workers=getattr(generator, "_threads", 0),
             prefetch=getattr(generator, "prefetch", 0),
+            own_seed=self._own_seed,
         )
+
+    def _check_ops(self, source):
+        """Raises what the ops of `augment` have against the images of a source."""
+        generator = self.image_data_generator
+        first = self.data_format == "channels_first"
+        channels, *size = source.shape if first else (source.shape[2], *source.shape[:2])
+        ops_of(generator, source).check(source.dtype, tuple(size), channels)
 
     def __getstate__(self):
         return super().__getstate__() | {"_maker": None}
@@ -217,7 +230,7 @@ class AugmentingIterator(Iterator[Batch]):
         if self._asks_itself:
             raise TypeError(f"The batches of a {type(self).__name__} are known to nobody else")
         index = np.empty(0, dtype=np.int64)
-        return self._with_labels(np.empty((0, *self._maker.source.shape), self.dtype), index)
+        return self._with_labels(np.empty((0, *self._maker.shape), self.dtype), index)
 
     def _take(self, item, fills=True):
         try:

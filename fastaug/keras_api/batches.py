@@ -36,17 +36,18 @@ class BatchMaker:
         dtype: Type of the batches.
         workers: Number of threads; 0: everything in the calling thread.
         prefetch: Number of batches to prepare ahead.
+        own_seed: Seed of what the ops of `augment` draw, where the iterator has none.
 
     Attributes:
         lock: To be held for all calls but `finish`.
         epoch_order: The order of the items that are asked for.
     """
 
-    def __init__(self, source, generator, data_format, dtype, workers, prefetch):
+    def __init__(self, source, generator, data_format, dtype, workers, prefetch, own_seed=0):
         prefetch = prefetch if workers else 0
         # those ahead, the one in the making, twice if a function keeps its images, the user's
         self._arrays = ArrayPool(prefetch + 4)
-        self._spec = BatchSpec(source, generator, data_format, dtype)
+        self._spec = BatchSpec(source, generator, data_format, dtype, own_seed)
         self._starter = Starter(self._spec, self._arrays, workers)
         self.epoch_order = EpochOrder()
         self._guesses = Guesses(self._spec, self._starter, self._arrays, self.epoch_order, prefetch)
@@ -68,6 +69,11 @@ class BatchMaker:
     def source(self, source):
         self._guesses.drop()
         self._spec.source = source
+
+    @property
+    def shape(self):
+        """Shape of a finished image."""
+        return self._spec.shape(self._spec.augmentation())
 
     def follow(self, generator, dtype, hash_limit):
         """Takes on what a user may have changed in the iterator.

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from fastaug.ops.base import Op, OpList
+
 _DIM_ORDERINGS = {"default": None, "tf": "channels_last", "th": "channels_first"}
 
 _RANGES = (
@@ -55,6 +57,22 @@ def check_settings(generator) -> None:
     _check_dtype(generator.dtype)
     for name in _RANGES:
         _check_finite(name, getattr(generator, name))
+
+
+def checked_ops(augment: Any, warp: str) -> tuple[Op, ...] | None:
+    """Returns `augment` as a tuple of ops; None: there are none.
+
+    Raises:
+        TypeError: If one is no op.
+        ValueError: If there are several crops, or a warp in Python.
+    """
+    if augment is None:
+        return None
+    ops = tuple(augment) if isinstance(augment, list | tuple) else (augment,)
+    OpList(ops)
+    if warp == "opencv":
+        raise ValueError(f'`warp="opencv"` has no `augment`. Received: {augment=}')
+    return ops or None
 
 
 def check_number(name: str, value: Any, none_allowed: bool = False) -> None:

@@ -7,12 +7,13 @@ import numpy as np
 from fastaug.run.threads import Job
 
 
-def chunked_job(source, index, table, out, chunks, work, after=None, then=None):
+def chunked_job(source, index, draws, table, out, chunks, work, after=None, then=None):
     """Returns the work of a batch, and begins to read its images.
 
     Args:
         source: Where the images come from.
         index: int64 array, the position of each image in the source.
+        draws: Seed and epoch of what is drawn when an image is read.
         table: Parameter table with a row for each image.
         out: Array for the finished images.
         chunks: Number of chunks, brought to one at least, and to one for each image at most. The
@@ -36,7 +37,7 @@ def chunked_job(source, index, table, out, chunks, work, after=None, then=None):
     calls = []
     try:
         for places in cut:
-            reading = source.open(index[places])
+            reading = source.open(index[places], draws)
             calls.append(_Chunk(reading, work, after, table, out, places, errors))
     except BaseException:  # Ctrl-C among others: what was begun must not keep its memory
         for call in calls:

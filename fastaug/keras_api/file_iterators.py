@@ -170,17 +170,37 @@ class _FileIterator(AugmentingIterator[Batch]):
         return tuple(dict.fromkeys((*self.white_list_formats, *endings)))
 
     def _target(self):
-        size = _checked_size(self.target_size)
+        size, crop = _checked_size(self.target_size), self._crop()
+        if crop is not None:
+            return Target(*size, self.color_mode, crop.interpolation)
         return Target(*size, self.color_mode, self.interpolation, self.keep_aspect_ratio)
 
     def _new_source(self, filepaths):
-        return FileSource(filepaths, self._target(), self.data_format, **self._reading)
+        return FileSource(
+            filepaths, self._target(), self.data_format, **self._reading, crop=self._crop()
+        )
+
+    def _crop(self):
+        """Returns the crop of `augment` that is taken of a picture before it is resized, or None.
+
+        Raises:
+            ValueError: If it makes images of another size than `target_size`.
+        """
+        augment = getattr(self.image_data_generator, "augment", None) or ()
+        crop = next((op for op in augment if op.is_crop and op.is_of_picture), None)
+        if crop is not None and crop.size != tuple(self.target_size):
+            raise ValueError(
+                f"{crop!r} makes images of {crop.size}: `target_size` should be the same. "
+                f"Received: target_size={tuple(self.target_size)}"
+            )
+        return crop
 
     def _follow(self):
         super()._follow()
         source, paths = self._maker.source, self.filepaths
         same_paths = source.filepaths is paths or list(source.filepaths) == list(paths)
-        if not same_paths or source.target != self._target():
+        target = self._target()
+        if not same_paths or source.target != target or source.crop != self._crop():
             self._maker.source = self._new_source(paths)
 
     @property

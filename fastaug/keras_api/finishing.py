@@ -6,6 +6,7 @@ replaced.
 
 from fastaug.keras_api.advice import Results
 from fastaug.keras_api.params import KeptSampler
+from fastaug.keras_api.single_images import SingleImages
 from fastaug.keras_api.streams import drawn_from, global_stream, lent_to_user_code
 from fastaug.keras_api.user_code import (
     FunctionCalls,
@@ -48,14 +49,15 @@ class Finisher:
         good = [place for place in range(len(images)) if place not in batch.errors]
         if replaces or (fills and not good):
             spec, places = self._spec, sorted(batch.errors) if replaces else [0]
-            replace_images(spec.generator, spec.source, batch, images, places, bad_image)
+            draws = spec.draws_of(batch.before)
+            replace_images(spec.generator, spec.source, batch, images, places, bad_image, draws)
             good = sorted([*good, *places])
         return images[good], batch.index[good], [hashes[k] for k in good] if hashes else hashes
 
     def _made_one_by_one(self, batch, bad_image):
         spec = self._spec
         generator, source, count = spec.generator, spec.source, len(batch.index)
-        images = self._arrays.array((count, *source.shape), spec.dtype)
+        images = self._arrays.array((count, *spec.shape(None)), spec.dtype)
         if is_without_calls(generator, source):
             sampler = self._sampler.of(generator)
             with drawn_from(batch.stream) as stream:
@@ -63,12 +65,21 @@ class Finisher:
                 return images, spec.draw_hashes(stream, count)
         results = self._results if self._results.wanted(generator) else None
         with lent_to_user_code(batch.stream):
-            call_for_each(generator, source, batch, images, 0, bad_image, results=results)
+            ops = self._ops_of(batch)
+            draws = spec.draws_of(batch.before)
+            call_for_each(
+                generator, source, batch, images, 0, bad_image, ops, draws, results=results
+            )
             hashes = spec.draw_hashes(global_stream(), count)
         if results is not None:
             for text in results.advice(generator):
                 warn(text, UsageWarning)
         return images, hashes
+
+    def _ops_of(self, batch):
+        spec = self._spec
+        draws = spec.draws_of(batch.before)
+        return SingleImages.of(spec.generator, spec.source, draws, batch.index)
 
     def _made_by_threads(self, batch, bad_image):
         spec, augmentation = self._spec, batch.augmentation
@@ -81,7 +92,14 @@ class Finisher:
         images, hashes = batch.images, batch.hashes
         if augmentation.function is not None:
             with lent_to_user_code(batch.stream):
-                images = self.calls.apply(spec.generator, spec.source, batch, bad_image)
+                images = self.calls.apply(
+                    spec.generator,
+                    spec.source,
+                    batch,
+                    bad_image,
+                    lambda: self._ops_of(batch),
+                    spec.draws_of(batch.before),
+                )
                 hashes = spec.draw_hashes(global_stream(), len(images))
         augmentation.standardization.warn_unfitted()
         return images, hashes

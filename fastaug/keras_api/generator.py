@@ -16,6 +16,7 @@ from fastaug.keras_api.checks import (
     check_settings,
     checked_count,
     checked_data_format,
+    checked_ops,
     checked_pool_size,
 )
 from fastaug.keras_api.fitting import (
@@ -31,6 +32,7 @@ from fastaug.keras_api.standardization import standardize
 from fastaug.keras_api.streams import global_stream
 from fastaug.keras_api.transforms import transform_image
 from fastaug.keras_api.warp import border_name, check_engine, check_order
+from fastaug.ops.base import Op
 from fastaug.run.threads import MOST_THREADS, shared_pool, usable_cores
 from fastaug.typing import (
     Array,
@@ -102,6 +104,11 @@ class ImageDataGenerator(Flows):
         dim_ordering: 'tf' or 'th' in place of `data_format`, as in Keras 1; 'default' for None.
         warp: What interpolates: 'fused', fastaug's own; 'opencv', for order 1 and sides up to 256
             pixels, with OpenCV 5; 'auto' the fused one, by measurement.
+        augment: An op, such as `fastaug.Posterize(4)`, or a list of them, that are done to each
+            image after Keras's transforms and before `preprocessing_function`, on the scale of 0 to
+            255: to the bytes of uint8 images and files, else to floats. A crop comes before Keras's
+            transforms. What they draw belongs to seed, epoch and sample: it is the same for every
+            batch size and number of workers, and takes nothing from Keras's streams.
 
     Raises:
         ValueError: If an argument is not one of the above, or `pool` is closed.
@@ -128,6 +135,7 @@ class ImageDataGenerator(Flows):
     prefetch: int = 2
     pool: multiprocessing.pool.Pool | concurrent.futures.Executor | int | None = None
     warp: Warp = "auto"
+    augment: tuple[Op, ...] | None = None
     _pool_size: int | None = None
     _validation_split: Any = 0.0
 
@@ -162,6 +170,7 @@ class ImageDataGenerator(Flows):
         pool: multiprocessing.pool.Pool | concurrent.futures.Executor | int | None = None,
         dim_ordering: DimOrdering | None = None,
         warp: Warp = "auto",
+        augment: Op | Sequence[Op] | None = None,
     ) -> None:
         data_format = checked_data_format(data_format, dim_ordering)
         if data_format is None:
@@ -270,6 +279,7 @@ class ImageDataGenerator(Flows):
         check_engine(warp)
         own = {
             "warp": warp,
+            "augment": checked_ops(augment, warp),
             "workers": checked_count("workers", workers, none_allowed=True),
             "prefetch": checked_count("prefetch", prefetch),
             "pool": pool,
@@ -427,7 +437,7 @@ class ImageDataGenerator(Flows):
             seed: Another one gives other random numbers, such as for the next epoch.
 
         Returns:
-            New array of the same shape, of the generator's `dtype`.
+            New array of the generator's `dtype`, of the same shape unless an op of `augment` crops.
 
         Raises:
             ValueError: If the images are not of rank 4 or of one shape, or there is not a key for

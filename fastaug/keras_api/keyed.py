@@ -16,6 +16,7 @@ from fastaug import _core
 from fastaug.data.sources import ArraySource
 from fastaug.defaults import imports_no_keras
 from fastaug.keras_api.settings import check_dtype
+from fastaug.keras_api.single_images import SingleImages
 from fastaug.keras_api.spec import BatchSpec
 from fastaug.keras_api.streams import lent_generator, lent_to_user_code, seeded
 from fastaug.run.threads import finish
@@ -32,24 +33,29 @@ def augment_keyed(generator, images, keys, seed, pool) -> np.ndarray:
         pool: `ThreadPool` to work on, or None for the calling thread.
     """
     images, dtype = _as_array(images), np.dtype(generator.dtype)
-    seeds = [number & 0xFFFFFFFF for number in _numbers(keys, operator.index(seed))]
+    draws = operator.index(seed), 0
+    samples = np.array(_numbers(keys, draws[0]), dtype=np.int64)
+    seeds = (samples & 0xFFFFFFFF).tolist()
     if len(seeds) != len(images):
         raise ValueError(
             f"Expected a key for each image. Received: {len(images)} images, {len(seeds)} keys"
         )
-    source, out = ArraySource(images), np.empty(images.shape, dtype)
+    source = ArraySource(images)
     with imports_no_keras():
         check_dtype(generator, dtype, source.in_floatx)
         spec = BatchSpec(source, generator, generator.data_format, dtype)
         augmentation = spec.augmentation()
+        out = np.empty((len(seeds), *spec.shape(augmentation)), dtype)
         if augmentation is None or augmentation.function is not None:
-            _make_one_by_one(generator, source, seeds, out)
+            ops = SingleImages.of(generator, source, draws, samples)
+            _make_one_by_one(generator, source, seeds, ops, out)
             return out
         table = np.empty((len(seeds), len(_core.COLUMNS)))
         with lent_generator() as stream:
             for place, number in enumerate(seeds):
                 stream.seed(number)
                 table[place] = augmentation.draw(stream, 1)
+        table = augmentation.with_ops(table, *draws, samples)
         workers = 0 if pool is None else pool.size
         job, _ = augmentation.job(source, np.arange(len(seeds)), table, out, workers)
         finish(job, pool)
@@ -57,13 +63,18 @@ def augment_keyed(generator, images, keys, seed, pool) -> np.ndarray:
     return out
 
 
-def _make_one_by_one(generator, source, seeds, out):
+def _make_one_by_one(generator, source, seeds, ops, out):
     """Makes images as Keras does: where a user's code is called, or a type is not the core's."""
     for place, number in enumerate(seeds):
         image = source.image(place, out.dtype)
+        if ops is not None:
+            image = ops.before(place, image)
         with lent_to_user_code(seeded(number)), _core.KeptMemory():
             params = generator.get_random_transform(image.shape)
-            out[place] = generator.standardize(generator.apply_transform(image, params))
+            image = generator.apply_transform(image, params)
+            if ops is not None:
+                image = ops.after(place, image)
+            out[place] = generator.standardize(image)
 
 
 def _as_array(images):
@@ -91,4 +102,4 @@ def _number_of(key, seed):
     if not isinstance(key, str | numbers.Integral):
         raise TypeError(f"A key should be an integer or a string. Received: {key!r}")
     text = f"{seed} {key}".encode(errors="surrogateescape")  # names of files may be any bytes
-    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little", signed=True)

@@ -7,6 +7,7 @@ believes what it is told. Knows nothing of order, seeds or prefetching.
 import numpy as np
 
 from fastaug import _core
+from fastaug.data.sources import NO_DRAWS
 from fastaug.defaults import floatx, image_data_format
 from fastaug.keras_api.chunks import chunked_job
 from fastaug.keras_api.compile import compile_program
@@ -15,6 +16,7 @@ from fastaug.keras_api.recognise import affine_map, apply_elementwise, channel_m
 from fastaug.keras_api.settings import Settings, makes_bytes, stays_in_levels
 from fastaug.keras_api.standardization import Standardization
 from fastaug.keras_api.warp import border_name, check_order, choose
+from fastaug.ops.base import OpList
 
 # Values in a chunk, at least: below it, handing a chunk to a thread costs more than it saves.
 _CHUNK_VALUES = 1 << 17
@@ -44,12 +46,32 @@ def augmentation_for(generator, source, data_format, dtype) -> "Augmentation | N
         or (dtype == np.uint8 and not makes_bytes(generator, source, floatx()))
     ):
         return None
-    return Augmentation(generator, source.shape, data_format, dtype, source.in_floatx)
+    ops = ops_of(generator, source)
+    return Augmentation(generator, source.shape, data_format, dtype, source.in_floatx, ops)
 
 
 def _brightens(channels, data_format):
     """Keras reads images in its defaults here, and Pillow knows 1, 3 or 4 channels."""
     return data_format == image_data_format() and channels in (1, 3, 4) and floatx() == "float32"
+
+
+def ops_of(generator, source=None) -> OpList | None:
+    """Returns the ops of a generator's `augment`, or None.
+
+    Args:
+        generator: A generator of any kind.
+        source: Where the images come from; a crop that is done there is left out. Or None.
+
+    Raises:
+        TypeError: If one is no op.
+        ValueError: If there are several crops.
+    """
+    augment = getattr(generator, "augment", None)
+    if augment is None:
+        return None
+    if source is not None and source.crop is not None:
+        augment = [op for op in augment if not op.is_crop]
+    return OpList(augment)
 
 
 class Augmentation:
@@ -61,10 +83,14 @@ class Augmentation:
         data_format: 'channels_last' or 'channels_first', the layout of images and batches.
         dtype: Type of the batches, float32, or uint8 where `makes_bytes`.
         in_floatx: Whether Keras has the images as floats until they go into the batch.
+        ops: The `OpList` of what is done beside Keras's transforms, or None.
         fitted: Whether to standardize with the generator's statistics, or none.
 
     Attributes:
         settings: What the generator was set to.
+        ops: The `OpList` of its `augment`, or None.
+        height: Height of a finished image.
+        width: Width of a finished image.
         standardization: Of them, what is done to the values at the end.
 
     Raises:
@@ -72,13 +98,24 @@ class Augmentation:
     """
 
     def __init__(
-        self, generator, shape, data_format, dtype=np.float32, in_floatx=False, fitted=True
+        self,
+        generator,
+        shape,
+        data_format,
+        dtype=np.float32,
+        in_floatx=False,
+        ops=None,
+        fitted=True,
     ):
         self.settings = Settings(generator, dtype)
         self.sampler = ParameterSampler.of(generator)
         channels_first = data_format == "channels_first"
-        channels, self.height, self.width = shape if channels_first else (shape[2], *shape[:2])
-        self.shape = tuple(shape)
+        self._channels, *size = shape if channels_first else (shape[2], *shape[:2])
+        channels, self._source_size = self._channels, tuple(size)
+        self.ops = ops
+        self.height, self.width = size
+        if self.ops is not None:
+            self.height, self.width = self.ops.size_after(self._source_size)
         border = border_name(generator.fill_mode)
         check_order(generator.interpolation_order)
         order, cval = generator.interpolation_order, generator.cval
@@ -105,6 +142,7 @@ class Augmentation:
             "is_bytes": dtype == np.uint8,
             "truncates": in_floatx,
             "warp": choose(generator.warp, order, border, size),
+            **(self.ops.for_core if self.ops is not None else {}),
         }
         self.program = compile_program(*size, function=mapped, **settings)
         # for images of 8 bits
@@ -124,6 +162,19 @@ class Augmentation:
     def from_doubles(self, doubles):
         """Returns the table that `draw` would have made from these numbers in [0, 1)."""
         return self.sampler.from_doubles(doubles, self.height, self.width)
+
+    def with_ops(self, table, seed, epoch, index):
+        """Returns a parameter table with the columns of `augment` beside Keras's.
+
+        Args:
+            table: What `draw` returned.
+            seed: Seed of what the ops draw.
+            epoch: Number of the epoch.
+            index: int64 array, the position of each image in the source.
+        """
+        if self.ops is None:
+            return table
+        return self.ops.table(table, seed, epoch, index, self._source_size, self._channels)
 
     def is_core_work(self, source, standardize=True) -> bool:
         """Whether the core does all of a batch without the GIL.
@@ -162,7 +213,7 @@ class Augmentation:
             return self._affine_program, None
         return self.program, function
 
-    def job(self, source, index, table, out, workers, standardize=True):
+    def job(self, source, index, table, out, workers, standardize=True, draws=NO_DRAWS):
         """Returns the work of a batch, in chunks for `workers` threads, and begins to read it.
 
         Args:
@@ -172,6 +223,7 @@ class Augmentation:
             out: Array for the finished images, of the type of the batches.
             workers: Number of threads that the chunks are for.
             standardize: Whether to standardize; not, if a function comes before it.
+            draws: Seed and epoch of what is drawn when an image is read.
 
         Returns:
             `(job, errors)`: a job for `ThreadPool.submit`; errors is a dict that will have, when
@@ -194,11 +246,11 @@ class Augmentation:
         after = apply if function is not None else None
         if workers and source.has_readers:
             in_core = standardize and function is None
-            job = source.job(program, index, table, out, in_core, after, then)
+            job = source.job(program, index, table, out, in_core, draws, after, then)
             return job, job.errors
         chunks = min(2 * workers, out.size // _CHUNK_VALUES)
         chunks = max(chunks, out.size // _LARGEST_CHUNK_VALUES)
-        return chunked_job(source, index, table, out, chunks, augment, after, then)
+        return chunked_job(source, index, draws, table, out, chunks, augment, after, then)
 
     def standardize(self, out):
         """Standardizes finished images in place."""

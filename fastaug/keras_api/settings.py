@@ -31,6 +31,7 @@ SETTINGS = (
     "cval",
     "interpolation_order",
     "warp",
+    "augment",
     "preprocessing_function",
     *FOR_FLOATS,
     *STATISTICS.values(),

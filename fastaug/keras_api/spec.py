@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastaug.keras_api.program import Augmentation, augmentation_for
+from fastaug.keras_api.program import Augmentation, augmentation_for, ops_of
 from fastaug.keras_api.streams import can_stand, global_stream
 
 
@@ -15,17 +15,37 @@ class BatchSpec:
         data_format: Layout of images and batches.
         dtype: Type of the batches.
 
+        own_seed: Seed of what the ops of `augment` draw, where the iterator has none.
+
     Attributes:
         hash_limit: Bound of the numbers drawn for file names, or None to draw none.
     """
 
-    def __init__(self, source, generator, data_format, dtype):
+    def __init__(self, source, generator, data_format, dtype, own_seed=0):
         self._source = source
         self.generator = generator
         self._data_format = data_format
         self.dtype = np.dtype(dtype)
         self.hash_limit = None
+        self._own_seed = own_seed
         self._augmentation = None
+
+    def draws_of(self, order):
+        """Returns `(seed, epoch)` of what ops draw for the batch after an order.
+
+        An epoch is as many batches as the set has, in whatever order they are asked for.
+        """
+        seed = self._own_seed if order.seed is None else int(order.seed)
+        return seed, order.total_batches_seen // max(len(order), 1)
+
+    def shape(self, augmentation):
+        """Returns the shape of a finished image, with what `augmentation` returned."""
+        if augmentation is not None:
+            return augmentation.program.shape
+        ops = ops_of(self.generator, self.source)
+        if ops is None:
+            return self.source.shape
+        return ops.shape_after(self.source.shape, self._data_format)
 
     @property
     def source(self):

@@ -113,6 +113,7 @@ class Starter:
         seed = order.next_seed()
         return (
             augmentation is not None
+            and augmentation.ops is None
             and isinstance(seed, int | np.integer)
             and 0 <= seed < 1 << 32
             and not order.begins_epoch(item)
@@ -154,7 +155,8 @@ class Starter:
             if before.seed is not None and generator is not global_stream():
                 batch.stream = Stream(batch.stream_start or position(generator))
         if augmentation is not None:
-            batch.images = self._arrays.array((len(index), *spec.source.shape), spec.dtype)
+            shape = spec.shape(augmentation)
+            batch.images = self._arrays.array((len(index), *shape), spec.dtype)
             batch.paths = spec.paths_of(own_index)
         return batch
 
@@ -183,6 +185,11 @@ class Starter:
             batch.table = batch.augmentation.draw(generator, count)
         batch.hashes = self._spec.draw_hashes(generator, count)
 
+    def _table_of(self, batch):
+        """Returns the parameter table of a batch for the core."""
+        draws = self._spec.draws_of(batch.before)
+        return batch.augmentation.with_ops(batch.table, *draws, batch.index)
+
     def _hand_over(self, batches):
         """Hands the work of batches to the threads, as one job."""
         first, source = batches[0], self._spec.source
@@ -192,7 +199,7 @@ class Starter:
             job = augmentation.core_job(
                 source,
                 np.concatenate([batch.index for batch in batches]),
-                None if late else np.concatenate([batch.table for batch in batches]),
+                None if late else np.concatenate([self._table_of(batch) for batch in batches]),
                 [batch.images for batch in batches],
                 seeds=[batch.before.next_seed() for batch in batches] if late else None,
             )
@@ -200,10 +207,11 @@ class Starter:
             job, first.errors = augmentation.job(
                 source,
                 first.index,
-                first.table,
+                self._table_of(first),
                 first.images,
                 self._workers,
                 standardize=augmentation.function is None,
+                draws=self._spec.draws_of(first.before),
             )
         run = next(self._runs)
         for batch in batches:

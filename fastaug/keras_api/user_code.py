@@ -12,14 +12,27 @@ import sys
 import numpy as np
 
 from fastaug import _core
+from fastaug.data.sources import NO_DRAWS
 from fastaug.keras_api.function_results import name_function, returned
+from fastaug.keras_api.single_images import SingleImages
 from fastaug.keras_api.standardization import FOR_FLOATS, standardize
 from fastaug.keras_api.streams import global_stream, lent_to_user_code, seeded
 from fastaug.keras_api.transforms import transform_image
 from fastaug.run.array_pool import COUNTS_REFERENCES
 
 
-def call_for_each(generator, source, batch, images, start, bad_image, params=None, results=None):
+def call_for_each(
+    generator,
+    source,
+    batch,
+    images,
+    start,
+    bad_image,
+    ops=None,
+    draws=NO_DRAWS,
+    params=None,
+    results=None,
+):
     """Asks a generator for each image of a batch from a place on, as Keras does.
 
     Args:
@@ -29,6 +42,8 @@ def call_for_each(generator, source, batch, images, start, bad_image, params=Non
         images: Array for the finished images.
         start: The first place.
         bad_image: Function to call with the position and the exception of such an image.
+        ops: `SingleImages` of the batch, or None.
+        draws: Seed and epoch of what is drawn when an image is read.
         params: Parameters of the first image, if they have been drawn.
         results: `Results` that look at the images, or None.
     """
@@ -36,7 +51,7 @@ def call_for_each(generator, source, batch, images, start, bad_image, params=Non
     transform = getattr(generator, "_transform_own", None) or getattr(
         generator, "apply_transform", None
     )
-    image_of = source.images_of(batch.index[start:], images.dtype)
+    image_of = source.images_of(batch.index[start:], images.dtype, draws)
     with _core.KeptMemory():
         for i in range(start, len(batch.index)):
             try:
@@ -46,7 +61,7 @@ def call_for_each(generator, source, batch, images, start, bad_image, params=Non
                 bad_image(int(batch.index[i]), error)
                 if params is None and generator is not None:
                     # left out, but drawn for: the others stay as they were
-                    generator.get_random_transform(source.shape)
+                    generator.get_random_transform(ops.shape if ops else source.shape)
                 params = None
                 continue
             if generator is None:
@@ -54,9 +69,14 @@ def call_for_each(generator, source, batch, images, start, bad_image, params=Non
                     results.add(image)
                 images[i] = image
                 continue
+            if ops is not None:
+                image = ops.before(i, image)
             if params is None:
                 params = generator.get_random_transform(image.shape)
-            result = generator.standardize(transform(image, params))
+            image = transform(image, params)
+            if ops is not None:
+                image = ops.after(i, image)
+            result = generator.standardize(image)
             if results is not None:
                 results.add(result)
             _put(result, images, i, None, function)
@@ -72,6 +92,7 @@ def is_without_calls(generator, source):
         and not generator.preprocessing_function
         and not source.in_floatx
         and isinstance(source.images, np.ndarray)
+        and not getattr(generator, "augment", None)
     )
 
 
@@ -113,7 +134,7 @@ def make_in_place(generator, sampler, source, batch, images, stream):
 _DRAWS = 100
 
 
-def replace_images(generator, source, batch, images, places, bad_image):
+def replace_images(generator, source, batch, images, places, bad_image, draws):
     """Puts other images of the set into a batch, where some could not be read.
 
     They and their parameters are drawn from a stream of their own, so that the others stay as they
@@ -126,6 +147,7 @@ def replace_images(generator, source, batch, images, places, bad_image):
         images: Array of the finished images.
         places: Places in the batch.
         bad_image: As for `call_for_each`.
+        draws: `(seed, epoch)` of what the ops of `augment` draw.
 
     Raises:
         OSError: If no image can be read.
@@ -134,15 +156,21 @@ def replace_images(generator, source, batch, images, places, bad_image):
     numbers = int(batch.index[places[0]]), order.total_batches_seen, order.seed or 0
     with lent_to_user_code(seeded([number % (1 << 32) for number in numbers])):
         for place in places:
-            position, image = _another_image(source, images.dtype, bad_image)
+            position, image = _another_image(source, images.dtype, bad_image, draws)
             if generator is not None:
+                ops = SingleImages.of(generator, source, draws, np.array([position]))
+                if ops is not None:
+                    image = ops.before(0, image)
                 params = generator.get_random_transform(image.shape)
-                image = generator.standardize(generator.apply_transform(image, params))
+                image = generator.apply_transform(image, params)
+                if ops is not None:
+                    image = ops.after(0, image)
+                image = generator.standardize(image)
             images[place] = image
             batch.index[place] = position
 
 
-def _another_image(source, dtype, bad_image):
+def _another_image(source, dtype, bad_image, draws):
     """Returns `(position, image)` of an image that can be read, drawn from the global stream."""
     stream = global_stream()
     drawn = (stream.randint(len(source)) for _ in range(_DRAWS))
@@ -151,7 +179,7 @@ def _another_image(source, dtype, bad_image):
         if position in errors:
             continue
         try:
-            return position, source.image(position, dtype)
+            return position, source.image(position, dtype, draws)
         except Exception as error:
             errors[position] = error
             bad_image(int(position), error)
@@ -174,7 +202,7 @@ class FunctionCalls:
         """Whether a function was seen to draw from `np.random`."""
         return self._draws is not None and self._draws is function
 
-    def apply(self, generator, source, batch, bad_image):
+    def apply(self, generator, source, batch, bad_image, ops, draws):
         """Calls the function on each image, as the stream is left by the one before.
 
         The rows of the table are drawn again, one by one, from the stream that the function sees.
@@ -185,6 +213,8 @@ class FunctionCalls:
             source: Where the images come from.
             batch: A batch whose images are warped.
             bad_image: As for `call_for_each`.
+            ops: Function without arguments that returns the `SingleImages` of the batch, or None.
+            draws: As for `call_for_each`.
 
         Returns:
             The array of the finished images.
@@ -205,7 +235,9 @@ class FunctionCalls:
                 self._draws = function
                 if not standardized:
                     augmentation.standardize(images[:i])
-                call_for_each(generator, source, batch, images, i, bad_image, drawn_anew)
+                call_for_each(
+                    generator, source, batch, images, i, bad_image, ops(), draws, drawn_anew
+                )
                 return images
             if i in batch.errors:
                 images[i] = 0

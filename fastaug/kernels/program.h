@@ -69,9 +69,12 @@ typedef struct {
     float cval;
 } fa_sampler;
 
+typedef struct fa_augment fa_augment;
+
 typedef struct {
     fa_form form;
     fa_sampler sampler;
+    const fa_augment *augment; /* what is done around these steps, or NULL; see augment.h */
     const fa_step *steps;
     ptrdiff_t count;
     ptrdiff_t standardization; /* the first step of standardization, a function that comes before included */

@@ -50,7 +50,8 @@ typedef struct fa_task {
     const uint32_t *seeds;    /* and what to seed it with for each array of results */
     fa_ring *ring;            /* what the images come through, or NULL: then batch->index are slots, */
     int64_t *slots;           /* which is the same array, */
-    const int64_t *files;     /* of these files */
+    const int64_t *files;     /* of these files, */
+    uint64_t file_draws[2];   /* with seed and epoch of what their readers draw */
     ptrdiff_t requested;      /* images that have a slot */
     fa_failure *failures;
 } fa_task;
@@ -110,7 +111,7 @@ static void fa_submit_waiting(fa_queue *queue)
         while (task->requested < task->count) {
             const ptrdiff_t position = task->requested;
             const int watched = (position + 1) % task->chunk == 0 || position + 1 == task->count;
-            const int32_t slot = fa_submit(ring, task->files[position], watched);
+            const int32_t slot = fa_submit(ring, task->files[position], task->file_draws, watched);
             if (slot < 0) break;
             task->slots[position] = slot;
             task->requested++;

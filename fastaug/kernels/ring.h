@@ -114,6 +114,7 @@ typedef struct {
     uint32_t *words;            /* a slot's state, and more */
     uint32_t *queue;            /* slots of the last requests, by the request's number */
     int64_t *files;             /* the number of the file that a slot is for */
+    uint64_t *draws;            /* and seed and epoch of what is drawn for it */
     uint64_t *offsets;          /* of each name, and of the end */
     char *names;
     char *about;
@@ -143,6 +144,7 @@ static uint64_t fa_ring_layout(const fa_ring_header *header, char *memory, fa_ri
     FA_PART(words, uint32_t, header->slots)
     FA_PART(queue, uint32_t, header->slots)
     FA_PART(files, int64_t, header->slots)
+    FA_PART(draws, uint64_t, 2 * header->slots)
     FA_PART(offsets, uint64_t, header->files + 1)
     FA_PART(names, char, header->name_bytes)
     FA_PART(about, char, header->about_bytes)
@@ -432,9 +434,11 @@ static uint64_t fa_skip(fa_ring *ring)
     }
 }
 
-/* Asks for a file. Returns its slot, or -1 if there is none free. watched: whether to wake a thread
- * when it is there. */
-static int32_t fa_submit(fa_ring *ring, int64_t file, int watched)
+/* Asks for a file. Returns its slot, or -1 if there is none free.
+ *
+ * draws: Seed and epoch of what its reader draws for it.
+ * watched: Whether to wake a thread when it is there. */
+static int32_t fa_submit(fa_ring *ring, int64_t file, const uint64_t *draws, int watched)
 {
     fa_entry *entry = ring->entry;
     const uint64_t number = ring->next & 0xFFFFFFFFFFFFu;
@@ -444,6 +448,8 @@ static int32_t fa_submit(fa_ring *ring, int64_t file, int watched)
         return -1;
     slot = ring->free_slots[--ring->free_count];
     ring->files[slot] = file;
+    ring->draws[2 * slot] = draws[0];
+    ring->draws[2 * slot + 1] = draws[1];
     fa_store32(&ring->queue[number % ring->slots], (uint32_t)slot);
     fa_store32(&ring->words[slot], FA_WORD(number & 0xFFFFu, 0, watched ? FA_WATCHED : 0, FA_WAITING));
     fa_store64(&entry->submitted, ++ring->next);

@@ -237,7 +237,7 @@ def _reports(paths, workers, timeout):
     shape = (1, 1, REPORT.itemsize)
     pool = decode_pool("processes", workers, None)()
     slots = _FILES * _BATCHES
-    reader = FileReader(Paths(paths), TARGET, shape, pool, slots, timeout, _READS)
+    reader = FileReader(Paths(paths), TARGET, shape, pool, slots, timeout, reads=_READS)
     program, threads = _core.Program(*shape, is_bytes=True), shared_pool(1)
     jobs: collections.deque = collections.deque()
     waiting = iter(range(0, len(paths), _FILES))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastaug.program.random import key_of, uniform
+from fastaug.ops.random import key_of, uniform
 
 
 @pytest.mark.parametrize("count", [0, 1, 4, 5, 23])

@@ -1,0 +1,68 @@
+"""The ops of `augment` where a batch is made image by image, around Keras's transforms of each."""
+
+import numpy as np
+
+from fastaug import _core
+from fastaug.keras_api.program import ops_of
+from fastaug.ops.base import NOTHING
+
+
+class SingleImages:
+    """Does the ops of `augment` to the images of one batch.
+
+    uint8 sources are bytes for them, rounded and clipped; others float32.
+
+    Args:
+        ops: The `OpList`.
+        source: Where the images come from.
+        data_format: Layout of the images.
+        draws: `(seed, epoch)` of what the ops draw.
+        index: int64 array, the position of each image in the source.
+    """
+
+    def __init__(self, ops, source, data_format, draws, index):
+        self._ops = ops
+        self._draws = draws
+        self._first = data_format == "channels_first"
+        self._type = np.uint8 if source.dtype == np.uint8 else np.float32
+        channels, *size = source.shape if self._first else (source.shape[2], *source.shape[:2])
+        self.shape = ops.shape_after(source.shape, data_format)
+        ops.check(source.dtype, tuple(size), channels)
+        keras = np.repeat(NOTHING, len(index), axis=0)
+        self._table = ops.table(keras, *draws, index, tuple(size), channels)
+
+    @classmethod
+    def of(cls, generator, source, draws, index):
+        """Returns what does the ops of a generator of any kind, or None, if there are none."""
+        ops = ops_of(generator, source)
+        return ops and cls(ops, source, generator.data_format, draws, index)
+
+    def before(self, place, image):
+        """Returns what Keras's transforms get of the image at a place."""
+        if self._ops.crop is None:
+            return image
+        return self._run(place, image, **self._ops.for_core | {"augment": ()})
+
+    def after(self, place, image):
+        """Returns what standardization gets, of what these transforms have made of the image."""
+        return self._run(place, image, **self._ops.for_core | {"crop": None})
+
+    def _run(self, place, image, **for_core):
+        given = np.asarray(image)
+        if self._type == np.uint8 and given.dtype != np.uint8:
+            given = np.clip(np.floor(given + 0.5), 0, 255)
+        height, width = self.shape[1:] if self._first else self.shape[:2]
+        channels = self.shape[0 if self._first else 2]
+        program = _core.Program(
+            height,
+            width,
+            channels,
+            channels_first=self._first,
+            is_bytes=self._type == np.uint8,
+            **for_core,
+        )
+        images = np.ascontiguousarray(given, dtype=self._type)[np.newaxis]
+        out = np.empty((1, *self.shape), self._type)
+        row = np.ascontiguousarray(self._table[place : place + 1])
+        _core.augment(program, images, np.zeros(1, np.int64), row, None, out, 0, 1)
+        return out[0].astype(image.dtype, copy=False)

@@ -1,0 +1,267 @@
+"""What all ops share: parameters of a batch, steps of the core, and use on a single image."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from fastaug import _core
+from fastaug.ops.random import uniform
+from fastaug.typing import Array
+
+#: The row of Keras's columns that does nothing.
+NOTHING = np.array([[0, 0, 0, 0, 1, 1, 0, 0, np.nan, np.nan]])
+
+
+@dataclasses.dataclass(frozen=True)
+class Draws:
+    """What an op draws for some samples: numbers that belong to them, and what it may depend on.
+
+    Args:
+        seed: Seed of all.
+        epoch: Number of the epoch.
+        samples: int64 array, the position of each sample in its set.
+        name: Name of the op.
+        size: Height and width of the images when the op gets them.
+        channels: Channels of the images.
+    """
+
+    seed: int
+    epoch: int
+    samples: np.ndarray
+    name: str
+    size: tuple[int, int]
+    channels: int
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def uniform(self, count: int) -> np.ndarray:
+        """Returns the first numbers in [0, 1) of each sample, float64 `(samples, count)`."""
+        return uniform(self.seed, self.epoch, self.samples, self.name, count)
+
+    def of(self, name: str) -> Self:
+        """Returns what an op draws that is a part of this one."""
+        return dataclasses.replace(self, name=f"{self.name}/{name}")
+
+
+class Op:
+    """Something that may be done to an image: a small frozen object.
+
+    A subclass is a frozen dataclass with a field `p`, the probability with which it is done. It
+    implements `steps` and `draw`.
+
+    An op works on the scale of 0 to 255, on uint8 images, or on float images if it is defined for
+    them.
+    """
+
+    p: float = 1.0
+
+    # Whether it comes before Keras's transforms, as it takes a part of the source.
+    is_crop: ClassVar[bool] = False
+    # Whether it takes it of a whole picture, where that is read from a file, and resizes it.
+    is_of_picture: ClassVar[bool] = False
+    # Whether float images may be given, as far as this class is asked.
+    takes_floats: ClassVar[bool] = True
+
+    @property
+    def steps(self) -> tuple[str | None, ...]:
+        """The core's ops that it is made of, one after the other; None: a slot."""
+        raise NotImplementedError
+
+    @property
+    def kernels(self) -> tuple[str, ...]:
+        """All ops of the core that it may use."""
+        return tuple([step for step in self.steps if step is not None])
+
+    @property
+    def name(self) -> str:
+        """Name of its random stream: images depend on it."""
+        return type(self).__name__
+
+    def draw(self, draws: Draws) -> np.ndarray:
+        """Returns the columns of its steps, float64 `(samples, columns)`, as if `p` were 1."""
+        raise NotImplementedError
+
+    def check_size(self, size: tuple[int, int]) -> None:
+        """Raises a ValueError if images of a height and width cannot be worked on."""
+
+    def size_after(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Returns the height and width of the images that a crop makes."""
+        raise NotImplementedError
+
+    def table(self, draws: Draws) -> np.ndarray:
+        """Returns the columns of its steps; NaN in the first of each step where it is not done."""
+        columns = self.draw(draws)
+        if self.p < 1:
+            off = draws.of("p").uniform(1)[:, 0] >= self.p
+            starts, _ = layout(self.steps)
+            columns[np.ix_(off, np.array(starts))] = np.nan
+        return columns
+
+    def __call__(self, image: Array, seed: int | None = None) -> Array:
+        """Does it to one image.
+
+        Args:
+            image: `(height, width, channels)` or `(height, width)`, uint8 or float, on the scale of
+                0 to 255; channels last.
+            seed: Seed of what is drawn, the same for the same image. None: from `np.random`.
+
+        Returns:
+            A new image of the same type: uint8, or float32.
+
+        Raises:
+            ValueError: If the image has another rank, or channels that the op does not know.
+            TypeError: If it is of another type, or of floats, for which the op is not defined.
+
+        Example:
+            >>> fastaug.Posterize(bits=1)(np.array([[3, 200]], dtype="uint8"))
+            array([[  0, 128]], dtype=uint8)
+        """
+        image = np.asarray(image)
+        if image.ndim not in (2, 3):
+            raise ValueError(f"Expected an image of rank 2 or 3. Received shape: {image.shape}")
+        if seed is None:
+            seed = int(np.random.randint(1 << 62, dtype=np.int64))
+        pixels = image if image.ndim == 3 else image[..., np.newaxis]
+        out = apply_ops([self], pixels, seed)
+        return out if image.ndim == 3 else out[..., 0]
+
+
+def check_probability(p: Any) -> None:
+    """Raises a ValueError unless it is a number from 0 to 1."""
+    if not isinstance(p, int | float | np.number) or not 0 <= p <= 1:
+        raise ValueError(f"`p` should be a probability, from 0 to 1. Received: p={p!r}")
+
+
+def check_number(name: str, value: Any, low: float, high: float) -> None:
+    """Raises a ValueError, or a TypeError, unless it is a number from low to high."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        raise TypeError(f"`{name}` should be a number. Received: {name}={value!r}")
+    if not low <= value <= high:
+        raise ValueError(f"`{name}` should be from {low} to {high}. Received: {name}={value!r}")
+
+
+def columns_of(step: str | None) -> int:
+    """Returns the number of columns of a step."""
+    widest = max(_core.IMAGE_OP_COLUMNS.values())
+    return 1 + widest if step is None else _core.IMAGE_OP_COLUMNS[step]
+
+
+def layout(steps: Sequence[str | None]) -> tuple[list[int], int]:
+    """Returns the first column of each step, and how many columns all have."""
+    starts, columns = [], 0
+    for step in steps:
+        starts.append(columns)
+        columns += columns_of(step)
+    return starts, columns
+
+
+class OpList:
+    """Ops that are done to images one after the other, as the core knows them.
+
+    Args:
+        ops: The ops, of which one may be a crop.
+
+    Attributes:
+        for_core: Arguments of `_core.Program`.
+        columns: Columns of the parameter table, Keras's included.
+        crop: The crop, or None.
+
+    Raises:
+        TypeError: If one is no op.
+        ValueError: If there are several crops.
+    """
+
+    def __init__(self, ops: Sequence[Op]) -> None:
+        for op in ops:
+            if not isinstance(op, Op):
+                raise TypeError(f"Expected an op, such as fastaug.Posterize(4). Received: {op!r}")
+        crops = [op for op in ops if op.is_crop]
+        if len(crops) > 1:
+            raise ValueError(f"Only one op may crop. Received: {crops}")
+        self.crop = crops[0] if crops else None
+        self._ops = [op for op in ops if not op.is_crop]
+        self.columns = len(_core.COLUMNS)
+        names: dict[str, int] = {}
+        self._names, steps = [], []
+        for op in self._ops:
+            again = names[op.name] = names.get(op.name, -1) + 1
+            self._names.append(f"{op.name}#{again}" if again else op.name)
+            starts, columns = layout(op.steps)
+            steps += [(step, self.columns + k) for step, k in zip(op.steps, starts, strict=True)]
+            self.columns += columns
+        crop = self.columns if self.crop else None
+        self.columns += _core.CROP_COLUMNS if self.crop else 0
+        self.for_core: dict[str, Any] = {"augment": steps, "crop": crop, "columns": self.columns}
+
+    def check(self, dtype: np.dtype, size: tuple[int, int], channels: int) -> None:
+        """Raises an error if images of a type, a height and width and channels cannot be worked on.
+
+        Raises:
+            TypeError: If the type is no real number, or one of the ops is not defined for floats.
+            ValueError: If an op needs other channels or another size.
+        """
+        if dtype.kind not in "biuf":
+            raise TypeError(f"Expected images of real numbers. Received: {dtype}")
+        for op in [*self._ops, *([self.crop] if self.crop else [])]:
+            floats = set(op.kernels) - _core.OPS_OF_FLOATS
+            if dtype != np.uint8 and (floats or not op.takes_floats):
+                raise TypeError(f"{op!r} is defined for uint8 images. Received: {dtype}")
+            if channels not in (1, 3) and not _core.OPS_OF_COLOURS.isdisjoint(op.kernels):
+                raise ValueError(f"{op!r} needs one channel or three. Received: {channels}")
+            op.check_size(size)
+
+    def size_after(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Returns the height and width of the images that become of those of a size."""
+        return self.crop.size_after(size) if self.crop else size
+
+    def shape_after(self, shape: tuple[int, int, int], data_format: str) -> tuple[int, int, int]:
+        """Returns the shape of the images that become of those of a shape."""
+        first = data_format == "channels_first"
+        height, width = self.size_after(shape[1:] if first else shape[:2])
+        return (shape[0], height, width) if first else (height, width, shape[2])
+
+    def table(
+        self,
+        keras: np.ndarray,
+        seed: int,
+        epoch: int,
+        samples: np.ndarray,
+        size: tuple[int, int],
+        channels: int,
+    ) -> np.ndarray:
+        """Returns the parameter table of some images.
+
+        Args:
+            keras: Keras's columns, float64 `(samples, len(_core.COLUMNS))`.
+            seed: Seed of all that is drawn.
+            epoch: Number of the epoch.
+            samples: int64 array, the position of each image in its set.
+            size: Height and width of the sources.
+            channels: Channels of the images.
+        """
+        parts = [keras]
+        final = self.size_after(size)
+        for op, name in zip(self._ops, self._names, strict=True):
+            parts.append(op.table(Draws(seed, epoch, samples, name, final, channels)))
+        if self.crop:
+            draws = Draws(seed, epoch, samples, self.crop.name, size, channels)
+            parts.append(self.crop.table(draws))
+        return np.hstack(parts)
+
+
+def apply_ops(ops: Sequence[Op], image: Array, seed: int) -> Array:
+    """Does ops to one image, (height, width, channels); see `Op.__call__`."""
+    op_list, is_bytes = OpList(ops), image.dtype == np.uint8
+    size, channels = image.shape[:2], image.shape[2]
+    op_list.check(image.dtype, size, channels)
+    height, width = op_list.size_after(size)
+    program = _core.Program(height, width, channels, is_bytes=is_bytes, **op_list.for_core)
+    sample = np.zeros(1, dtype=np.int64)
+    table = op_list.table(NOTHING, seed, 0, sample, size, channels)
+    out = np.empty((1, height, width, channels), dtype=np.uint8 if is_bytes else np.float32)
+    images = np.ascontiguousarray(image, None if is_bytes else np.float32)[np.newaxis]
+    _core.augment(program, images, sample, table, None, out, 0, 1)
+    return out[0]
