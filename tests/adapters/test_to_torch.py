@@ -14,10 +14,13 @@ torch = pytest.importorskip("torch")
 N, BATCH = 26, 4  # seven batches, the last one short
 
 
-def flow_of(*labels, x=None, seed=3, **options):
+CROP = fastaug.RandomCrop((7, 8), padding=2)
+
+
+def flow_of(*labels, x=None, seed=3, augment=CROP, **options):
     x = images(n=N) if x is None else x
     labels = labels or (np.arange(N),)
-    generator = fastaug.ImageDataGenerator(rotation_range=30, horizontal_flip=True)
+    generator = fastaug.ImageDataGenerator(rotation_range=30, horizontal_flip=True, augment=augment)
     return generator.flow(x, *labels, batch_size=BATCH, seed=seed, **options)
 
 
@@ -95,16 +98,14 @@ def test_an_iteration_that_is_left_is_an_epoch(expected):
         assert_same(iterated(dataset), expected[1])
 
 
-def test_tensors_share_the_memory_of_the_arrays():
+def test_memory_is_not_used_again_while_somebody_has_a_tensor():
     x = images(n=12, height=200, width=220)
-    with flow_of(None, x=x) as flow, flow_of(None, x=x) as plain:
+    with flow_of(None, x=x, augment=None) as flow, flow_of(None, x=x, augment=None) as plain:
         batches = list(flow.to_torch())
-        # each is a batch's own, on the way as it was: at a multiple of 64 bytes
-        assert [batch.data_ptr() % 64 for batch in batches] == [0] * 3
         assert_same([batch.numpy() for batch in batches], [next(plain) for _ in range(3)])
 
 
-def test_what_torch_gets_is_the_array_itself(monkeypatch):
+def test_tensors_share_the_memory_of_the_arrays(monkeypatch):
     with flow_of(None) as flow:
         batch = np.ones((2, 3), np.float32)
         monkeypatch.setattr(type(flow), "__next__", lambda self: batch)

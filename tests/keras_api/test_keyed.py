@@ -101,10 +101,12 @@ def test_missing_statistics_are_warned_of():
         generator.apply(images(n=2), keys=range(2))
 
 
+@pytest.mark.parametrize("augment", [None, (fastaug.RandomCrop(8), fastaug.Posterize(3, p=0.5))])
 @pytest.mark.parametrize("function", [None, noisy])
-def test_an_image_is_the_same_whatever_is_beside_it(function):
+def test_an_image_is_the_same_whatever_is_beside_it(function, augment):
     x = images(n=N)
-    generator = fastaug.ImageDataGenerator(**GEOMETRY, preprocessing_function=function)
+    settings = {"preprocessing_function": function, "augment": augment}
+    generator = fastaug.ImageDataGenerator(**GEOMETRY, **settings)
     whole = generator.apply(x, keys=KEYS)
     assert len({image.tobytes() for image in generator.apply(x[:1].repeat(N, 0), keys=KEYS)}) == N
     order = np.random.RandomState(0).permutation(N)
@@ -217,3 +219,22 @@ def test_an_error_of_a_function_comes_through():
     with pytest.raises(RuntimeError, match="not this one"):
         generator.apply(images(n=1), keys=[1])
     assert same_stream(before, np.random.get_state())
+
+
+@pytest.mark.parametrize("function", [None, lambda image: image + 0])
+def test_ops_are_drawn_from_the_key(function):
+    """Which op is done to which image does not depend on the way that it is made."""
+    x = images(n=N)
+    ops = (fastaug.RandomCrop(8), fastaug.Posterize(0, p=0.5))
+    made = fastaug.ImageDataGenerator(augment=ops, preprocessing_function=function).apply(
+        x, keys=KEYS, seed=2
+    )
+    assert made.shape == (N, 8, 8, 3)
+    black = (made == 0).all(axis=(1, 2, 3))
+    assert 0 < black.sum() < N
+    parts = {
+        x[k, i : i + 8, j : j + 8].tobytes() for k in range(N) for i in (0, 1) for j in range(6)
+    }
+    assert all(image.astype("uint8").tobytes() in parts for image in made[~black])
+    core = fastaug.ImageDataGenerator(augment=ops).apply(x, keys=KEYS, seed=2)
+    assert_same(made, core)
