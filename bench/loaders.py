@@ -1,6 +1,6 @@
 """The study `loaders`: the pace of an iterator as a dataset of TensorFlow, and of PyTorch."""
 
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from statistics import median
@@ -47,12 +47,15 @@ class Loader(Bare):
         """Returns the dataset of an iterator."""
         raise NotImplementedError
 
-    def _batches(self):
-        with closing(self.flow()) as flow:
-            dataset = self.dataset_of(flow)
-            while True:
-                for images, labels in dataset:
-                    yield images.numpy(), labels.numpy()
+    @contextmanager
+    def batches(self):
+        with closing(self.flow()) as flow, closing(self._of(self.dataset_of(flow))) as batches:
+            yield batches
+
+    def _of(self, dataset):
+        while True:
+            for images, labels in dataset:
+                yield images.numpy(), labels.numpy()
 
 
 class ToTf(Loader):
