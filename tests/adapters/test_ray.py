@@ -1,7 +1,10 @@
 """`batch_function` on a cluster of Ray: the images of one machine, whatever becomes of the nodes.
 
-The nodes are processes on this machine. Takes half a minute.
+The nodes are processes on this machine.
 """
+
+import pathlib
+import re
 
 import pytest
 from reference import images
@@ -64,6 +67,17 @@ expected = generator.apply(alone, keys=list(rows), seed=5)
 assert np.array_equal(np.stack(list(rows.values())), expected)
 print("the same images")
 """
+
+
+def test_the_example_of_the_docs(tmp_path):
+    page = pathlib.Path(__file__).parents[2] / "docs" / "loaders.md"
+    (code,) = re.findall(r"^```python\n(import ray\n.*?)^```$", page.read_text(), re.M | re.S)
+    for number, image in enumerate(images(n=24, height=40, width=44)):
+        Image.fromarray(image).save(tmp_path / f"{number}.png")
+    code = code.replace('"photos"', repr(str(tmp_path)))
+    done = run_script(f"from fastaug import ImageDataGenerator\n{code}", keras=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-2:] == [f"torch.Size([{n}, 32, 32, 3])" for n in (16, 8)]
 
 
 def test_two_nodes_one_of_which_is_killed(tmp_path):
