@@ -23,6 +23,7 @@ STUDIES = {
     "others",
     "loaders": "an iterator as a dataset of TensorFlow and of PyTorch: the share of its own pace",
     "sweep": "types, subclasses, functions and single images, 64x64: the ratio to Keras of each",
+    "vocabulary": "ops, policies and mixes, 224x224, one thread: the ratio to other libraries",
 }
 SCHEMA = 1
 

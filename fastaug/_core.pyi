@@ -15,10 +15,6 @@ COLUMNS: tuple[str, ...]
 CONVERTED: tuple[np.dtype[Any], ...]
 """Types of images that are made float32 before all else, in native byte order."""
 
-_Warp = Callable[
-    [npt.NDArray[np.float32], npt.NDArray[np.float64], npt.NDArray[np.float32]], object
-]
-
 _Images = npt.NDArray[Any] | Sequence[npt.NDArray[Any]]
 
 def simd_variants() -> tuple[str, ...]:
@@ -84,15 +80,10 @@ class Program:
         is_bytes: Whether batches are uint8, of uint8 images; else float32.
         truncates: Whether bytes are made of float32 images after all steps, by truncation; else of
             images that were rounded first.
-        order: Interpolation order of the built-in warp, 0 to 5.
+        order: Interpolation order of the warp, 0 to 5.
         border: One of `BORDERS`.
         cval: Value outside, for the two constant borders.
         columns: Columns of the parameter table, of which those of `COLUMNS` come first.
-        warp: None for the built-in warp, else `warp(image, matrix, out)`: both images float32
-            `(height, width, channels)`, the matrix float64 `(2, 3)` from output to source
-            coordinates, (row, column), flips included. Called with the GIL, and only for images
-            that have the size of the finished ones.
-
         augment: None, or what is done to images between `steps` and what comes after them: pairs of
             one of `IMAGE_OPS` and its first column in the table, NaN in which means that it is off;
             or of None, a slot: its first column has the number of an op in `IMAGE_OPS`, and those
@@ -104,11 +95,15 @@ class Program:
         only_moves: Whether the ops of `augment` that do not move pixels are left out, and the order
             and the value outside of those that do are the program's own: for a mask.
 
+        by_image: None, or `by_image(image, row, standardize, out)`, which does all to an image: it
+            gets the source, its row of the table, whether to standardize, and where the result
+            goes. Called with the GIL.
+
     Raises:
         ValueError: If a size, an order, a border, an op or a shape of values is not one of the
             above, a step of a uint8 batch needs floats, a step of the standardization needs
             pixels: `brightness`, `linear`; an op of `OPS_OF_COLOURS` gets other than one or three
-            channels, or there is a warp beside `augment`.
+            channels.
         IndexError: If a column is outside the table.
         TypeError: If a step has constants that no op has.
     """
@@ -129,17 +124,19 @@ class Program:
         border: str = "nearest",
         cval: float = 0.0,
         columns: int = ...,
-        warp: _Warp | None = None,
         augment: Iterable[tuple[str | None, int]] | None = None,
         crop: int | None = None,
         only_moves: bool = False,
+        by_image: Callable[..., object] | None = None,
     ) -> Program: ...
     @property
     def shape(self) -> tuple[int, int, int]: ...
     @property
     def columns(self) -> int: ...
     @property
-    def warp(self) -> _Warp | None: ...
+    def is_bytes(self) -> bool: ...
+    @property
+    def by_image(self) -> Callable[..., object] | None: ...
 
 @final
 class Sources:
@@ -336,7 +333,7 @@ def augment(
     """Augments images `index[start:stop]` into `out[start:stop]`.
 
     The warp or flips, the steps and the standardization of the program. Runs without the GIL, but
-    for a warp in Python.
+    for a program with `by_image`, which makes its own matrices.
 
     Args:
         program: What is done.
@@ -669,7 +666,7 @@ class Batch:
     The arrays are kept until no thread works on them, and must not change until then.
 
     Args:
-        program: What is done; its warp has to be the built-in one.
+        program: What is done; with `by_image` only where there is a ring.
         images: As for `augment`.
         index: int64 `(batch,)`, contiguous.
         table: float64 `(batch, program.columns)`, contiguous. None: the threads draw it.
@@ -679,14 +676,14 @@ class Batch:
         draws: How to draw the table.
         seeds: What to seed an MT19937 with before the draws for each array, in 0..2**32 - 1.
         ring: What the images come through: then `images` are those of its slots, and `index` are
-            numbers of files. A warp in Python is possible then.
+            numbers of files.
         file_draws: Seed and epoch of what readers draw for these files, from 0 to 2**64 - 1.
         after: Function to call, in the threads, with some of the results after each other.
         then: Function to call after all of them, in the thread of the last.
 
     Raises:
         TypeError: As from `augment`.
-        ValueError: As from `augment`, or if the warp is one in Python, or there is neither a table
+        ValueError: As from `augment`, or if there is `by_image` and no ring, or neither a table
             nor a seed for each array.
         IndexError: If an index is outside `images`.
         OverflowError: If a seed is out of range.
@@ -739,7 +736,7 @@ class Batch:
 
         Raises:
             MemoryError: If a thread had none to work in.
-            BaseException: What `after`, `then` or a warp in Python has raised, or `Ring.failure`.
+            BaseException: What `after`, `then` or `by_image` has raised, or `Ring.failure`.
         """
 
     def failures(self) -> list[tuple[int, bytes]]:

@@ -250,9 +250,6 @@ cdef extern from "kernels/run.h" nogil:
     void fa_run(const fa_batch *batch, ptrdiff_t start, ptrdiff_t stop, ptrdiff_t threads,
                 float *work)
     void fa_standardize(const fa_program *program, float *x)
-    void fa_before_warp(const fa_program *program, const fa_image *image, void *pixels, float *out)
-    void fa_after_warp(const fa_program *program, const double *row, bint standardize,
-                       float *image, float *out)
 
 cdef extern from "kernels/jpeg.h" nogil:
     ctypedef struct fa_jpeg:
@@ -524,13 +521,13 @@ cdef class Program:
     cdef fa_step *_steps
     cdef fa_image_step *_image_steps
     cdef list _held
-    cdef readonly object warp
+    cdef readonly object by_image
 
     def __cinit__(self, Py_ssize_t height, Py_ssize_t width, Py_ssize_t channels, steps=(),
                   standardization=(), *, function=None, bint channels_first=False,
                   bint is_bytes=False, bint truncates=False, int order=1, str border="nearest",
-                  float cval=0.0, Py_ssize_t columns=FA_COLUMNS, warp=None, augment=None,
-                  crop=None, bint only_moves=False):
+                  float cval=0.0, Py_ssize_t columns=FA_COLUMNS, augment=None,
+                  crop=None, bint only_moves=False, by_image=None):
         cdef Py_ssize_t k
         self._held = []
         if height < 1 or width < 1 or channels < 1:
@@ -540,8 +537,6 @@ cdef class Program:
             raise ValueError(f"Image sides go up to 2**30. Received: {height} x {width}")
         if not 0 <= order <= 5:
             raise ValueError(f"Interpolation orders go from 0 to 5. Received: order={order}")
-        if is_bytes and warp is not None:
-            raise ValueError("A warp in Python works on float32 batches")
         if is_bytes and order > 1 and augment is None:
             raise ValueError(f"Splines make float32 batches. Received: order={order}")
         if columns < FA_COLUMNS:
@@ -556,7 +551,7 @@ cdef class Program:
         self.c.sampler.border = BORDERS.index(border)
         self.c.sampler.cval = cval
         self.c.columns = columns
-        self.warp = warp
+        self.by_image = by_image
         steps, standardization = list(steps), list(standardization)
         functions = [] if function is None else [function]
         self.c.standardization = len(steps)
@@ -588,8 +583,6 @@ cdef class Program:
         and its first column."""
         cdef Py_ssize_t k, column, columns
         cdef fa_image_step *step
-        if self.warp is not None:
-            raise ValueError("A warp in Python has no `augment`")
         self._image_steps = <fa_image_step *>PyMem_RawCalloc(len(steps) + 1, sizeof(fa_image_step))
         if self._image_steps == NULL:
             raise MemoryError()
@@ -667,6 +660,11 @@ cdef class Program:
     def columns(self):
         """Columns of the parameter table."""
         return self.c.columns
+
+    @property
+    def is_bytes(self):
+        """Whether it makes uint8 images; else float32."""
+        return self.c.form.is_bytes
 
 
 @cython.final
@@ -933,69 +931,22 @@ def augment(Program program not None, images not None, const int64_t[::1] index 
     batch.outs = &results
     batch.out_size = stop
     _check_index(&batch, start, stop)
-    if program.warp is None:
+    if program.by_image is None:
         work_array = np.empty(fa_work_values(&batch), dtype=np.float32)
         with nogil:
             fa_run(&batch, start, stop, 1, <float *>cnp.PyArray_DATA(<cnp.ndarray>work_array))
         return
-    work_array = _array_around_warp(program)
     for i in range(start, stop):
-        _process_with(program, &batch, i, work_array, out, i)
+        _call_by_image(program, sources, &batch, i, out, i)
 
 
-cdef cnp.ndarray _array_around_warp(Program program):
-    """Two images, for `_process_with`. Python code may keep what it is shown of this."""
-    cdef fa_form *form = &program.c.form
-    return np.empty((2, form.height, form.width, form.channels), dtype=np.float32)
-
-
-cdef int _process_with(Program program, const fa_batch *batch, Py_ssize_t position,
-                       cnp.ndarray work_array, cnp.ndarray out_array,
-                       Py_ssize_t row_of_out) except -1:
-    """Does what fa_run does, with a warp in Python between two parts without the GIL."""
-    cdef fa_program *c = &program.c
-    cdef fa_form *form = &c.form
-    cdef const double *row = batch.table + position * c.columns
-    cdef double own[6]
-    cdef const double *m = own
-    cdef Py_ssize_t k, size = fa_form_size(form)
-    cdef float *work = <float *>cnp.PyArray_DATA(work_array)
-    cdef float *out = <float *>cnp.PyArray_DATA(out_array) + row_of_out * size
-    cdef float *target = work if form.channels_first else out
-    cdef fa_image image = fa_source(batch, batch.index[position])
-    cdef cnp.ndarray pixels
-    cdef double rows, columns
-    if not fa_is_read(image.type):
-        pixels = np.empty(fa_image_size(&image, form), dtype=np.float32)
-        image = fa_as_floats(form, &image, <float *>cnp.PyArray_DATA(pixels))
-    image.padding = 0
-    if batch.matrices != NULL:
-        m = batch.matrices + 6 * position
-    else:
-        fa_matrix(row, form.height, form.width, own)
-    if not fa_has_geometry(row):
-        with nogil:
-            fa_process(c, &image, 0, row, m, batch.standardize, work, out)
-        return 0
-    with nogil:
-        # target is free until the warp: it holds the image in its own type, channels last
-        fa_before_warp(c, &image, target, work + size)
-    # A flip of the output turns the coordinate that the matrix is given.
-    matrix = np.empty((2, 3))
-    for k in range(2):
-        rows = m[3 * k]
-        columns = m[3 * k + 1]
-        matrix[k, 0], matrix[k, 1], matrix[k, 2] = rows, columns, m[3 * k + 2]
-        if row[FA_FLIP_VERTICAL] != 0:
-            matrix[k, 0] = -rows
-            matrix[k, 2] += rows * <double>(form.height - 1)
-        if row[FA_FLIP_HORIZONTAL] != 0:
-            matrix[k, 1] = -columns
-            matrix[k, 2] += columns * <double>(form.width - 1)
-    program.warp(work_array[1], matrix,
-                 work_array[0] if form.channels_first else out_array[row_of_out])
-    with nogil:
-        fa_after_warp(c, row, batch.standardize, target, out)
+cdef int _call_by_image(Program program, Sources sources, const fa_batch *batch,
+                        Py_ssize_t position, cnp.ndarray out, Py_ssize_t row_of_out) except -1:
+    """Has Python code do what fa_run does with an image."""
+    row = np.empty(program.c.columns)
+    memcpy(cnp.PyArray_DATA(<cnp.ndarray>row), batch.table + position * program.c.columns,
+           program.c.columns * sizeof(double))
+    program.by_image(sources._held[batch.index[position]], row, batch.standardize, out[row_of_out])
     return 0
 
 
@@ -1962,6 +1913,7 @@ cdef class Batch:
     cdef TaskQueue _queue
     cdef object _held
     cdef Program _program
+    cdef Sources _sources
     cdef Ring _ring
     cdef list _outs
     cdef object _after, _then, _error
@@ -1976,8 +1928,8 @@ cdef class Batch:
         self.task.done = PyThread_allocate_lock()
         if self.task.done == NULL:
             raise MemoryError()
-        if program.warp is not None and ring is None:
-            raise ValueError("A warp in Python needs the GIL")
+        if program.by_image is not None and ring is None:
+            raise ValueError("Python code for each image needs the GIL")
         if not (table is None) == (draws is not None) == (seeds is not None):
             raise ValueError("Expected a table, or draws and seeds")
         sources = Sources(program, images)
@@ -2018,8 +1970,10 @@ cdef class Batch:
         self.c.matrices = NULL
         self.c.size = count
         _check_index(&self.c, 0, count)
-        self._program, self._after, self._then = program, after, then
-        self.task.needs_python = program.warp is not None or after is not None or then is not None
+        self._program, self._sources = program, sources
+        self._after, self._then = after, then
+        self.task.needs_python = (program.by_image is not None or after is not None
+                                  or then is not None)
         self.task.count = count
         self.task.chunk = fa_chunk_size(&self.c, self.task.ring)
         self.task.batch = &self.c
@@ -2163,7 +2117,7 @@ cdef class Batch:
         cdef fa_control *counted
         cdef bint has_memory = True
         cdef Py_ssize_t position
-        if self._program.warp is None:
+        if self._program.by_image is None:
             work = np.empty(fa_work_values(&self.c), dtype=np.float32)
             with nogil:
                 counted = fa_begin_warp(queue)
@@ -2171,14 +2125,13 @@ cdef class Batch:
                                           <float *>cnp.PyArray_DATA(<cnp.ndarray>work), kept)
                 fa_end_warp(counted)
         else:
-            work = _array_around_warp(self._program)
             for position in range(start, stop):
                 if fa_first_failed(&self.task, position, position + 1) == position:
                     has_memory &= fa_keep_failure(&self.task, position, kept)
                     continue
-                _process_with(self._program, &self.c, position, work,
-                              self._outs[position // self.c.out_size],
-                              position % self.c.out_size)
+                _call_by_image(self._program, self._sources, &self.c, position,
+                               self._outs[position // self.c.out_size],
+                               position % self.c.out_size)
         return has_memory
 
     cdef _call_after(self, Py_ssize_t start, Py_ssize_t stop):
@@ -2456,10 +2409,6 @@ cdef class Sources:
         if max(image.height, image.width) > 2**30:
             raise ValueError(f"Image sides go up to 2**30. Received an array of shape "
                              f"{(<object>array).shape}")
-        if self._program.warp is not None and (image.height != form.height
-                                               or image.width != form.width):
-            raise ValueError(f"A warp in Python gets images of shape {self._program.shape}. "
-                             f"Received an array of shape {(<object>array).shape}")
         if axis and array.shape[0] == 0:
             return 0  # NumPy gives no strides to what has no values
         pixel = itemsize if form.channels_first else itemsize * form.channels

@@ -81,10 +81,9 @@ class Program:
             np.full((min(each, len(files) - k), *SHAPE), -1, np.float32)
             for k in range(0, len(files), each)
         ]
-        warp = options.pop("warp", None)
-        plan = _core.Program(*SHAPE, warp=warp)
-        # a warp of no effect is left out
-        row = IDENTITY if warp is None else (30, *IDENTITY[1:])
+        by_image = options.pop("by_image", None)
+        plan = _core.Program(*SHAPE, by_image=by_image)
+        row = IDENTITY if by_image is None else (30, *IDENTITY[1:])
         table = np.tile(np.array(row), (len(files), 1))
         batch = _core.Batch(plan, ring.view.images, files, table, outs, ring=ring, **options)
         if put:

@@ -137,7 +137,7 @@ class FileReader:
         """The path of the file that a slot is for."""
         return self._paths[self.ring.file(slot)]
 
-    def job(self, program, index, table, out, standardize, draws, after=None, then=None):
+    def job(self, program, index, table, out, standardize, after=None, then=None, draws=(0, 0)):
         """Returns the work of a batch, for the threads.
 
         Args:
@@ -146,9 +146,9 @@ class FileReader:
             table: Parameter table with a row for each image.
             out: Array for the finished images.
             standardize: Whether to standardize.
-            draws: `(seed, epoch)` of what is drawn for the files.
             after: Function to call with some of the finished images after each other, or None.
             then: Function to call after all of them, or None.
+            draws: `(seed, epoch)` of what is drawn for the files, from 0 to 2**64 - 1.
         """
         settings = PillowSettings.current()
         self.pool.control.pillow = settings

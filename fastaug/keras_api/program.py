@@ -15,7 +15,7 @@ from fastaug.keras_api.params import ParameterSampler
 from fastaug.keras_api.recognise import affine_map, apply_elementwise, channel_map, is_elementwise
 from fastaug.keras_api.settings import Settings, makes_bytes, stays_in_levels
 from fastaug.keras_api.standardization import Standardization
-from fastaug.keras_api.warp import border_name, check_order, choose
+from fastaug.keras_api.warp import AroundWarp, border_name, check_order, choose
 from fastaug.ops.base import OpList
 
 # Values in a chunk, at least: below it, handing a chunk to a thread costs more than it saves.
@@ -47,7 +47,10 @@ def augmentation_for(generator, source, data_format, dtype) -> "Augmentation | N
     ):
         return None
     ops = ops_of(generator, source)
-    return Augmentation(generator, source.shape, data_format, dtype, source.in_floatx, ops)
+    of_bytes = source.dtype == np.uint8
+    return Augmentation(
+        generator, source.shape, data_format, dtype, source.in_floatx, ops, of_bytes
+    )
 
 
 def _brightens(channels, data_format):
@@ -84,6 +87,7 @@ class Augmentation:
         dtype: Type of the batches, float32, or uint8 where `makes_bytes`.
         in_floatx: Whether Keras has the images as floats until they go into the batch.
         ops: The `OpList` of what is done beside Keras's transforms, or None.
+        of_bytes: Whether the images are uint8, and so bytes for the ops.
         fitted: Whether to standardize with the generator's statistics, or none.
 
     Attributes:
@@ -105,6 +109,7 @@ class Augmentation:
         dtype=np.float32,
         in_floatx=False,
         ops=None,
+        of_bytes=False,
         fitted=True,
     ):
         self.settings = Settings(generator, dtype)
@@ -141,16 +146,29 @@ class Augmentation:
             **self.standardization.for_core,
             "is_bytes": dtype == np.uint8,
             "truncates": in_floatx,
-            "warp": choose(generator.warp, order, border, size),
-            **(self.ops.for_core if self.ops is not None else {}),
         }
-        self.program = compile_program(*size, function=mapped, **settings)
+        self._warp = choose(generator.warp, order, border, size)
+        self.program = self._compile(size, mapped, settings, of_bytes)
         # for images of 8 bits
-        self._affine_program = affine and compile_program(*size, function=affine, **settings)
+        self._affine_program = affine and self._compile(size, affine, settings, of_bytes)
+
+    def _compile(self, size, function, settings, of_bytes):
+        """Returns the program of Keras's transforms, the ops and what comes after them."""
+        if self.ops is None:
+            program = compile_program(*size, function=function, **settings)
+            if self._warp is None:
+                return program
+            around = AroundWarp(self._warp, program, settings["channels_first"])
+            return compile_program(*size, function=function, **settings, by_image=around)
+
+        def make(**part):
+            return compile_program(*size, function=function, **settings | part)
+
+        return self.ops.program(make, of_bytes)
 
     def __str__(self):
         """Returns what makes the batches, in words."""
-        warp = "fused" if self.program.warp is None else "OpenCV's"
+        warp = "fused" if self._warp is None else "OpenCV's"
         function = getattr(self.function, "__name__", type(self.function).__name__)
         calls = f"; {function} is called for each image" if self.function is not None else ""
         return f"in the core, with the {warp} warp{calls}"
@@ -186,7 +204,7 @@ class Augmentation:
         program, function = self._program_for(source, standardize)
         return (
             source.array is not None
-            and program.warp is None
+            and program.by_image is None
             and function is None
             and not (standardize and self.standardization.has_rest)
         )
@@ -246,7 +264,7 @@ class Augmentation:
         after = apply if function is not None else None
         if workers and source.has_readers:
             in_core = standardize and function is None
-            job = source.job(program, index, table, out, in_core, draws, after, then)
+            job = source.job(program, index, table, out, in_core, after, then, draws)
             return job, job.errors
         chunks = min(2 * workers, out.size // _CHUNK_VALUES)
         chunks = max(chunks, out.size // _LARGEST_CHUNK_VALUES)

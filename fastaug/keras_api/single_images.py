@@ -41,26 +41,24 @@ class SingleImages:
         """Returns what Keras's transforms get of the image at a place."""
         if self._ops.crop is None:
             return image
-        return self._run(place, image, **self._ops.for_core | {"augment": ()})
+        return self._run(place, image, self._ops.only_crop())
 
     def after(self, place, image):
         """Returns what standardization gets, of what these transforms have made of the image."""
-        return self._run(place, image, **self._ops.for_core | {"crop": None})
+        return self._run(place, image, self._ops.without_crop())
 
-    def _run(self, place, image, **for_core):
+    def _run(self, place, image, ops):
         given = np.asarray(image)
         if self._type == np.uint8 and given.dtype != np.uint8:
             given = np.clip(np.floor(given + 0.5), 0, 255)
         height, width = self.shape[1:] if self._first else self.shape[:2]
         channels = self.shape[0 if self._first else 2]
-        program = _core.Program(
-            height,
-            width,
-            channels,
-            channels_first=self._first,
-            is_bytes=self._type == np.uint8,
-            **for_core,
-        )
+        settings = {"channels_first": self._first, "is_bytes": self._type == np.uint8}
+
+        def make(**part):
+            return _core.Program(height, width, channels, **settings | part)
+
+        program = ops.program(make, self._type == np.uint8)
         images = np.ascontiguousarray(given, dtype=self._type)[np.newaxis]
         out = np.empty((1, *self.shape), self._type)
         row = np.ascontiguousarray(self._table[place : place + 1])

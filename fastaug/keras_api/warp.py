@@ -23,6 +23,7 @@ import numpy as np
 from fastaug import _core, opencv
 from fastaug._core import BORDERS
 from fastaug.keras_api.params import affine_row
+from fastaug.ops.base import NOTHING
 from fastaug.run.locks import renew_in_child
 
 # The border names of scipy.ndimage; the second is another name of the first.
@@ -91,7 +92,7 @@ def check_engine(engine):
 
 
 def choose(engine, order, border, shape):
-    """Returns the warp for images: None for the fused one, else a function.
+    """Returns the warp for images: None for the fused one, else a function; see `AroundWarp`.
 
     Args:
         engine: One of `ENGINES`. 'auto' is 'fused', at no size clearly slower, as
@@ -113,6 +114,50 @@ def choose(engine, order, border, shape):
     ):
         return OpenCV(border)
     return None
+
+
+_FIRST = np.zeros(1, dtype=np.int64)
+_GEOMETRY = len(("theta", "tx", "ty", "shear", "zx", "zy"))
+_FLIP_H, _FLIP_V = (_core.COLUMNS.index(name) for name in ("flip_horizontal", "flip_vertical"))
+
+
+class AroundWarp:
+    """`by_image` of a program: a warp in Python between what the core does to an image.
+
+    Args:
+        warp: The warp.
+        program: A program that does the same with the fused warp.
+        channels_first: Whether images are in planes.
+    """
+
+    def __init__(self, warp, program, channels_first):
+        self._warp = warp
+        self._program = program
+        self._first = channels_first
+
+    def __call__(self, image, row, standardize, out):
+        """Makes a finished image of a source, with the parameters of a row."""
+        if not np.array_equal(row[:_GEOMETRY], NOTHING[0, :_GEOMETRY]):
+            image = self._warped(image, row)
+            row[: _FLIP_V + 1] = NOTHING[0, : _FLIP_V + 1]
+        _core.augment(
+            self._program, image[np.newaxis], _FIRST, row[np.newaxis], None, out[np.newaxis], 0, 1,
+            standardize,
+        )  # fmt: skip
+
+    def _warped(self, image, row):
+        pixels = image.transpose(1, 2, 0) if self._first else image
+        pixels = np.ascontiguousarray(pixels, dtype=np.float32)
+        height, width = pixels.shape[:2]
+        (matrix,) = _core.affine_matrices(row[np.newaxis], height, width)
+        # A flip of the output turns the coordinate that the matrix is given.
+        for axis, column, side in (0, _FLIP_V, height), (1, _FLIP_H, width):
+            if row[column] != 0:
+                matrix[:, 2] += matrix[:, axis] * (side - 1)
+                matrix[:, axis] = -matrix[:, axis]
+        warped = np.empty(pixels.shape, dtype=np.float32)
+        self._warp(pixels, matrix, warped)
+        return np.ascontiguousarray(warped.transpose(2, 0, 1)) if self._first else warped
 
 
 class _OneThreadEach:
@@ -182,9 +227,8 @@ class OpenCV:
     def _warp_fused(self, image, matrix, out):
         table = affine_row(tx=1)  # anything but no geometry
         program = _core.Program(*image.shape, border=self._border_name)
-        index = np.zeros(1, dtype=np.int64)
         _core.augment(
-            program, image[np.newaxis], index, table, matrix[np.newaxis], out[np.newaxis], 0, 1
+            program, image[np.newaxis], _FIRST, table, matrix[np.newaxis], out[np.newaxis], 0, 1
         )
 
 

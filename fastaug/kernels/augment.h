@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "affine.h"
+#include "arrays.h"
 #include "border.h"
 #include "canvas.h"
 #include "geometry.h"
@@ -348,9 +349,11 @@ static fa_weights fa_stretch_weights(int filter, ptrdiff_t length, ptrdiff_t siz
 
 /* The crop of a source of pixels: a part of it where it is, or a new image of the size of the form.
  *
- * p: The columns of the crop. */
+ * p: The columns of the crop.
+ * magnifies: Whether a part that is smaller than the form, and is to be interpolated linearly, may stay
+ *     as it is. */
 static fa_image fa_crop(const fa_program *program, const fa_image *image, const double *p,
-                        const fa_areas *areas)
+                        int magnifies, const fa_areas *areas)
 {
     const fa_form *form = &program->form;
     const ptrdiff_t channels = form->channels, value = image->type == FA_UINT8 ? 1 : 4;
@@ -374,6 +377,9 @@ static fa_image fa_crop(const fa_program *program, const fa_image *image, const 
         crop.width = width;
         crop.padding = 0;
         if (height == form->height && width == form->width) return crop;
+        if (magnifies && (int)p[FA_CROP_FILTER] == FA_BILINEAR && height <= form->height
+            && width <= form->width)
+            return crop;
         {
             const int filter = (int)p[FA_CROP_FILTER];
             const ptrdiff_t fewer = height - form->height, narrower = 2 * (width - form->width);
@@ -396,6 +402,50 @@ static fa_image fa_crop(const fa_program *program, const fa_image *image, const 
     return crop;
 }
 
+/* Makes a matrix one that takes samples of a smaller source in place of the form's: resized and warped
+ * is interpolated once. */
+static void fa_magnify(const fa_form *form, const fa_image *source, double *m)
+{
+    const double down = (double)source->height / (double)form->height;
+    const double right = (double)source->width / (double)form->width;
+    int k;
+    for (k = 0; k < 3; k++) {
+        m[k] *= down;
+        m[3 + k] *= right;
+    }
+    m[2] += (down - 1) / 2;
+    m[5] += (right - 1) / 2;
+}
+
+/* Whether Keras's steps do no more to a source than to flip it. */
+static int fa_only_flips(const fa_program *before, const fa_image *source, const double *row)
+{
+    return !fa_has_geometry(row) && source->height == before->form.height
+        && source->width == before->form.width
+        && fa_next_on(before, row, 0, before->count) == before->count;
+}
+
+/* Puts a source that is only flipped on a canvas.
+ *
+ * own: Memory that the source may lie in and that is the canvas's from now on. */
+static void fa_flip_onto(const fa_image *source, const double *row, char *own, fa_canvas *canvas)
+{
+    const ptrdiff_t pixel = canvas->channels * (canvas->is_bytes ? 1 : (ptrdiff_t)sizeof(float));
+    const ptrdiff_t line = canvas->width * pixel;
+    const ptrdiff_t stride = source->row * (canvas->is_bytes ? 1 : (ptrdiff_t)sizeof(float));
+    ptrdiff_t i;
+    if (source->data == own) {
+        canvas->data = own;
+    } else {
+        for (i = 0; i < canvas->height; i++)
+            memcpy((char *)canvas->data + i * line, (const char *)source->data + i * stride,
+                   (size_t)line);
+    }
+    if (row[FA_FLIP_HORIZONTAL] != 0 || row[FA_FLIP_VERTICAL] != 0)
+        fa_flip(canvas->data, canvas->height, canvas->width, pixel, row[FA_FLIP_HORIZONTAL] != 0,
+                row[FA_FLIP_VERTICAL] != 0);
+}
+
 /* Works on one image as fa_process does, with what a program has around Keras's steps. */
 static void fa_process_augmented(const fa_program *program, const fa_image *image, uintptr_t next,
                                  const double *row, const double *m, int standardize, float *work,
@@ -410,7 +460,9 @@ static void fa_process_augmented(const fa_program *program, const fa_image *imag
     fa_image source = *image;
     fa_canvas canvas;
     fa_areas areas;
+    double matrix[6];
     fa_set_areas(program, image, (char *)work + (start - (uintptr_t)work), &areas);
+    memcpy(matrix, m, sizeof matrix);
     if (form->channels_first) {
         if (is_bytes)
             fa_to_channels_last_u8(image->data, image->height, image->width, form->channels,
@@ -422,8 +474,11 @@ static void fa_process_augmented(const fa_program *program, const fa_image *imag
         source.row = image->width * form->channels;
         source.padding = 0;
     }
-    if (augment->crop >= 0 && !isnan(row[augment->crop]))
-        source = fa_crop(program, &source, row + augment->crop, &areas);
+    if (augment->crop >= 0 && !isnan(row[augment->crop])) {
+        source = fa_crop(program, &source, row + augment->crop,
+                         fa_has_geometry(row) && before->sampler.order == 1, &areas);
+        fa_magnify(form, &source, matrix);
+    }
 
     canvas.data = areas.canvas[0];
     canvas.other = areas.canvas[1];
@@ -432,11 +487,13 @@ static void fa_process_augmented(const fa_program *program, const fa_image *imag
     canvas.width = form->width;
     canvas.channels = form->channels;
     canvas.is_bytes = is_bytes;
-    if (is_bytes && !before->form.is_bytes) { /* a spline makes floats */
-        fa_process(before, &source, next, row, m, 0, areas.work, areas.memory);
+    if (fa_only_flips(before, &source, row)) {
+        fa_flip_onto(&source, row, areas.crop, &canvas);
+    } else if (is_bytes && !before->form.is_bytes) { /* a spline makes floats */
+        fa_process(before, &source, next, row, matrix, 0, areas.work, areas.memory);
         fa_store_bytes(areas.memory, size, 0.5f, canvas.data);
     } else {
-        fa_process(before, &source, next, row, m, 0, areas.work, canvas.data);
+        fa_process(before, &source, next, row, matrix, 0, areas.work, canvas.data);
     }
     fa_apply_image_steps(program, row, areas.work, &canvas);
 
@@ -452,7 +509,7 @@ static void fa_process_augmented(const fa_program *program, const fa_image *imag
     source.width = form->width;
     source.row = form->width * form->channels;
     source.padding = 0;
-    fa_process(&augment->after, &source, 0, fa_no_parameters, m, standardize, areas.work,
+    fa_process(&augment->after, &source, 0, fa_no_parameters, matrix, standardize, areas.work,
                form->channels_first ? areas.result : out);
     if (form->channels_first)
         fa_to_channels_first_f32(areas.result, pixels, form->channels, out);

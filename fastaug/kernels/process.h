@@ -251,29 +251,4 @@ FA_INLINE ptrdiff_t fa_process_values(const fa_program *program, const fa_image 
                           : two + fa_spline_values(&from);
 }
 
-/* ---- around a warp that is not ours --------------------------------------------------------------- */
-
-/* The source as float32 pixels.
- *
- * pixels: Memory for the source as pixels in its own type, where it is in planes. */
-static void fa_before_warp(const fa_program *program, const fa_image *image, void *pixels, float *out)
-{
-    const double no_flips[FA_COLUMNS] = {0};
-    fa_context context = {no_flips, 0, 0, 1};
-    fa_rows rows = {program, &context, 0, 0, NULL, 0, NULL, NULL, 0, 0};
-    fa_make_rows(program, image, no_flips, NULL, pixels, NULL, &rows, out);
-}
-
-/* What the warp made of it, in pixels, to the end. */
-static void fa_after_warp(const fa_program *program, const double *row, int standardize, float *image,
-                          float *out)
-{
-    const fa_form *form = &program->form;
-    fa_context context = {row, 0, 0, 1};
-    fa_finish(program, &context, 0, standardize ? program->count : program->standardization, NULL, 0,
-              image);
-    if (form->channels_first)
-        fa_to_channels_first_f32(image, form->height * form->width, form->channels, out);
-}
-
 #endif

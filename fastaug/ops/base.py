@@ -1,7 +1,8 @@
 """What all ops share: parameters of a batch, steps of the core, and use on a single image."""
 
+import copy
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -129,6 +130,49 @@ class Op:
         return out if image.ndim == 3 else out[..., 0]
 
 
+@dataclasses.dataclass(frozen=True)
+class Call(Op):
+    """A function of the user's, which is called for each image with the GIL, in the threads.
+
+    Args:
+        function: `function(image, rng)` returns an image of the same shape; `rng` is a
+            `numpy.random.Generator` that belongs to seed, epoch and sample.
+    """
+
+    function: Callable[[Array, np.random.Generator], Array]
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """None: it stands between those of the core."""
+        return ()
+
+    def draw(self, draws: Draws) -> np.ndarray:
+        """Returns the key of each sample's generator."""
+        return draws.uniform(2)
+
+    def apply(self, image: Array, key: np.ndarray) -> Array:
+        """Calls the function.
+
+        Raises:
+            TypeError: If it returns None.
+            ValueError: If it returns an image of another shape.
+        """
+        words = (key * (1 << 53)).astype(np.uint64)
+        result = self.function(image, np.random.Generator(np.random.Philox(key=words)))
+        name = getattr(self.function, "__qualname__", repr(self.function))
+        if result is None:
+            raise TypeError(f"{name} of `augment` returned None: it should return the image")
+        result = np.asarray(result)
+        if result.shape != image.shape:
+            raise ValueError(
+                f"{name} of `augment` returned shape {result.shape} for an image of shape "
+                f"{image.shape}"
+            )
+        if image.dtype == np.uint8 and result.dtype != np.uint8:
+            return np.clip(np.floor(result + 0.5), 0, 255).astype(np.uint8)
+        return result.astype(image.dtype, copy=False)
+
+
 def check_probability(p: Any) -> None:
     """Raises a ValueError unless it is a number from 0 to 1."""
     if not isinstance(p, int | float | np.number) or not 0 <= p <= 1:
@@ -141,6 +185,13 @@ def check_number(name: str, value: Any, low: float, high: float) -> None:
         raise TypeError(f"`{name}` should be a number. Received: {name}={value!r}")
     if not low <= value <= high:
         raise ValueError(f"`{name}` should be from {low} to {high}. Received: {name}={value!r}")
+
+
+def op_of(op: Any) -> Any:
+    """Returns what stands for an op in a list as an op, if it does."""
+    if not isinstance(op, Op | type) and callable(op):
+        return Call(op)
+    return op
 
 
 def columns_of(step: str | None) -> int:
@@ -162,10 +213,10 @@ class OpList:
     """Ops that are done to images one after the other, as the core knows them.
 
     Args:
-        ops: The ops, of which one may be a crop.
+        given: The ops, or functions, of which one may be a crop.
 
     Attributes:
-        for_core: Arguments of `_core.Program`.
+        calls: The functions among them, and the first column of each.
         columns: Columns of the parameter table, Keras's included.
         crop: The crop, or None.
 
@@ -174,10 +225,14 @@ class OpList:
         ValueError: If there are several crops.
     """
 
-    def __init__(self, ops: Sequence[Op]) -> None:
+    def __init__(self, given: Sequence[Op | Callable[..., Any]]) -> None:
+        ops: list[Op] = [op_of(op) for op in given]
         for op in ops:
             if not isinstance(op, Op):
-                raise TypeError(f"Expected an op, such as fastaug.Posterize(4). Received: {op!r}")
+                raise TypeError(
+                    "Expected an op, such as fastaug.Posterize(4), or a function of an image and a "
+                    f"generator of random numbers. Received: {op!r}"
+                )
         crops = [op for op in ops if op.is_crop]
         if len(crops) > 1:
             raise ValueError(f"Only one op may crop. Received: {crops}")
@@ -185,16 +240,52 @@ class OpList:
         self._ops = [op for op in ops if not op.is_crop]
         self.columns = len(_core.COLUMNS)
         names: dict[str, int] = {}
-        self._names, steps = [], []
+        self._names: list[str] = []
+        self.calls: list[tuple[Call, int]] = []
+        parts: list[list[tuple[str | None, int]]] = [[]]
         for op in self._ops:
             again = names[op.name] = names.get(op.name, -1) + 1
             self._names.append(f"{op.name}#{again}" if again else op.name)
             starts, columns = layout(op.steps)
-            steps += [(step, self.columns + k) for step, k in zip(op.steps, starts, strict=True)]
+            if isinstance(op, Call):
+                self.calls.append((op, self.columns))
+                parts.append([])
+                columns = 2
+            parts[-1] += [
+                (step, self.columns + k) for step, k in zip(op.steps, starts, strict=True)
+            ]
             self.columns += columns
         crop = self.columns if self.crop else None
         self.columns += _core.CROP_COLUMNS if self.crop else 0
-        self.for_core: dict[str, Any] = {"augment": steps, "crop": crop, "columns": self.columns}
+        self._parts: list[dict[str, Any]] = [
+            {"augment": steps, "crop": None, "columns": self.columns} for steps in parts
+        ]
+        self._parts[0]["crop"] = crop
+
+    def only_crop(self) -> Self:
+        """Returns the same with the same table, of which only the crop is done."""
+        other = copy.copy(self)
+        other.calls, other._parts = [], [self._parts[0] | {"augment": []}]
+        return other
+
+    def without_crop(self) -> Self:
+        """Returns the same with the same table, of which the crop is not done."""
+        other = copy.copy(self)
+        other._parts = [self._parts[0] | {"crop": None}, *self._parts[1:]]
+        return other
+
+    def program(self, make: Callable[..., _core.Program], is_bytes: bool) -> _core.Program:
+        """Returns the program that does all.
+
+        Args:
+            make: Function that returns a program, of arguments of `_core.Program` beside its own.
+            is_bytes: Whether the images are of bytes between the parts.
+        """
+        if not self.calls:
+            return make(**self._parts[0])
+        programs = [make(**part, is_bytes=is_bytes) for part in self._parts[:-1]]
+        programs.append(make(**self._parts[-1]))
+        return make(columns=self.columns, by_image=_ByImage(programs, self.calls))
 
     def check(self, dtype: np.dtype, size: tuple[int, int], channels: int) -> None:
         """Raises an error if images of a type, a height and width and channels cannot be worked on.
@@ -252,16 +343,44 @@ class OpList:
         return np.hstack(parts)
 
 
+class _ByImage:
+    """Does to an image what the core cannot do alone: functions between its parts."""
+
+    def __init__(self, programs, calls):
+        self._programs = programs
+        self._calls = calls
+
+    def __call__(self, image, row, standardize, out):
+        for k, program in enumerate(self._programs):
+            is_last = program is self._programs[-1]
+            dtype = np.uint8 if program.is_bytes else np.float32
+            result = out if is_last else np.empty(program.shape, dtype)
+            _core.augment(
+                program, image[np.newaxis], _FIRST, row[np.newaxis], None, result[np.newaxis], 0, 1,
+                standardize and is_last,
+            )  # fmt: skip
+            row[: NOTHING.shape[1]] = NOTHING
+            if not is_last:
+                call, column = self._calls[k]
+                image = np.ascontiguousarray(call.apply(result, row[column : column + 2]))
+
+
+_FIRST = np.zeros(1, dtype=np.int64)
+
+
 def apply_ops(ops: Sequence[Op], image: Array, seed: int) -> Array:
     """Does ops to one image, (height, width, channels); see `Op.__call__`."""
     op_list, is_bytes = OpList(ops), image.dtype == np.uint8
     size, channels = image.shape[:2], image.shape[2]
     op_list.check(image.dtype, size, channels)
     height, width = op_list.size_after(size)
-    program = _core.Program(height, width, channels, is_bytes=is_bytes, **op_list.for_core)
-    sample = np.zeros(1, dtype=np.int64)
-    table = op_list.table(NOTHING, seed, 0, sample, size, channels)
+
+    def make(**part):
+        return _core.Program(height, width, channels, **{"is_bytes": is_bytes} | part)
+
+    program = op_list.program(make, is_bytes)
+    table = op_list.table(NOTHING, seed, 0, _FIRST, size, channels)
     out = np.empty((1, height, width, channels), dtype=np.uint8 if is_bytes else np.float32)
     images = np.ascontiguousarray(image, None if is_bytes else np.float32)[np.newaxis]
-    _core.augment(program, images, sample, table, None, out, 0, 1)
+    _core.augment(program, images, _FIRST, table, None, out, 0, 1)
     return out[0]

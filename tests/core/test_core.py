@@ -14,7 +14,7 @@ from programs import keras_program
 from scipy import ndimage
 
 from fastaug import _core
-from fastaug.keras_api.warp import OpenCV
+from fastaug.keras_api.warp import AroundWarp, OpenCV
 
 SETTINGS = settings(deadline=None, max_examples=60, derandomize=True)
 OFF = {
@@ -263,10 +263,10 @@ def test_opencv_has_the_same_meaning(border, flip, channels, dtype, channels_fir
         image = np.ascontiguousarray(image.transpose(2, 0, 1))
     table = table_of(theta=25, zx=0.8, zy=1.1, tx=4.5, shear=9, channel_shift_intensity=20, **flip)
     built_in = run(image, table, border=border, channels_first=channels_first, rescale=0.5)
-    opencv = run(
-        image, table, border=border, channels_first=channels_first, rescale=0.5,
-        warp=OpenCV(border),
-    )  # fmt: skip
+    size = image.shape[1:] if channels_first else image.shape[:2]
+    plan = {"border": border, "channels_first": channels_first, "rescale": 0.5}
+    around = AroundWarp(OpenCV(border), keras_program(*size, channels, **plan), channels_first)
+    opencv = run(image, table, **plan, by_image=around)
     np.testing.assert_allclose(opencv, built_in, atol=0.01, rtol=0)
 
 
@@ -301,13 +301,13 @@ def test_an_unknown_simd_variant_is_refused():
         _core.select_simd("sse9")
 
 
-def test_a_failing_warp_raises():
-    def warp(image, matrix, out):
-        raise RuntimeError("no warp today")
+def test_python_code_that_fails():
+    def by_image(image, row, standardize, out):
+        raise RuntimeError("no image today")
 
     image = np.zeros((4, 4, 3), dtype=np.uint8)
-    with pytest.raises(RuntimeError, match="no warp today"):
-        run(image, table_of(theta=3), warp=warp)
+    with pytest.raises(RuntimeError, match="no image today"):
+        run(image, table_of(theta=3), by_image=by_image)
 
 
 @SETTINGS
@@ -443,7 +443,6 @@ def test_read_only_images_are_read_and_a_read_only_batch_is_refused():
     ("change", "error", "text"),
     [
         ({"images": np.float32}, TypeError, "uint8 images for a uint8 batch.*float32"),
-        ({"warp": print}, ValueError, "warp in Python"),
         ({"order": 3}, ValueError, "order=3"),
         ({"rescale": 0.5}, ValueError, "cannot be standardized"),
         ({"sample_center": True}, ValueError, "cannot be standardized"),

@@ -139,18 +139,19 @@ def test_sources_that_are_refused(images, error, text):
         _core.Sources(_core.Program(5, 6, 3), images)
 
 
-@pytest.mark.parametrize("channels_first", [False, True])
-@pytest.mark.parametrize("order", [1, 3])
-def test_a_warp_in_python_has_no_memory_for_images_of_another_size(channels_first, order):
-    program = _core.Program(
-        5, 6, 3, order=order, channels_first=channels_first, warp=lambda *arguments: None
-    )
-    for height, width in (500, 600), (5, 7), (4, 6):
-        shape = (3, height, width) if channels_first else (height, width, 3)
-        with pytest.raises(ValueError, match=r"A warp in Python.*6.*Received.*" + str(width)):
-            augment(program, [np.zeros(shape, np.uint8)])
-        with pytest.raises(ValueError, match="A warp in Python"):
-            augment(program, np.zeros((1, *shape), np.uint8))
+def test_python_code_gets_sources_of_any_size():
+    seen = []
+
+    def by_image(image, row, standardize, out):
+        seen.append((image.shape, image.dtype, standardize))
+        out[...] = image.sum()
+
+    program = _core.Program(5, 6, 3, by_image=by_image)
+    images = [np.ones((2, 3, 3), np.uint8), np.ones((50, 60, 3), np.float64)]
+    out = augment(program, images)
+    assert seen == [((2, 3, 3), np.uint8, True), ((50, 60, 3), np.float64, True)]
+    assert (out[0] == 18).all()
+    assert (out[1] == 9000).all()
 
 
 def test_no_images():

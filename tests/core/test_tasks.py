@@ -321,7 +321,7 @@ def test_a_batch_goes_into_one_queue_once():
 @pytest.mark.parametrize(
     ("position", "change", "error", "text"),
     [
-        (0, lambda p: keras_program(9, 11, 3, warp=print), ValueError, "needs the GIL"),
+        (0, lambda p: keras_program(9, 11, 3, by_image=print), ValueError, "needs the GIL"),
         (1, lambda a: a.astype(np.complex64), TypeError, "complex64"),
         (2, lambda a: a.astype(np.int32), ValueError, "int32"),
         (2, lambda a: a[:-1], ValueError, r"of shape \(6,\)"),
