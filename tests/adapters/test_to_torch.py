@@ -160,13 +160,15 @@ def test_ranks_share_the_epochs_of_one_process(world_size, workers, expected):
                     assert_same(labels, epoch[(k * world_size + rank) % 7][1])
 
 
-def test_ranks_begin_where_the_iterator_stands(expected):
+@pytest.mark.parametrize("taken", [1, 7])
+def test_ranks_begin_where_the_iterator_stands(taken, expected):
     with flow_of() as flow:
-        next(flow)
+        for _ in range(taken):
+            next(flow)
         dataset = flow.to_torch(1, 2)
         assert_same(iterated(dataset)[:3], expected[1][1::2])
-        assert flow.total_batches_seen == 1
-        assert_same(next(flow), expected[0][1])
+        assert flow.total_batches_seen == taken
+        assert_same(next(flow), [batch for epoch in expected for batch in epoch][taken])
 
 
 def test_set_epoch_of_a_rank(expected):

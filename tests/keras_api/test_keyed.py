@@ -164,6 +164,9 @@ for function in (None, noisy):
 print("keras" in sys.modules)
 from fastaug.defaults import dataset_class
 print(dataset_class().__module__.split(".")[0])
+import keras
+keras.config.set_floatx("float64")
+print(fastaug.ImageDataGenerator().dtype)
 """
 
 
@@ -177,7 +180,7 @@ def test_another_process_and_no_keras(tmp_path):
         environment={"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "jax"},
     )
     # it is not imported, but whoever needs it after that has it
-    assert output == "False\nkeras\n"
+    assert output == "False\nkeras\nfloat64\n"
     for function in (None, noisy):
         generator = fastaug.ImageDataGenerator(
             rotation_range=30, brightness_range=(0.5, 1.5), preprocessing_function=function
