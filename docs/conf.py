@@ -26,7 +26,7 @@ autodoc_typehints = "description"  # beside each argument
 nitpick_ignore_regex = [  # types of others, whose pages are not here, and names of fastaug.typing
     ("py:class", r"(collections|concurrent|io|multiprocessing|numpy|os|pandas|pathlib|PIL)\..*"),
     ("py:class", r"(fastaug\.typing\.)?(Array|SupportsArray)|fastaug\..*\._Function"),
-    ("py:class", "Axes|Figure"),
+    ("py:class", "Axes|Figure|TorchBatches"),
 ]
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
