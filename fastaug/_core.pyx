@@ -615,7 +615,8 @@ cdef class Program:
                     raise ValueError(f"Expected one of {IMAGE_OPS}. Received: {name!r}")
                 step.op = &fa_image_ops[IMAGE_OPS.index(name)]
                 columns = step.op.columns
-                if step.op.only_colours and self.c.form.channels not in (1, 3):
+                if (step.op.only_colours and not only_moves
+                        and self.c.form.channels not in (1, 3)):
                     raise ValueError(f"{name} works on one or three channels. Received: "
                                      f"{self.c.form.channels}")
             if not 0 <= column <= self.c.columns - columns:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastaug.ops.base import Op, OpList, op_of
+from fastaug.ops.base import Op, OpList, as_op
 from fastaug.ops.mix import Mix
 
 _DIM_ORDERINGS = {"default": None, "tf": "channels_last", "th": "channels_first"}
@@ -71,7 +71,7 @@ def checked_ops(augment: Any, warp: str) -> tuple[Op, ...] | None:
         return None
     ops = tuple(augment) if isinstance(augment, list | tuple) else (augment,)
     OpList(ops)
-    ops = tuple([op_of(op) for op in ops])
+    ops = tuple([as_op(op) for op in ops])
     if warp == "opencv":
         raise ValueError(f'`warp="opencv"` has no `augment`. Received: {augment=}')
     return ops or None

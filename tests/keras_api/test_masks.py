@@ -1,7 +1,9 @@
 """Masks in `y` and of files: moved as their images, beside Keras's draws, and nothing else done."""
 
+import contextlib
 import copy
 import gc
+import io
 import math
 import pickle
 import warnings
@@ -12,10 +14,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 from reference import keras_library, same_stream, source_coordinates
+from scipy import ndimage
 from scripts import check_script
 
 import fastaug
-from fastaug import Masks
+from fastaug import Masks, _core
+from fastaug.keras_api.params import affine_row
 
 N, HEIGHT, WIDTH = 11, 12, 17
 
@@ -660,3 +664,98 @@ def test_fit_of_a_segmentation_from_folders(tmp_path):
         arguments=[tmp_path],
         environment={"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
     )
+
+
+# ---------------------------------------------------------------------------- augment
+
+
+def labels_of_pixels(x):
+    """A mask that says where a pixel comes from: its first two channels."""
+    return x[..., 0].astype(np.int32) * 256 + x[..., 1]
+
+
+def numbered(n=12, height=30, width=26):
+    """Images whose pixels are numbered in two channels."""
+    rows, columns = np.mgrid[:height, :width]
+    image = np.stack([rows, columns, rows * 0 + 7], axis=-1).astype(np.uint8)
+    return np.stack([image] * n)
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("crop", [fastaug.RandomCrop((20, 18)), fastaug.RandomCrop(24, padding=3)])
+def test_masks_follow_crops(crop, workers, data_format):
+    x = numbered()
+    masks = labels_of_pixels(x)
+    given = x if data_format == "channels_last" else x.transpose(0, 3, 1, 2)
+    generator = fastaug.ImageDataGenerator(
+        augment=[crop, fastaug.Solarize(256)], data_format=data_format, workers=workers,
+        dtype="uint8", horizontal_flip=True, vertical_flip=True,
+    )  # fmt: skip
+    y = {"mask": fastaug.Masks(masks, fill=-1), "number": np.arange(12)}
+    with generator.flow(given, y, batch_size=12, seed=1, shuffle=False) as flow:
+        images, targets = next(flow)
+    if data_format == "channels_first":
+        images = images.transpose(0, 2, 3, 1)
+    assert targets["mask"].shape == images.shape[:3]
+    expected = np.where(images[..., 2] == 7, labels_of_pixels(images), -1)
+    np.testing.assert_array_equal(targets["mask"], expected)
+    assert len({image.tobytes() for image in images}) > 1
+
+
+@pytest.mark.parametrize("interpolation", ["nearest", "linear"])
+@pytest.mark.parametrize("settings", [{}, {"rotation_range": 25, "zoom_range": 0.1}], ids=str)
+def test_masks_follow_resized_crops(settings, interpolation):
+    """Beside the nearest pixel, or SciPy's linear interpolation, at the same places."""
+    x, size = numbered(20, 40, 44), (24, 28)
+    rng = np.random.default_rng(0)
+    kind = np.uint8 if interpolation == "nearest" else np.float32
+    masks = (rng.random(x.shape[:3]) * 255).astype(kind)
+    crop = fastaug.RandomResizedCrop(size, scale=(0.2, 1.0))
+    generator = fastaug.ImageDataGenerator(augment=crop, **settings)
+    field = fastaug.Masks(masks, fill=200, interpolation=interpolation)
+    with generator.flow(x, field, batch_size=20, seed=1, shuffle=False) as flow:
+        _, batch = next(flow)
+    np.random.seed(1)
+    missed = 0
+    for k, mask in enumerate(batch):
+        params = generator.get_random_transform((*size, 3))
+        left, top, right, bottom = crop.bind(1, 0, k)(40, 44)
+        part = masks[k, top:bottom, left:right]
+        table = affine_row(params["theta"], zx=params["zx"], zy=params["zy"])
+        m = _core.affine_matrices(table, *size)[0]
+        at = np.einsum("ij,jkl->ikl", m[:, :2], np.mgrid[: size[0], : size[1]])
+        at += m[:, 2, None, None]
+        for axis in range(2):
+            at[axis] = (at[axis] + 0.5) * part.shape[axis] / size[axis] - 0.5
+        order = 0 if interpolation == "nearest" else 1
+        expected = ndimage.map_coordinates(
+            part.astype(float), at, order=order, mode="grid-constant", cval=200
+        )
+        between = (np.abs(at % 1 - 0.5) < 1e-6).any(axis=0)  # two pixels
+        missed += ((np.abs(mask - expected) > 0.01) & ~(between & (order == 0))).sum()
+    assert missed <= 0.002 * batch.size
+
+
+@pytest.mark.parametrize("decoder", ["threads", "processes"])
+def test_mask_files_follow_resized_crops(tmp_path, decoder):
+    """Images and masks are the same pictures: so are their parts, but for the filter."""
+    for k in range(6):
+        ramp = np.linspace(0, 255, 60 + 9 * k).astype(np.uint8)
+        picture = Image.fromarray(np.broadcast_to(ramp, (50 + 3 * k, len(ramp))).copy())
+        for kind in ("images", "masks"):
+            path = tmp_path / kind / "a" / f"{k}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            picture.save(path)
+    crop = fastaug.RandomResizedCrop(32, scale=(0.1, 0.5))
+    generator = fastaug.ImageDataGenerator(augment=[crop], horizontal_flip=True)
+    with (
+        contextlib.redirect_stdout(io.StringIO()),
+        generator.flow_from_directory(
+            tmp_path / "images", target_size=(32, 32), seed=1, decoder=decoder, batch_size=6,
+            class_mode=fastaug.Masks(tmp_path / "masks"),
+        ) as flow,
+    ):  # fmt: skip
+        for _ in range(3):
+            images, masks = next(flow)
+            assert np.abs(images[..., :1] - masks).max() <= 6
