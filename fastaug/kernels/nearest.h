@@ -58,12 +58,12 @@ FA_INLINE int32_t fa_nearest_at(uint32_t start, uint32_t along)
 /* Whether all pixels of a block are inside: rounding may take one at the edge over it.
  *
  * last: The last one. low, high: The first and the last pixel of the source. */
-FA_INLINE int fa_is_inside(int32_t last, int32_t low, int32_t high)
+FA_INLINE int fa_block_is_inside(int32_t last, int32_t low, int32_t high)
 {
     return high >= 0 && last >= low && last <= high;
 }
 
-FA_INLINE int32_t fa_clamp(int32_t at, int32_t low, int32_t high)
+FA_INLINE int32_t fa_nearest_inside(int32_t at, int32_t low, int32_t high)
 {
     return at < low ? low : at > high ? high : at;
 }
@@ -89,15 +89,17 @@ FA_INLINE void fa_pick_line(const fa_nearest *nearest, const double *first, ptrd
         const int32_t c_high = (int32_t)image->width - 1 - column;
         const uint8_t *source = (const uint8_t *)image->data + row * image->row + column * pixel;
         const uint32_t *r_along = nearest->along[0], *c_along = nearest->along[1];
-        if (fa_is_inside(fa_nearest_at(r_start, r_along[stop - 1]), -row, r_high)
-            && fa_is_inside(fa_nearest_at(c_start, c_along[stop - 1]), -column, c_high))
+        if (fa_block_is_inside(fa_nearest_at(r_start, r_along[stop - 1]), -row, r_high)
+            && fa_block_is_inside(fa_nearest_at(c_start, c_along[stop - 1]), -column, c_high))
             for (k = 0; k < FA_NEAREST_BLOCK; k++)
                 offsets[k] = fa_nearest_at(r_start, r_along[k]) * row_bytes
                     + fa_nearest_at(c_start, c_along[k]) * pixel_bytes;
         else
             for (k = 0; k < FA_NEAREST_BLOCK; k++)
-                offsets[k] = fa_clamp(fa_nearest_at(r_start, r_along[k]), -row, r_high) * row_bytes
-                    + fa_clamp(fa_nearest_at(c_start, c_along[k]), -column, c_high) * pixel_bytes;
+                offsets[k] =
+                    fa_nearest_inside(fa_nearest_at(r_start, r_along[k]), -row, r_high) * row_bytes
+                    + fa_nearest_inside(fa_nearest_at(c_start, c_along[k]), -column, c_high)
+                        * pixel_bytes;
         for (k = 0; k < stop; k++)
             memcpy(out + k * pixel, source + offsets[k], (size_t)pixel);
     }
