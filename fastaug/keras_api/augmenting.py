@@ -244,9 +244,7 @@ class AugmentingIterator(Iterator[Batch]):
         """
         if self._asks_itself:
             raise TypeError(f"The batches of a {type(self).__name__} are known to nobody else")
-        index = np.empty(0, dtype=np.int64)
-        images = np.empty((0, *self._maker.shape), self.dtype)
-        return self._mixed(self._with_labels(images, index, self._maker.no_masks()), index, (0, 0))
+        return self._get_batches_of_transformed_samples(np.empty(0, dtype=np.int64))
 
     def _take(self, item, fills=True):
         try:

@@ -78,11 +78,6 @@ class BatchMaker:
         self._guesses.drop()
         self._spec.fields = fields
 
-    @property
-    def shape(self):
-        """Shape of a finished image."""
-        return self._spec.shape(self._spec.augmentation())
-
     def follow(self, generator, dtype, hash_limit):
         """Takes on what a user may have changed in the iterator.
 
@@ -126,10 +121,6 @@ class BatchMaker:
         if augmentation is not None:
             self._guesses.prepare(augmentation, batch, foreseen)
         return batch
-
-    def no_masks(self):
-        """Returns the masks of no images, an array for each field."""
-        return self._spec.no_masks()
 
     def draws_of(self, batch):
         """Returns `(seed, epoch)` of what ops draw for a batch."""

@@ -44,11 +44,6 @@ class BatchSpec:
         ops = ops_of(self.generator, self.source)
         return ops if ops is not None and ops.moves else None
 
-    def no_masks(self):
-        """Returns the masks of no images, an array for each field."""
-        ops = self.moves()
-        return [np.empty((0, *field.shape_after(ops)), field.dtype) for field in self.fields]
-
     def with_moves(self, table, ops, draws, index):
         """Returns a parameter table for masks.
 
