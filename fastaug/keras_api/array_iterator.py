@@ -8,7 +8,7 @@ from fastaug.data.carried import Carried
 from fastaug.data.lazy import LazyArray, lazily
 from fastaug.data.sources import source_of
 from fastaug.defaults import floatx, image_data_format
-from fastaug.keras_api.advice import about_images, about_split
+from fastaug.keras_api.advice import about_images, about_split, about_validation
 from fastaug.keras_api.augmenting import AugmentingIterator
 from fastaug.typing import (
     Array,
@@ -49,6 +49,7 @@ class NumpyArrayIterator(AugmentingIterator[Batch]):
         subset: 'training' or 'validation', if the generator has a `validation_split`.
         ignore_class_split: Whether the two subsets may have different labels.
         dtype: Type of the batches. None: Keras's floatx.
+        augment: Whether the images are augmented; see `ImageDataGenerator.flow`.
 
     Raises:
         ValueError: If lengths or rank do not fit, there are no images, or the subset is unknown.
@@ -77,6 +78,8 @@ class NumpyArrayIterator(AugmentingIterator[Batch]):
         subset: Subset | None = None,
         ignore_class_split: bool = False,
         dtype: DTypeLike | None = None,
+        *,
+        augment: bool = True,
     ) -> None:
         layout = image_data_format() if data_format is None else data_format
         self.dtype = floatx() if dtype is None else dtype
@@ -147,12 +150,14 @@ class NumpyArrayIterator(AugmentingIterator[Batch]):
         self.y: Array | None = None if labels is None else np.asarray(labels)
         self.sample_weight: Array | None = None if weights is None else np.asarray(weights)
         self.image_data_generator = image_data_generator
+        self.augment = augment
         self.data_format = layout
         self.save_to_dir = save_to_dir
         self.save_prefix = save_prefix
         self.save_format = save_format
         super().__init__(source_of(images), batch_size, shuffle, seed, hash_limit=1e4)
-        for text in [*advice, *about_images(image_data_generator, images, self.dtype)]:
+        advice += about_validation(image_data_generator, subset, augment)
+        for text in [*advice, *about_images(self._generator, images, self.dtype)]:
             warn(text, UsageWarning)
 
     def __getstate__(self):

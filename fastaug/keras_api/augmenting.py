@@ -13,6 +13,7 @@ from fastaug.keras_api.iterator import Iterator
 from fastaug.keras_api.order import NEXT, Order
 from fastaug.keras_api.program import ops_of
 from fastaug.keras_api.settings import check_dtype
+from fastaug.keras_api.unaugmented import Unaugmented
 from fastaug.log import tell
 from fastaug.typing import Array, Batch, DataFormat, DTypeLike, Path
 
@@ -24,8 +25,8 @@ class AugmentingIterator(Iterator[Batch]):
     """What the iterators over arrays and over files share: batches made ahead, on all cores.
 
     Endless in a `for` loop and with `next`; `it[i]` is batch `i` of an epoch, `it[-1]` the last.
-    A subclass sets `image_data_generator`, `data_format`, `dtype`, `save_to_dir`, `save_prefix` and
-    `save_format` first, and implements `_with_labels`.
+    A subclass sets `image_data_generator`, `augment`, `data_format`, `dtype`, `save_to_dir`,
+    `save_prefix` and `save_format` first, and implements `_with_labels`.
 
     Args:
         source: Where the images come from.
@@ -35,10 +36,12 @@ class AugmentingIterator(Iterator[Batch]):
         hash_limit: Bound of the numbers in the names of saved files.
 
     Raises:
-        TypeError: If the batches are of integers, and a setting of the generator needs floats.
+        TypeError: If the batches are of integers, and a setting of the generator needs floats; if
+            `augment` is no bool.
     """
 
     image_data_generator: "ImageDataGenerator"
+    augment: bool
     data_format: DataFormat
     dtype: DTypeLike
     save_to_dir: Path | None
@@ -54,12 +57,18 @@ class AugmentingIterator(Iterator[Batch]):
             raise TypeError(
                 f"`save_to_dir` should be a path. Received: save_to_dir={self.save_to_dir!r}"
             )
-        generator = self.image_data_generator
+        if not isinstance(self.augment, bool):
+            raise TypeError(
+                "`augment` of an iterator should be True or False; ops are given to the generator. "
+                f"Received: augment={self.augment!r}"
+            )
+        generator = self._generator
         if hasattr(generator, "_overrides_methods"):  # one of ours
             check_dtype(generator, self.dtype, source.in_floatx)
         self._hash_limit = hash_limit
         if getattr(generator, "augment", None) is not None:
-            self._own_seed = int(np.random.randint(1 << 62, dtype=np.int64)) if seed is None else 0
+            if seed is None and self.augment:
+                self._own_seed = int(np.random.randint(1 << 62, dtype=np.int64))
             self._check_ops(source)
         self._maker = self._new_maker(source)
         # A subclass with its own idea of a batch gets Keras's way of asking for one.
@@ -67,6 +76,12 @@ class AugmentingIterator(Iterator[Batch]):
             getattr(type(self), name) is not getattr(AugmentingIterator, name)
             for name in ("_get_batches_of_transformed_samples", "_set_index_array")
         )
+
+    @property
+    def _generator(self):
+        """What makes the images, as far as the batches know: a generator of any kind, or None."""
+        generator = self.image_data_generator
+        return generator if self.augment or generator is None else Unaugmented(generator)
 
     def _described(self):
         generator = self.image_data_generator
@@ -81,7 +96,7 @@ class AugmentingIterator(Iterator[Batch]):
         return ()
 
     def _new_maker(self, source):
-        generator = self.image_data_generator
+        generator = self._generator
         return BatchMaker(
             source,
             generator,
@@ -94,10 +109,9 @@ class AugmentingIterator(Iterator[Batch]):
 
     def _check_ops(self, source):
         """Raises what the ops of `augment` have against the images of a source."""
-        generator = self.image_data_generator
         first = self.data_format == "channels_first"
         channels, *size = source.shape if first else (source.shape[2], *source.shape[:2])
-        ops_of(generator, source).check(source.dtype, tuple(size), channels)
+        ops_of(self._generator, source).check(source.dtype, tuple(size), channels)
 
     def __getstate__(self):
         return super().__getstate__() | {"_maker": None}
@@ -150,7 +164,7 @@ class AugmentingIterator(Iterator[Batch]):
     def _follow(self):
         """Takes on what a user may have changed in the iterator; under the maker's lock."""
         self._maker.follow(
-            self.image_data_generator, self.dtype, self._hash_limit if self.save_to_dir else None
+            self._generator, self.dtype, self._hash_limit if self.save_to_dir else None
         )
 
     def _get_batches_of_transformed_samples(self, index_array: Array) -> Batch:

@@ -13,7 +13,12 @@ from fastaug.data.directory import OTHER_FORMATS, DirectoryIndex, labels_of
 from fastaug.data.images import can_read
 from fastaug.data.sources import FileSource
 from fastaug.defaults import floatx, image_data_format
-from fastaug.keras_api.advice import about_folders, about_rows, about_split
+from fastaug.keras_api.advice import (
+    about_folders,
+    about_rows,
+    about_split,
+    about_validation,
+)
 from fastaug.keras_api.augmenting import AugmentingIterator
 from fastaug.keras_api.iterator import check_batch_size
 from fastaug.typing import (
@@ -118,12 +123,14 @@ class _FileIterator(AugmentingIterator[Batch]):
         self.on_error = on_error
         self.bad_files = []
         self._known_bad = set()
-        generator = self.image_data_generator
         self._decoder, self._timeout = decoder, timeout
         self._reading = self._new_reading(batch_size)
         source = self._new_source(index.filepaths)
         super().__init__(source, batch_size, shuffle, seed, hash_limit=1e7)
-        for text in itertools.chain(about_split(generator, self.subset, len(index)), advice):
+        generator = self.image_data_generator
+        split = about_split(generator, self.subset, len(index))
+        validation = about_validation(generator, self.subset, self.augment)
+        for text in itertools.chain(split, validation, advice):
             warn(text, UsageWarning)
 
     def _new_reading(self, batch_size):
@@ -186,7 +193,7 @@ class _FileIterator(AugmentingIterator[Batch]):
         Raises:
             ValueError: If it makes images of another size than `target_size`.
         """
-        augment = getattr(self.image_data_generator, "augment", None) or ()
+        augment = getattr(self._generator, "augment", None) or ()
         crop = next((op for op in augment if op.is_crop and op.is_of_picture), None)
         if crop is not None and crop.size != tuple(self.target_size):
             raise ValueError(
@@ -243,8 +250,10 @@ class _FileIterator(AugmentingIterator[Batch]):
         interpolation,
         keep_aspect_ratio,
         dtype,
+        augment,
     ):
         self.image_data_generator = image_data_generator
+        self.augment = augment
         self.target_size = _checked_size(target_size)
         self.keep_aspect_ratio = keep_aspect_ratio
         if color_mode not in CHANNELS:
@@ -342,6 +351,7 @@ class DirectoryIterator(_FileIterator[Batch]):
         timeout: Seconds after which a file that does not come is given up.
         formats: Endings of files to read beside Keras's, such as 'webp', 'gif' (the first picture),
             'avif' or 'jp2': one or some. What a file is, its content tells.
+        augment: Whether the images are augmented; see `ImageDataGenerator.flow`.
 
     Raises:
         ValueError: If an argument is not one of the above.
@@ -385,6 +395,7 @@ class DirectoryIterator(_FileIterator[Batch]):
         on_error: OnError = "raise",
         timeout: float = 60,
         formats: str | Iterable[str] | None = None,
+        augment: bool = True,
     ) -> None:
         self._set_file_arguments(
             image_data_generator,
@@ -398,6 +409,7 @@ class DirectoryIterator(_FileIterator[Batch]):
             interpolation,
             keep_aspect_ratio,
             dtype,
+            augment,
         )
         index = DirectoryIndex(
             directory,
@@ -457,6 +469,7 @@ class DataFrameIterator(_FileIterator[Batch]):
         timeout: Seconds after which a file that does not come is given up.
         formats: Endings of files to read beside Keras's, such as 'webp', 'gif' (the first picture),
             'avif' or 'jp2': one or some. What a file is, its content tells.
+        augment: Whether the images are augmented; see `ImageDataGenerator.flow`.
 
     Raises:
         ValueError: If an argument is not one of the above.
@@ -508,6 +521,7 @@ class DataFrameIterator(_FileIterator[Batch]):
         on_error: OnError = "raise",
         timeout: float = 60,
         formats: str | Iterable[str] | None = None,
+        augment: bool = True,
     ) -> None:
         self._set_file_arguments(
             image_data_generator,
@@ -521,6 +535,7 @@ class DataFrameIterator(_FileIterator[Batch]):
             interpolation,
             keep_aspect_ratio,
             dtype,
+            augment,
         )
         index = DataFrameIndex(
             dataframe,

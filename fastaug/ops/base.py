@@ -92,6 +92,10 @@ class Op:
         """Returns the height and width of the images that a crop makes."""
         raise NotImplementedError
 
+    def unaugmented(self) -> "Op":
+        """Returns what stands for a crop where images are not augmented: it draws nothing."""
+        raise NotImplementedError
+
     def table(self, draws: Draws) -> np.ndarray:
         """Returns the columns of its steps; NaN in the first of each step where it is not done."""
         columns = self.draw(draws)
