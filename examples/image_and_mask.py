@@ -1,4 +1,4 @@
-"""Augments images and their masks alike: two generators, one seed; then trains to find the mask.
+"""Augments images and their masks alike, then trains to find the mask.
 
 python examples/image_and_mask.py
 python examples/image_and_mask.py --plot pairs.png
@@ -22,7 +22,7 @@ def crops_with_masks(count, size=64):
     stain = color.rgb2hed(whole)[..., 2]
     stained = stain > np.quantile(stain, 0.8)
     x = np.empty((count, size, size, 3), np.float32)
-    masks = np.empty((count, size, size, 1), np.float32)
+    masks = np.empty((count, size, size, 1), np.uint8)
     for image, mask in zip(x, masks, strict=True):
         top, left = (rng.integers(0, side - 128) for side in whole.shape[:2])
         part = np.s_[top : top + 128, left : left + 128]
@@ -39,27 +39,20 @@ def main():
     args = parser.parse_args()
     x, masks = crops_with_masks(args.images)
 
-    settings = {
-        "rotation_range": 30,
-        "zoom_range": 0.2,
-        "horizontal_flip": True,
-        "fill_mode": "reflect",
-    }
-    images_generator = fastaug.ImageDataGenerator(**settings, rescale=1 / 255)
-    # Order 0 takes the nearest pixel, so that a mask stays a mask.
-    masks_generator = fastaug.ImageDataGenerator(**settings, interpolation_order=0)
-    # The same seed: the same order, and the same draws for an image and its mask.
-    arguments = {"batch_size": 16, "seed": 1}
-    images_flow = images_generator.flow(x, **arguments)
-    masks_flow = masks_generator.flow(masks, **arguments)
-    # Keras trains from a generator, but not from a bare zip.
-    pairs = (pair for pair in zip(images_flow, masks_flow, strict=True))
-
-    first_images, first_masks = next(pairs)
+    generator = fastaug.ImageDataGenerator(
+        rotation_range=30,
+        zoom_range=0.2,
+        horizontal_flip=True,
+        fill_mode="reflect",
+        rescale=1 / 255,
+    )
+    # A mask goes where its image goes, and keeps its labels; what lies outside is no cell.
+    flow = generator.flow(x, fastaug.Masks(masks, fill=0), batch_size=16, seed=1)
+    first_images, first_masks = next(flow)
     assert len(first_images) == len(first_masks)
     assert set(np.unique(first_masks)) <= {0, 1}
     if args.plot:
-        fastaug.plot_images(pairs).savefig(args.plot)
+        fastaug.plot_images(flow).savefig(args.plot)
 
     model = keras.Sequential(
         [
@@ -70,7 +63,7 @@ def main():
         ]
     )
     model.compile("adam", loss="binary_crossentropy", metrics=["accuracy"])
-    model.fit(pairs, steps_per_epoch=len(images_flow), epochs=args.epochs, shuffle=False, verbose=2)
+    model.fit(flow, epochs=args.epochs, verbose=2)
 
 
 if __name__ == "__main__":

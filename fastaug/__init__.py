@@ -27,10 +27,21 @@ if TYPE_CHECKING:
         random_shift,
         random_zoom,
     )
+    from fastaug.ops import area as _area
+    from fastaug.ops import choice as _choice
     from fastaug.ops import colour as _colour
     from fastaug.ops import crop as _crop
+    from fastaug.ops import geometry as _geometry
+    from fastaug.ops import mix as _mix
+    from fastaug.ops import policy as _policy
+    from fastaug.ops.area import *  # noqa: F403
+    from fastaug.ops.choice import *  # noqa: F403
     from fastaug.ops.colour import *  # noqa: F403
     from fastaug.ops.crop import *  # noqa: F403
+    from fastaug.ops.geometry import *  # noqa: F403
+    from fastaug.ops.mix import *  # noqa: F403
+    from fastaug.ops.policy import *  # noqa: F403
+    from fastaug.program.fields import Masks
     from fastaug.show.monitor import SysMonitor
     from fastaug.show.plotting import plot_images
     from fastaug.warn import UsageWarning
@@ -42,6 +53,7 @@ _HOMES = {
     "DirectoryIterator": "keras_api.file_iterators",
     "ImageDataGenerator": "keras_api.generator",
     "Iterator": "keras_api.iterator",
+    "Masks": "program.fields",
     "NumpyArrayIterator": "keras_api.array_iterator",
     "SysMonitor": "show.monitor",
     "UsageWarning": "warn",
@@ -69,6 +81,7 @@ __all__ = [
     "DirectoryIterator",
     "ImageDataGenerator",
     "Iterator",
+    "Masks",
     "NumpyArrayIterator",
     "SysMonitor",
     "UsageWarning",
@@ -93,11 +106,16 @@ __all__ = [
 
 
 #: Modules of the vocabulary. What is in their `__all__` is a public name, too.
-_OPS = ("colour", "crop")
+_OPS = ("area", "choice", "colour", "crop", "geometry", "mix", "policy")
 
 if TYPE_CHECKING:
+    __all__ += _area.__all__
+    __all__ += _choice.__all__
     __all__ += _colour.__all__
     __all__ += _crop.__all__
+    __all__ += _geometry.__all__
+    __all__ += _mix.__all__
+    __all__ += _policy.__all__
 else:  # made when somebody asks: their modules import NumPy
     _OTHERS = globals().pop("__all__")
 

@@ -46,6 +46,9 @@ CROP_COLUMNS: int
 OPS_OF_FLOATS: frozenset[str]
 """Those of them that are defined for float images, too."""
 
+OPS_THAT_MOVE: frozenset[str]
+"""Those of them that move pixels."""
+
 OPS_OF_COLOURS: frozenset[str]
 """Those of them that need one channel or three."""
 
@@ -83,6 +86,9 @@ class Program:
         order: Interpolation order of the warp, 0 to 5.
         border: One of `BORDERS`.
         cval: Value outside, for the two constant borders.
+        fill: A pixel, a byte for each channel: each of the result is the nearest one of the source,
+            byte for byte, or this one where its centre is more than half a pixel outside. Then
+            `order`, `border` and `cval` mean nothing. None: values are interpolated.
         columns: Columns of the parameter table, of which those of `COLUMNS` come first.
         augment: None, or what is done to images between `steps` and what comes after them: pairs of
             one of `IMAGE_OPS` and its first column in the table, NaN in which means that it is off;
@@ -101,8 +107,9 @@ class Program:
 
     Raises:
         ValueError: If a size, an order, a border, an op or a shape of values is not one of the
-            above, a step of a uint8 batch needs floats, a step of the standardization needs
-            pixels: `brightness`, `linear`; an op of `OPS_OF_COLOURS` gets other than one or three
+            above, `fill` is given for a batch that is not of bytes, channels last, without steps, a
+            step of a uint8 batch needs floats, a step of the standardization needs pixels:
+            `brightness`, `linear`; or an op of `OPS_OF_COLOURS` gets other than one or three
             channels.
         IndexError: If a column is outside the table.
         TypeError: If a step has constants that no op has.
@@ -123,6 +130,7 @@ class Program:
         order: int = 1,
         border: str = "nearest",
         cval: float = 0.0,
+        fill: bytes | None = None,
         columns: int = ...,
         augment: Iterable[tuple[str | None, int]] | None = None,
         crop: int | None = None,
@@ -297,6 +305,33 @@ def philox_uniform(
 
     Returns:
         float64 `(len(samples), count)`.
+    """
+
+MIX_COLUMNS: int
+"""Columns of a mix."""
+
+def mix(
+    images: npt.NDArray[np.float32] | npt.NDArray[np.uint8],
+    order: npt.NDArray[np.int64],
+    table: npt.NDArray[np.float64],
+    channels_first: bool,
+) -> None:
+    """Mixes each image of a batch with the one that comes after it in an order, in place.
+
+    With the last one comes the first, as it was. Without the GIL.
+
+    Args:
+        images: `(batch, height, width, channels)` or `(batch, channels, height, width)`, uint8 or
+            float32, contiguous.
+        order: int64 `(batch,)`: each image once.
+        table: float64 `(batch, MIX_COLUMNS)`: the part of the image itself in a blend, and top,
+            left, bottom and right of the box that comes from the other instead; NaN in the top: a
+            blend. Bytes are rounded.
+        channels_first: The layout of the images.
+
+    Raises:
+        ValueError: If a shape or a type does not fit.
+        IndexError: If an index or a box is out of bounds.
     """
 
 def affine_matrices(

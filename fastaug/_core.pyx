@@ -102,6 +102,7 @@ cdef extern from "kernels/program.h" nogil:
     ctypedef struct fa_sampler:
         int order, border
         float cval
+        const uint8_t *fill
 
     ctypedef struct fa_program:
         fa_form form
@@ -224,6 +225,13 @@ cdef extern from "kernels/augment.h" nogil:
         bint only_moves
 
     void fa_set_augment(const fa_program *program, fa_augment *augment)
+
+cdef extern from "kernels/mix.h" nogil:
+    enum:
+        FA_MIX_COLUMNS
+
+    void fa_mix(char *image, const char *other, const ptrdiff_t *shape, bint is_bytes,
+                const double *p)
 
 cdef extern from "kernels/run.h" nogil:
     ctypedef struct fa_batch:
@@ -502,10 +510,13 @@ IMAGE_OP_COLUMNS = {
 }
 CROP_COLUMNS = FA_CROP_COLUMNS
 
-# Those that are defined for floats, and those that need one channel or three.
+# Those that are defined for floats, that move pixels, and that need one channel or three.
 OPS_OF_FLOATS = frozenset([
     fa_image_ops[k].name.decode() for k in range(FA_IMAGE_OPS)
     if fa_image_ops[k].matrix != NULL or fa_image_ops[k].apply_floats != NULL
+])
+OPS_THAT_MOVE = frozenset([
+    fa_image_ops[k].name.decode() for k in range(FA_IMAGE_OPS) if fa_image_ops[k].matrix != NULL
 ])
 OPS_OF_COLOURS = frozenset([
     fa_image_ops[k].name.decode() for k in range(FA_IMAGE_OPS) if fa_image_ops[k].only_colours
@@ -526,10 +537,10 @@ cdef class Program:
     def __cinit__(self, Py_ssize_t height, Py_ssize_t width, Py_ssize_t channels, steps=(),
                   standardization=(), *, function=None, bint channels_first=False,
                   bint is_bytes=False, bint truncates=False, int order=1, str border="nearest",
-                  float cval=0.0, Py_ssize_t columns=FA_COLUMNS, augment=None,
+                  float cval=0.0, bytes fill=None, Py_ssize_t columns=FA_COLUMNS, augment=None,
                   crop=None, bint only_moves=False, by_image=None):
         cdef Py_ssize_t k
-        self._held = []
+        self._held = [fill]
         if height < 1 or width < 1 or channels < 1:
             raise ValueError(f"An image has at least one pixel. Received: {height} x {width} x "
                              f"{channels}")
@@ -553,6 +564,14 @@ cdef class Program:
         self.c.columns = columns
         self.by_image = by_image
         steps, standardization = list(steps), list(standardization)
+        if fill is not None:
+            if not is_bytes or channels_first or steps or standardization or function is not None:
+                raise ValueError("Pixels that are picked stay as they are: uint8 batches, channels "
+                                 "last, and no steps")
+            if len(fill) != channels:
+                raise ValueError(f"Expected a byte for each of {channels} channels. Received: "
+                                 f"{fill=}")
+            self.c.sampler.fill = <const uint8_t *><const char *>fill
         functions = [] if function is None else [function]
         self.c.standardization = len(steps)
         self.c.after_function = len(steps) + len(functions)
@@ -596,7 +615,8 @@ cdef class Program:
                     raise ValueError(f"Expected one of {IMAGE_OPS}. Received: {name!r}")
                 step.op = &fa_image_ops[IMAGE_OPS.index(name)]
                 columns = step.op.columns
-                if step.op.only_colours and self.c.form.channels not in (1, 3):
+                if (step.op.only_colours and not only_moves
+                        and self.c.form.channels not in (1, 3)):
                     raise ValueError(f"{name} works on one or three channels. Received: "
                                      f"{self.c.form.channels}")
             if not 0 <= column <= self.c.columns - columns:
@@ -892,6 +912,47 @@ def philox_uniform(uint64_t seed, uint64_t stream, uint64_t epoch,
         for i in range(samples.shape[0]):
             fa_philox_uniform(key, epoch, <uint64_t>samples[i], count, out + i * count)
     return numbers
+
+
+MIX_COLUMNS = FA_MIX_COLUMNS
+
+
+def mix(cnp.ndarray images not None, const int64_t[::1] order not None,
+        const double[:, ::1] table not None, bint channels_first):
+    """Mixes each image with the next one of an order; see ``_core.pyi``."""
+    cdef Py_ssize_t i, k, count = images.shape[0], height, width, size
+    cdef ptrdiff_t[4] shape
+    cdef char *data = <char *>cnp.PyArray_DATA(images)
+    cdef char *first
+    cdef bint is_bytes = cnp.PyArray_TYPE(images) == cnp.NPY_UINT8
+    cdef cnp.ndarray kept
+    if images.ndim != 4 or not cnp.PyArray_ISCARRAY(images) or (
+            not is_bytes and cnp.PyArray_TYPE(images) != cnp.NPY_FLOAT):
+        raise ValueError(f"Expected contiguous uint8 or float32 images of rank 4. Received: "
+                         f"{images.dtype} of shape {(<object>images).shape}")
+    if order.shape[0] != count or table.shape[0] != count or table.shape[1] != FA_MIX_COLUMNS:
+        raise ValueError(f"Expected an order and a table of {count} images")
+    height, width = images.shape[2 if channels_first else 1], images.shape[3 if channels_first else 2]
+    for i in range(count):
+        if not 0 <= order[i] < count:
+            raise IndexError(f"index {order[i]} is out of bounds for {count} images")
+        if table[i, 1] == table[i, 1] and not (0 <= table[i, 1] <= table[i, 3] <= height
+                                               and 0 <= table[i, 2] <= table[i, 4] <= width):
+            raise IndexError(f"No such box in {height} x {width} pixels: {list(table[i])}")
+    if count < 2:
+        return
+    shape[0] = images.shape[1] if channels_first else 1
+    shape[1] = height
+    shape[3] = images.itemsize * (1 if channels_first else images.shape[3])
+    shape[2] = width * shape[3]
+    size = shape[0] * shape[1] * shape[2]
+    kept = images[order[0]].copy()
+    first = <char *>cnp.PyArray_DATA(kept)
+    with nogil:
+        for k in range(count):
+            i = order[k]
+            fa_mix(data + i * size, data + order[k + 1] * size if k + 1 < count else first, shape,
+                   is_bytes, &table[i, 0])
 
 
 def affine_matrices(const double[:, ::1] table, Py_ssize_t height, Py_ssize_t width):

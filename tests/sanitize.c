@@ -488,6 +488,24 @@ static void sweep_at_random(int count)
     }
 }
 
+/* Masks: pixels of any number of bytes, which are picked. */
+static void sweep_nearest(int count)
+{
+    static const uint8_t edge[9] = "edge....";
+    while (count--) {
+        reset("nearest", ONE_OF(SIDES), draw(2) ? 1 + draw(20) : ONE_OF(SIDES), 1 + draw(9), 0, 0, 0);
+        the.place = draw(PLACES);
+        the.form.is_bytes = 1;
+        the.sampler.fill = edge;
+        the.row[FA_FLIP_HORIZONTAL] = draw(2);
+        the.row[FA_FLIP_VERTICAL] = draw(2);
+        draw_source();
+        set_matrix(draw(2) ? draw(NAMED_MATRICES) : draw(MATRICES));
+        if (draw(8) == 0) set_geometry(0, 0, 1, 1, 0, 0);
+        process();
+    }
+}
+
 /* Images that are fetched line by line, and sides around the limit of nearness. */
 static void sweep_large(void)
 {
@@ -830,6 +848,7 @@ int main(int argc, char **argv)
     sweep_matrices();
     sweep_switches();
     sweep_at_random(40000);
+    sweep_nearest(20000);
     sweep_large();
     sweep_samples();
     sweep_batches(4000);

@@ -88,6 +88,11 @@ assert_type(next(generator.flow((x, [y, y]), y, sample_weight=y))[1], Array)
 generator.flow(x, y, np.int64(4), seed=np.int64(3), save_to_dir=pathlib.Path("out"))
 generator.flow(x, pd.Series([0, 1] * 4), subset="training", ignore_class_split=True)
 generator.flow(np.memmap("x.dat", np.uint8, shape=(8, 32, 32, 3)))
+assert_type(next(generator.flow(x, fastaug.Masks(y, fill=255))), tuple[Any, Any])
+masks = {"mask": fastaug.Masks(y, interpolation="linear"), "class": y}
+assert_type(next(generator.flow(x, masks, sample_weight=y)), tuple[Any, Any, Array])
+fastaug.Masks(y, interpolation="cubic")  # wrong
+fastaug.Masks(y, fill="nothing")  # wrong
 generator.flow("photos")  # wrong
 generator.flow(x, 3)  # wrong
 generator.flow(x, y, batch_size=32.0)  # wrong
@@ -117,7 +122,7 @@ with generator.flow(x, y, seed=1) as flow:
     assert_type(flow.n, int)
     assert_type(flow.batch_size, int)
     assert_type(flow.total_batches_seen, int)
-    assert_type(flow.y, Array | None)
+    assert_type(flow.y, Any)
     flow.reset()
     flow.on_epoch_end()
     flow.close()

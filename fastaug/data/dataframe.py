@@ -63,6 +63,7 @@ class DataFrameIndex:
         unused_classes: Those given as `classes` that no row has.
         other_labels: Labels of rows that are not in `classes`, if these are given.
         left_out: Counter of the endings of files that are images, but not of `formats`.
+        formats: As given.
         only_invalid: The first path, if all were left out as invalid; else ''.
 
     Raises:
@@ -102,6 +103,7 @@ class DataFrameIndex:
         self.directory = directory or ""
         self.class_mode = class_mode
         self.split = split
+        self.formats = formats
         check_class_mode(class_mode, self.allowed_class_modes)
         columns = {"x_col": x_col, "y_col": y_col, "weight_col": weight_col}
         with _naming_columns(frame, columns):
@@ -111,7 +113,7 @@ class DataFrameIndex:
             frame = frame[[]]  # as in Keras, whose empty mask selects columns: a KeyError follows
         elif validate_filenames:
             paths = join_all(self.directory, frame[x_col].tolist())
-            valid = np.array(_are_images(paths, formats), dtype=bool)
+            valid = np.array(are_images(paths, formats), dtype=bool)
             self.left_out = _other_formats(itertools.compress(paths, ~valid))
             self.only_invalid = "" if valid.any() else paths[0]
             if invalid := len(valid) - int(valid.sum()):
@@ -281,7 +283,7 @@ def _numbers_of(labels, class_indices):
     ]
 
 
-def _are_images(paths, formats):
+def are_images(paths, formats):
     """Returns for each path whether it has one of the endings and names a file."""
     valid = [path.lower().endswith(formats) for path in paths]
     folders: dict[str, list[int]] = {}

@@ -30,6 +30,17 @@ from fastaug.data import images
 
 CHANNELS = {"rgb": 3, "rgba": 4, "grayscale": 1}
 
+# Pillow's modes of masks, and the type of their labels.
+_LABELS = {
+    "1": "uint8",
+    "L": "uint8",
+    "P": "uint8",
+    "I;16": "uint16",
+    "I;16B": "uint16",
+    "I": "int32",
+    "F": "float32",
+}
+
 cv2 = opencv.find()
 
 # Pillow's weights of "L" over 2**16, and its half for rounding. float32 holds every one of these
@@ -48,6 +59,8 @@ class Target:
         interpolation: 'nearest', 'bilinear', 'bicubic', 'hamming', 'box' or 'lanczos'.
         keep_aspect_ratio: Whether to cut the image, about its centre, to the shape of the target
             before resizing.
+        labels: Name of the type of the labels, if the files are masks: then they are resized by
+            'nearest', and the result has their bytes. None: they are images.
     """
 
     height: int
@@ -55,6 +68,7 @@ class Target:
     color_mode: str
     interpolation: str = "nearest"
     keep_aspect_ratio: bool = False
+    labels: str | None = None
 
     def __post_init__(self):
         """Refuses what could never be decoded into."""
@@ -70,13 +84,16 @@ class Target:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Shape of a decoded image, `(height, width, channels)`."""
+        """Shape of a decoded image, `(height, width, channels)`; of a mask's bytes."""
+        if self.labels is not None:
+            return self.height, self.width, np.dtype(self.labels).itemsize
         return self.height, self.width, CHANNELS[self.color_mode]
 
     @property
     def dtype(self) -> np.dtype:
         """Type of a decoded image: 16- and 32-bit gray images keep their values, so float32."""
-        return np.dtype(np.float32 if self.color_mode == "grayscale" else np.uint8)
+        is_float = self.color_mode == "grayscale" and self.labels is None
+        return np.dtype(np.float32 if is_float else np.uint8)
 
 
 class Crop(Protocol):
@@ -166,7 +183,9 @@ def decode_bytes(
             it is resized, with the target's filter, whatever its size; None: nothing is.
     """
     try:
-        if box_of is not None:
+        if target.labels is not None:
+            _decode_labels(data, target, box_of, out)
+        elif box_of is not None:
             _decode_part(data, target, box_of, out)
         elif not _decode_with_opencv(data, target, out):
             _decode_with_pillow(data, target, out)
@@ -193,6 +212,35 @@ def _decode_part(data, target, box_of, out):
     img = img.crop(box_of(img.height, img.width))
     img = images.resize_img(img, (target.height, target.width), target.interpolation, False)
     out[...] = images.img_to_array(img, "channels_last", out.dtype)
+
+
+def labels_in(img):
+    """Returns the name of the type of the labels in a Pillow image.
+
+    Raises:
+        ValueError: If a pixel has more than one value.
+    """
+    if img.mode not in _LABELS:
+        raise ValueError(
+            f"A mask has one label for each pixel, in one of Pillow's modes {', '.join(_LABELS)}. "
+            f"This file has the mode {img.mode}"
+        )
+    return _LABELS[img.mode]
+
+
+def _decode_labels(data, target, box_of, out):
+    """Decodes the bytes of a mask to those of its labels; of a palette to its numbers."""
+    img: Image.Image = Image.open(io.BytesIO(data))
+    if labels_in(img) != target.labels:
+        raise ValueError(
+            f"A mask of {labels_in(img)}, among masks of {target.labels}. A flow has one type"
+        )
+    size = target.height, target.width
+    if box_of is not None:
+        img = img.crop(box_of(img.height, img.width))
+    if img.size != size[::-1]:
+        img = images.resize_img(img, size, "nearest", target.keep_aspect_ratio)
+    out.view(target.labels)[..., 0] = np.asarray(img)
 
 
 def _decode_with_pillow(data, target, out):

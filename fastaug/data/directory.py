@@ -103,6 +103,7 @@ class DirectoryIndex:
             scans = map_waiting(
                 lambda top: images_below(top, formats, follow_links, progress), tops, progress
             )
+        self._found = [names for names, *_ in scans]
         self.counts = {name: len(found) for name, (found, *_) in zip(classes, scans, strict=True)}
         self.left_out: collections.Counter = collections.Counter()
         for top, (names, has_tiff, left_out) in zip(tops, scans, strict=True):
@@ -131,6 +132,10 @@ class DirectoryIndex:
     def labels(self):
         """The labels of all images."""
         return self.classes
+
+    def unsplit(self):
+        """Returns the paths of all images, whatever the split, relative to `directory`."""
+        return list(itertools.chain.from_iterable(self._found))
 
 
 def folders_in(directory):

@@ -28,10 +28,21 @@ NO_DRAWS = (0, 0)
 _READ_WHERE_THEY_LIE = (np.uint8, np.float32, np.bool_, *_core.CONVERTED)
 
 
-def source_of(images):
-    """Returns the source of images in an array of any kind."""
+def for_the_core(images):
+    """Returns images in a type and a layout that the core reads."""
+    return np.ascontiguousarray(images, np.uint8 if images.dtype == np.uint8 else np.float32)
+
+
+def source_of(images, converted=for_the_core):
+    """Returns the source of images in an array of any kind.
+
+    Args:
+        images: The array.
+        converted: Function that returns images in a form to be read, where they are copied.
+    """
     images = lazily(images)
-    return LazySource(images) if isinstance(images, LazyArray) else ArraySource(images)
+    kind = LazySource if isinstance(images, LazyArray) else ArraySource
+    return kind(images, converted)
 
 
 class ArraySource:
@@ -40,14 +51,16 @@ class ArraySource:
     Args:
         images: Array of rank 4. Images are read where they lie, unless they are not contiguous or
             not in native byte order: then they are copied, a slice of a batch at a time.
+        converted: As for `source_of`.
     """
 
     in_floatx = False
     has_readers = False
     crop = None
 
-    def __init__(self, images):
+    def __init__(self, images, converted=for_the_core):
         self.images = images
+        self.converted = converted
         self.shape, self.dtype = images.shape[1:], images.dtype
         contiguous = np.empty((1, *self.shape), dtype=images.dtype).strides[1:]
         direct = (
@@ -102,7 +115,7 @@ class _ArrayReading:
         if self._source.array is not None:
             return self._source.array, self._index, {}
         images = self._source.images[self._index]
-        return _for_the_core(images), np.arange(len(images), dtype=np.int64), {}
+        return self._source.converted(images), np.arange(len(images), dtype=np.int64), {}
 
     def release(self):
         pass
@@ -110,40 +123,37 @@ class _ArrayReading:
     cancel = release
 
 
-def _for_the_core(images):
-    """Returns images in a type and a layout that the core reads."""
-    return np.ascontiguousarray(images, np.uint8 if images.dtype == np.uint8 else np.float32)
-
-
 class LazySource(ArraySource):
     """Images in an array that is not in memory: those of a batch are read by the threads.
 
     Args:
-        images: `LazyArray` of rank 4.
+        images: `LazyArray` of images.
+        converted: As for `source_of`.
     """
 
     array = None
 
-    def __init__(self, images):
-        self._rows = images
+    def __init__(self, images, converted=for_the_core):
+        self.rows = images
+        self.converted = converted
         self.images = images.given
         self.shape, self.dtype = images.shape[1:], images.dtype
 
     def __len__(self):
-        return len(self._rows)
+        return len(self.rows)
 
     def image(self, position, dtype, draws=NO_DRAWS):
         """Returns one image as a new array of a type."""
-        return self._rows[position].astype(dtype)
+        return self.rows[position].astype(dtype)
 
     def images_of(self, index, dtype, draws=NO_DRAWS):
         """Reads the images of an index, and returns a function of a place, which returns one."""
-        images, positions = self._rows.read(index)
+        images, positions = self.rows.read(index)
         return lambda place: images[positions[place]].astype(dtype)
 
     def cut(self, index, count):
         """Returns lists of places, which have no chunk of the array in common."""
-        chunks = self._rows.chunks_of(index)
+        chunks = self.rows.chunks_of(index)
         order = np.argsort(chunks, kind="stable")
         starts = np.flatnonzero(np.diff(chunks[order], prepend=-1))
         wanted = np.arange(1, count) * len(index) // count
@@ -152,15 +162,15 @@ class LazySource(ArraySource):
 
     def open(self, index, draws=NO_DRAWS):
         """Begins to read the images of an index, an int64 array."""
-        return _LazyReading(self._rows, index)
+        return _LazyReading(self, index)
 
 
 class _LazyReading(_ArrayReading):
     __slots__ = ()
 
     def read(self):
-        images, positions = self._source.read(self._index)
-        return _for_the_core(images), positions, {}
+        images, positions = self._source.rows.read(self._index)
+        return self._source.converted(images), positions, {}
 
 
 # Bytes that the slots of an iterator take, at most, as long as there are two.

@@ -192,7 +192,8 @@ def about_validation(generator, subset, augment):
     """
     if subset != "validation" or not augment or not hasattr(generator, "_overrides_methods"):
         return
-    if generator.augment or not ParameterSampler.of(generator).does_nothing:
+    moves = not ParameterSampler.of(generator).does_nothing
+    if moves or generator.augment or generator.mix is not None:
         yield (
             'subset="validation" of a generator with random transforms is augmented, as in Keras. '
             'Write augment=False, or take both flows with subset="both".'

@@ -10,6 +10,8 @@ from fastaug.data.sources import source_of
 from fastaug.defaults import floatx, image_data_format
 from fastaug.keras_api.advice import about_images, about_split, about_validation
 from fastaug.keras_api.augmenting import AugmentingIterator
+from fastaug.ops.mix import label_floats
+from fastaug.program.fields import MaskField, Masks, is_structure, map_leaves, masks_in
 from fastaug.typing import (
     Array,
     Batch,
@@ -36,7 +38,8 @@ class NumpyArrayIterator(AugmentingIterator[Batch]):
             memory, such as one of h5py, zarr or dask, is read a batch at a time. Or `(x, extra)`,
             where extra is an array or a list of arrays of the same length, handed out with the
             images in a tuple.
-        y: Labels, or None.
+        y: Labels, or None. Or `fastaug.Masks`, which go where their images go, or a dict or tuple
+            of labels and masks, of any depth.
         image_data_generator: An `ImageDataGenerator`.
         batch_size: Samples in a batch.
         shuffle: Whether to take each epoch in a new random order.
@@ -65,7 +68,7 @@ class NumpyArrayIterator(AugmentingIterator[Batch]):
     def __init__(
         self,
         x: SupportsArray | SeveralInputs,
-        y: Values | None,
+        y: Values | Masks | dict[str, Any] | None,
         image_data_generator: "ImageDataGenerator",
         batch_size: Integer = 32,
         shuffle: bool = False,
@@ -97,7 +100,10 @@ class NumpyArrayIterator(AugmentingIterator[Batch]):
         images = lazily(images)
         labels: Any = y
         weights: Any = sample_weight
-        for name, argument, values in (("y", "labels", labels), ("sample_weight", "", weights)):
+        leaves: list[Any] = []
+        map_leaves(leaves.append, labels)
+        checked = [*(("y", "labels", leaf) for leaf in leaves), ("sample_weight", "", weights)]
+        for name, argument, values in checked:
             if values is not None and len(images) != len(values):
                 title = f"`{name}` ({argument})" if argument else f"`{name}`"
                 raise ValueError(
@@ -112,6 +118,7 @@ class NumpyArrayIterator(AugmentingIterator[Batch]):
             split = int(len(images) * image_data_generator._validation_split)
             if (
                 labels is not None
+                and not is_structure(labels)
                 and not ignore_class_split
                 and not np.array_equal(np.unique(labels[:split]), np.unique(labels[split:]))
             ):
@@ -122,7 +129,7 @@ class NumpyArrayIterator(AugmentingIterator[Batch]):
                 )
             part = slice(split) if subset == "validation" else slice(split, None)
             images, x_misc = _part(images, part), [_part(xx, part) for xx in x_misc]
-            labels = None if labels is None else labels[part]
+            labels = None if labels is None else map_leaves(lambda y: _part(y, part), labels)
 
         images = _as_images(images, self.dtype)
         self.x_misc = x_misc
@@ -147,7 +154,7 @@ class NumpyArrayIterator(AugmentingIterator[Batch]):
                 f"or 4 channels on axis {channels_axis}. However, it was passed an array with "
                 f"shape {images.shape} ({channels} channels).",
             )
-        self.y: Array | None = None if labels is None else np.asarray(labels)
+        self.y = None if labels is None else map_leaves(_kept_target, labels)
         self.sample_weight: Array | None = None if weights is None else np.asarray(weights)
         self.image_data_generator = image_data_generator
         self.augment = augment
@@ -164,12 +171,13 @@ class NumpyArrayIterator(AugmentingIterator[Batch]):
         return super().__getstate__() | {
             "_early_x": Carried(self.x),
             "x_misc": [Carried(xx) for xx in self.x_misc],
-            "y": Carried(self.y),
+            "_y": map_leaves(_carried, self.y),
             "sample_weight": Carried(self.sample_weight),
         }
 
     def __setstate__(self, state):
-        arrays = {name: state[name].array for name in ("_early_x", "y", "sample_weight")}
+        arrays = {name: state[name].array for name in ("_early_x", "sample_weight")}
+        arrays["_y"] = map_leaves(_brought, state["_y"])
         arrays["x_misc"] = [carried.array for carried in state["x_misc"]]
         super().__setstate__(state | arrays)
         self._maker = self._new_maker(source_of(vars(self).pop("_early_x")))
@@ -186,21 +194,65 @@ class NumpyArrayIterator(AugmentingIterator[Batch]):
             return
         with self.lock, self._maker.lock:
             self._maker.source = source_of(images)
+            self._has_new_masks = True
+
+    @property
+    def y(self) -> Any:
+        """Labels, masks or a structure of them; may be replaced, from the next batch on."""
+        return self._y
+
+    @y.setter
+    def y(self, y: Any) -> None:
+        self._y = y
+        self._has_new_masks = self._maker is not None
+
+    def _follow(self):
+        super()._follow()
+        if self._has_new_masks:
+            self._maker.replace_fields(self._mask_fields(self._maker.source))
+            self._has_new_masks = False
 
     def _described_labels(self):
         for name in ("y", "sample_weight"):
             values = getattr(self, name, None)
-            if values is not None:
+            if is_structure(values):
+                yield f"{name}={map_leaves(_described, values)}"
+            elif values is not None:
                 yield f"{name} of shape {np.shape(values)}"
 
-    def _with_labels(self, images, index):
+    @property
+    def _is_labelled(self):
+        return self.y is not None
+
+    def _check_mix(self, mix):
+        if not isinstance(self.y, np.ndarray):
+            raise TypeError(f"{mix!r} needs labels in one array. Received: y={self.y!r:.200}")
+        if self.x_misc:
+            raise TypeError(f"{mix!r} cannot mix inputs beside the images")
+        self._mixable(self.y, mix)
+
+    def _mixable(self, labels, mix):
+        classes = int(self.y.max()) + 1 if self.y.dtype.kind in "iu" and self.y.size else None
+        return label_floats(labels, mix, classes, self._float_type())
+
+    def _mask_fields(self, source):
+        first = self.data_format == "channels_first"
+        size = source.shape[1:] if first else source.shape[:2]
+        return [
+            MaskField(masks, masks.shape[1:], masks.dtype, size, first)
+            for masks in masks_in(self.y)
+        ]
+
+    def _with_labels(self, images, index, masks):
         if self.x_misc:
             images = (images, *[xx[index] for xx in self.x_misc])
         if self.y is None:
             return images
+        made = iter(masks)
+        y = map_leaves(lambda leaf: next(made) if isinstance(leaf, Masks) else leaf[index], self.y)
         if self.sample_weight is None:
-            return images, self.y[index]
-        return images, self.y[index], self.sample_weight[index]
+            return images, y
+        return images, y, self.sample_weight[index]
 
 
 def _kept_or_array(values):
@@ -210,7 +262,23 @@ def _kept_or_array(values):
 
 
 def _part(values, rows):
-    return values.part(rows) if isinstance(values, LazyArray) else values[rows]
+    return values.part(rows) if isinstance(values, LazyArray | Masks) else values[rows]
+
+
+def _described(leaf):
+    return leaf if isinstance(leaf, Masks) else np.shape(leaf)
+
+
+def _kept_target(values):
+    return values if isinstance(values, Masks) else np.asarray(values)
+
+
+def _carried(values):
+    return values if isinstance(values, Masks) else Carried(values)
+
+
+def _brought(values):
+    return values.array if isinstance(values, Carried) else values
 
 
 def _as_images(x, dtype):

@@ -15,6 +15,8 @@ from fastaug.keras_api.program import ops_of
 from fastaug.keras_api.settings import check_dtype
 from fastaug.keras_api.unaugmented import Unaugmented
 from fastaug.log import tell
+from fastaug.ops.base import Draws
+from fastaug.ops.mix import Mixing
 from fastaug.typing import Array, Batch, DataFormat, DTypeLike, Path
 
 if TYPE_CHECKING:
@@ -26,7 +28,8 @@ class AugmentingIterator(Iterator[Batch]):
 
     Endless in a `for` loop and with `next`; `it[i]` is batch `i` of an epoch, `it[-1]` the last.
     A subclass sets `image_data_generator`, `augment`, `data_format`, `dtype`, `save_to_dir`,
-    `save_prefix` and `save_format` first, and implements `_with_labels`.
+    `save_prefix` and `save_format` first, and implements `_with_labels`, `_is_labelled`,
+    `_check_mix`, `_mixable` and, if it has masks, `_mask_fields`.
 
     Args:
         source: Where the images come from.
@@ -66,10 +69,13 @@ class AugmentingIterator(Iterator[Batch]):
         if hasattr(generator, "_overrides_methods"):  # one of ours
             check_dtype(generator, self.dtype, source.in_floatx)
         self._hash_limit = hash_limit
-        if getattr(generator, "augment", None) is not None:
-            if seed is None and self.augment:
-                self._own_seed = int(np.random.randint(1 << 62, dtype=np.int64))
+        augment, mix = getattr(generator, "augment", None), getattr(generator, "mix", None)
+        if seed is None and self.augment and (augment is not None or mix is not None):
+            self._own_seed = int(np.random.randint(1 << 62, dtype=np.int64))
+        if augment is not None:
             self._check_ops(source)
+        if mix is not None and self._shapes_labels:
+            self._check_mix(mix)
         self._maker = self._new_maker(source)
         # A subclass with its own idea of a batch gets Keras's way of asking for one.
         self._asks_itself = any(
@@ -97,6 +103,9 @@ class AugmentingIterator(Iterator[Batch]):
 
     def _new_maker(self, source):
         generator = self._generator
+        fields = self._mask_fields(source)
+        if fields:
+            _check_follows(generator)
         return BatchMaker(
             source,
             generator,
@@ -104,6 +113,7 @@ class AugmentingIterator(Iterator[Batch]):
             self.dtype,
             workers=getattr(generator, "_threads", 0),
             prefetch=getattr(generator, "prefetch", 0),
+            fields=fields,
             own_seed=self._own_seed,
         )
 
@@ -112,6 +122,10 @@ class AugmentingIterator(Iterator[Batch]):
         first = self.data_format == "channels_first"
         channels, *size = source.shape if first else (source.shape[2], *source.shape[:2])
         ops_of(self._generator, source).check(source.dtype, tuple(size), channels)
+
+    def _mask_fields(self, source):
+        """Returns the `MaskField` of each of the masks that go with the images of a source."""
+        return ()
 
     def __getstate__(self):
         return super().__getstate__() | {"_maker": None}
@@ -155,7 +169,7 @@ class AugmentingIterator(Iterator[Batch]):
                     self._order = batch.order
             tell()
             finished = self._maker.finish(batch, self._bad_image, self._replaces, fills)
-            return self._finished(*finished)
+            return self._mixed(self._finished(*finished), finished[1], batch)
         # also an interrupt: nothing runs on behind an exception, but for a job of small batches
         except BaseException:
             self.close()
@@ -171,7 +185,8 @@ class AugmentingIterator(Iterator[Batch]):
         with self._maker.lock:  # not `lock`, which who calls this may hold
             self._follow()
             batch = self._maker.make(index_array)
-        return self._finished(*self._maker.finish(batch, self._bad_image, self._replaces))
+        finished = self._maker.finish(batch, self._bad_image, self._replaces)
+        return self._mixed(self._finished(*finished), finished[1], batch)
 
     def _plain_batches(self):
         return self._maker.source.shape, self._read_plain()
@@ -192,24 +207,80 @@ class AugmentingIterator(Iterator[Batch]):
         )
         plain._order = Order(len(self._maker.source), self.batch_size, shuffle=False, seed=0)
         plain.save_to_dir, plain._own_stream = None, None
+        plain._mask_fields = lambda source: ()
+        plain._with_labels = lambda images, index, masks: images
         plain._maker = plain._new_maker(plain._maker.source)
-        plain._with_labels = lambda images, index: images
         try:
             for item in range(len(plain)):
                 yield AugmentingIterator._take(plain, item, fills=False)
         finally:
             plain.close()
 
-    def _finished(self, images, index, hashes):
+    def _finished(self, images, index, hashes, masks):
         if self.save_to_dir:
             folder = pathlib.Path(self.save_to_dir)
             for image, position, number in zip(images, index, hashes, strict=True):
                 name = f"{self.save_prefix}_{position}_{number}.{self.save_format}"
                 array_to_img(image, self.data_format, scale=True).save(folder / name)
-        return self._with_labels(images, index)
+        return self._with_labels(images, index, masks)
 
-    def _with_labels(self, images, index):
+    def _with_labels(self, images, index, masks):
         raise NotImplementedError
+
+    def _mixed(self, made, index, batch):
+        """Returns a batch, mixed if the generator says so; else with labels of the same form."""
+        mix = getattr(self.image_data_generator, "mix", None)
+        if mix is None or not self._shapes_labels:
+            return made
+        images, labels, *weights = made
+        if not self.augment:
+            return (images, self._mixable(labels, mix), *weights)
+        first = self.data_format == "channels_first"
+        channels, *size = images.shape[1:] if first else (images.shape[3], *images.shape[1:3])
+        draws = Draws(*self._maker.draws_of(batch), index, mix.name, tuple(size), channels)
+        mixing = Mixing.of(mix, draws)
+        mixed = mixing.labels(self._mixable(labels, mix), *(weights or [None]))
+        return (mixing.images(images, first), *mixed[: 1 + len(weights)])
+
+    @property
+    def _shapes_labels(self):
+        """Whether the generator's `mix` has labels to work on; to mix without any is an error."""
+        return self.augment or self._is_labelled
+
+    @property
+    def _is_labelled(self):
+        """Whether the batches have labels."""
+        raise NotImplementedError
+
+    def _check_mix(self, mix):
+        """Raises an error if labels cannot be mixed."""
+        raise NotImplementedError
+
+    def _mixable(self, labels, mix):
+        """Returns the labels of a batch as floats that can be mixed."""
+        raise NotImplementedError
+
+    def _float_type(self):
+        """The type of labels that are mixed."""
+        return self.dtype if np.dtype(self.dtype).kind == "f" else np.dtype(np.float32)
 
     def _bad_image(self, position, error):
         raise error
+
+
+def _check_follows(generator):
+    """Checks that masks can follow the images of a generator.
+
+    Raises:
+        TypeError: If it moves them in a way of its own.
+    """
+    from fastaug.keras_api.generator import ImageDataGenerator
+
+    if not isinstance(generator, ImageDataGenerator):
+        return
+    moves = getattr(generator.apply_transform, "__func__", None)
+    if moves is not ImageDataGenerator.apply_transform:
+        raise TypeError(
+            "Masks follow the parameters of `get_random_transform`, as `apply_transform` of "
+            f"ImageDataGenerator has them. {type(generator).__name__} has one of its own"
+        )

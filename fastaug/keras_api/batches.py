@@ -36,6 +36,7 @@ class BatchMaker:
         dtype: Type of the batches.
         workers: Number of threads; 0: everything in the calling thread.
         prefetch: Number of batches to prepare ahead.
+        fields: `MaskField` of each of the masks that go with the images.
         own_seed: Seed of what the ops of `augment` draw, where the iterator has none.
 
     Attributes:
@@ -43,11 +44,13 @@ class BatchMaker:
         epoch_order: The order of the items that are asked for.
     """
 
-    def __init__(self, source, generator, data_format, dtype, workers, prefetch, own_seed=0):
+    def __init__(
+        self, source, generator, data_format, dtype, workers, prefetch, fields=(), own_seed=0
+    ):
         prefetch = prefetch if workers else 0
         # those ahead, the one in the making, twice if a function keeps its images, the user's
         self._arrays = ArrayPool(prefetch + 4)
-        self._spec = BatchSpec(source, generator, data_format, dtype, own_seed)
+        self._spec = BatchSpec(source, generator, data_format, dtype, fields, own_seed)
         self._starter = Starter(self._spec, self._arrays, workers)
         self.epoch_order = EpochOrder()
         self._guesses = Guesses(self._spec, self._starter, self._arrays, self.epoch_order, prefetch)
@@ -70,6 +73,11 @@ class BatchMaker:
         self._guesses.drop()
         self._spec.source = source
 
+    def replace_fields(self, fields):
+        """Takes the masks of the next batches from elsewhere."""
+        self._guesses.drop()
+        self._spec.fields = fields
+
     def follow(self, generator, dtype, hash_limit):
         """Takes on what a user may have changed in the iterator.
 
@@ -88,7 +96,8 @@ class BatchMaker:
         self._starter.stop()
         self._arrays.clear()
         _core.KeptMemory.release()
-        self.source.close()
+        for each in (self.source, *self._spec.fields):
+            each.close()
 
     def take(self, order, item=NEXT):
         """Starts the batch that is asked for, and those that may come after it.
@@ -113,6 +122,10 @@ class BatchMaker:
             self._guesses.prepare(augmentation, batch, foreseen)
         return batch
 
+    def draws_of(self, batch):
+        """Returns `(seed, epoch)` of what ops draw for a batch."""
+        return self._spec.draws_of(batch.before)
+
     def make(self, index):
         """Starts a batch of any index, drawn from the global stream, for `finish`."""
         return self._starter.start_of(self._augmentation(), index)
@@ -128,8 +141,8 @@ class BatchMaker:
             fills: Whether one does in any case if there would be none at all.
 
         Returns:
-            `(images, index, hashes)`: the array for the user, its samples, and a number for each
-            file name.
+            `(images, index, hashes, masks)`: the array for the user, its samples, a number for
+            each file name, and an array for each field.
         """
         return self._finisher.finish(batch, bad_image, replaces, fills)
 

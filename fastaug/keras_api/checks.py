@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from fastaug.ops.base import Op, OpList, op_of
+from fastaug.ops.base import Op, OpList, as_op
+from fastaug.ops.mix import Mix
 
 _DIM_ORDERINGS = {"default": None, "tf": "channels_last", "th": "channels_first"}
 
@@ -70,10 +71,21 @@ def checked_ops(augment: Any, warp: str) -> tuple[Op, ...] | None:
         return None
     ops = tuple(augment) if isinstance(augment, list | tuple) else (augment,)
     OpList(ops)
-    ops = tuple([op_of(op) for op in ops])
+    ops = tuple([as_op(op) for op in ops])
     if warp == "opencv":
         raise ValueError(f'`warp="opencv"` has no `augment`. Received: {augment=}')
     return ops or None
+
+
+def checked_mix(mix: Any) -> Mix | None:
+    """Returns `mix`.
+
+    Raises:
+        TypeError: If it mixes no batches.
+    """
+    if mix is not None and not isinstance(mix, Mix):
+        raise TypeError(f"`mix` should be such as fastaug.MixUp(0.2). Received: mix={mix!r}")
+    return mix
 
 
 def check_number(name: str, value: Any, none_allowed: bool = False) -> None:

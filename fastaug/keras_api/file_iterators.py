@@ -1,16 +1,20 @@
 """Iterators over image files: their arguments, and labels from an index."""
 
 import copy
+import dataclasses
 import itertools
 import numbers
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from fastaug.data.dataframe import DataFrameIndex, as_one_array
 from fastaug.data.decode import CHANNELS, Target
 from fastaug.data.decode_pool import decode_pool
 from fastaug.data.directory import OTHER_FORMATS, DirectoryIndex, labels_of
 from fastaug.data.images import can_read
+from fastaug.data.masks import labels_of_files, masks_of_dataframe, masks_of_directory
 from fastaug.data.sources import FileSource
 from fastaug.defaults import floatx, image_data_format
 from fastaug.keras_api.advice import (
@@ -21,6 +25,8 @@ from fastaug.keras_api.advice import (
 )
 from fastaug.keras_api.augmenting import AugmentingIterator
 from fastaug.keras_api.iterator import check_batch_size
+from fastaug.ops.mix import label_floats
+from fastaug.program.fields import MaskField, Masks
 from fastaug.typing import (
     Array,
     Batch,
@@ -84,7 +90,7 @@ class _FileIterator(AugmentingIterator[Batch]):
 
     bad_files: list[str]
     class_indices: dict[str, int]
-    class_mode: DataFrameClassMode | None
+    class_mode: DataFrameClassMode | Masks | None
     color_mode: ColorMode
     directory: Path
     filenames: list[str]
@@ -107,12 +113,17 @@ class _FileIterator(AugmentingIterator[Batch]):
         decoder,
         on_error,
         timeout,
+        masks,
+        mask_paths,
     ):
         self._index = index
+        self._mask_paths = mask_paths
         for name in ("directory", "class_mode", "filenames", "samples", "class_indices",
                      "num_classes"):  # fmt: skip
             if hasattr(index, name):
                 setattr(self, name, getattr(index, name))
+        if masks is not None:
+            self.class_mode = masks
         if on_error not in ("raise", "skip", "replace"):
             raise ValueError(
                 f'Invalid on_error: {on_error!r}; expected "raise", "skip" or "replace"'
@@ -206,9 +217,25 @@ class _FileIterator(AugmentingIterator[Batch]):
         super()._follow()
         source, paths = self._maker.source, self.filepaths
         same_paths = source.filepaths is paths or list(source.filepaths) == list(paths)
-        target = self._target()
-        if not same_paths or source.target != target or source.crop != self._crop():
-            self._maker.source = self._new_source(paths)
+        target, crop = self._target(), self._crop()
+        if not same_paths and self._mask_paths:
+            raise ValueError("The files of an iterator with masks cannot be replaced")
+        if not same_paths or source.target != target or source.crop != crop:
+            self._maker.source = source = self._new_source(paths)
+            self._maker.replace_fields(self._mask_fields(source))
+
+    def _mask_fields(self, source):
+        if not self._mask_paths:
+            return ()
+        labels = labels_of_files(self._mask_paths)
+        target = dataclasses.replace(source.target, labels=labels)
+        masks = FileSource(
+            self._mask_paths, target, "channels_last", **self._reading, crop=source.crop
+        )
+        size = target.height, target.width
+        first = self.data_format == "channels_first"
+        shape = (1, *size) if first else (*size, 1)
+        return [MaskField(self.class_mode, shape, labels, size, first, masks)]
 
     @property
     def filepaths(self) -> list[str]:
@@ -289,10 +316,34 @@ class _FileIterator(AugmentingIterator[Batch]):
         yield f"class_mode={self.class_mode!r}"
         yield f"directory={str(self.directory)!r}"
 
-    def _with_labels(self, images, index):
+    @property
+    def _is_labelled(self):
+        return self.class_mode is not None
+
+    def _check_mix(self, mix):
+        if self.class_mode not in ("categorical", "sparse", "binary", "raw"):
+            raise TypeError(
+                f"{mix!r} needs labels that can be mixed. Received: class_mode={self.class_mode!r}"
+            )
+        self._mixable(labels_of(self, range(min(self.samples, 1)), self.dtype), mix)
+
+    def _mixable(self, labels, mix):
+        classes = None
+        if self.class_mode == "sparse":
+            labels, classes = labels.astype(np.int64), len(self.class_indices)
+        elif self.class_mode == "raw" and np.asarray(self.labels).dtype.kind in "iu":
+            classes = int(np.max(self.labels)) + 1
+        return label_floats(labels, mix, classes, self._float_type())
+
+    def _with_labels(self, images, index, masks):
         if self.class_mode is None:
             return images
-        labels = images.copy() if self.class_mode == "input" else labels_of(self, index, self.dtype)
+        if isinstance(self.class_mode, Masks):
+            (labels,) = masks
+        elif self.class_mode == "input":
+            labels = images.copy()
+        else:
+            labels = labels_of(self, index, self.dtype)
         if self.class_mode == "multi_output":
             labels = tuple(labels)  # a trainer on TensorFlow refuses a list
         if self.sample_weight is None:
@@ -330,7 +381,8 @@ class DirectoryIterator(_FileIterator[Batch]):
         color_mode: 'rgb', 'rgba' or 'grayscale'.
         classes: Names of the folders to use, in the order of their labels. None: all, sorted.
         class_mode: 'categorical' (one-hot labels), 'binary' or 'sparse' (numbers), 'input' (the
-            images themselves) or None (no labels).
+            images themselves) or None (no labels). Or `fastaug.Masks`: the mask files in a folder,
+            each with the path of its image there but for the ending.
         batch_size: Samples in a batch.
         shuffle: Whether to take each epoch in a new random order.
         seed: Seed of the order and the parameters. None: both come from the global `np.random`.
@@ -377,7 +429,7 @@ class DirectoryIterator(_FileIterator[Batch]):
         target_size: Size = (256, 256),
         color_mode: ColorMode = "rgb",
         classes: ClassNames | None = None,
-        class_mode: ClassMode | None = "categorical",
+        class_mode: ClassMode | Masks | None = "categorical",
         batch_size: Integer = 32,
         shuffle: bool = True,
         seed: Integer | None = None,
@@ -411,14 +463,16 @@ class DirectoryIterator(_FileIterator[Batch]):
             dtype,
             augment,
         )
+        masks = class_mode if isinstance(class_mode, Masks) else None
         index = DirectoryIndex(
             directory,
             classes=classes,
-            class_mode=class_mode,
+            class_mode=class_mode if masks is None else None,
             split=self.split,
             follow_links=follow_links,
             formats=self._formats_with(formats),
         )
+        mask_paths = [] if masks is None else masks_of_directory(index, masks.folder, follow_links)
         super().__init__(
             index,
             about_folders(index),
@@ -428,6 +482,8 @@ class DirectoryIterator(_FileIterator[Batch]):
             decoder=decoder,
             on_error=on_error,
             timeout=timeout,
+            masks=masks,
+            mask_paths=mask_paths,
         )
 
 
@@ -448,7 +504,8 @@ class DataFrameIterator(_FileIterator[Batch]):
             'sparse' (numbers), 'raw' (the column's values, or those of several columns: vectors and
             pandas's own numbers as one array, words in a column of categories as their codes),
             'multi_output' (a tuple of such values), 'input' (the images themselves) or None (no
-            labels).
+            labels). Or `fastaug.Masks`: mask files, whose paths in their folder are in the column
+            `y_col`, or for None those of the images but for the ending.
         batch_size: Samples in a batch.
         shuffle: Whether to take each epoch in a new random order.
         seed: Seed of the order and the parameters. None: both come from the global `np.random`.
@@ -503,7 +560,7 @@ class DataFrameIterator(_FileIterator[Batch]):
         target_size: Size = (256, 256),
         color_mode: ColorMode = "rgb",
         classes: ClassNames | None = None,
-        class_mode: DataFrameClassMode | None = "categorical",
+        class_mode: DataFrameClassMode | Masks | None = "categorical",
         batch_size: Integer = 32,
         shuffle: bool = True,
         seed: Integer | None = None,
@@ -537,6 +594,10 @@ class DataFrameIterator(_FileIterator[Batch]):
             dtype,
             augment,
         )
+        masks = class_mode if isinstance(class_mode, Masks) else None
+        kept_class_mode: Any = class_mode
+        if masks is not None:
+            kept_class_mode = None if y_col is None else "raw"
         index = DataFrameIndex(
             dataframe,
             directory=directory,
@@ -544,11 +605,14 @@ class DataFrameIterator(_FileIterator[Batch]):
             y_col=y_col,
             weight_col=weight_col,
             classes=classes,
-            class_mode=class_mode,
+            class_mode=kept_class_mode,
             split=self.split,
             validate_filenames=validate_filenames,
             formats=self._formats_with(formats),
         )
+        mask_paths: list[str] = []
+        if masks is not None:
+            mask_paths = masks_of_dataframe(index, masks.folder, y_col, validate_filenames)
         if class_mode == "raw":
             index._targets = as_one_array(index._targets)
         if index.sample_weight is not None:
@@ -562,4 +626,6 @@ class DataFrameIterator(_FileIterator[Batch]):
             decoder=decoder,
             on_error=on_error,
             timeout=timeout,
+            masks=masks,
+            mask_paths=mask_paths,
         )

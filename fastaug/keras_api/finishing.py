@@ -5,7 +5,7 @@ replaced.
 """
 
 from fastaug.keras_api.advice import Results
-from fastaug.keras_api.params import KeptSampler
+from fastaug.keras_api.params import KeptSampler, unmoved
 from fastaug.keras_api.single_images import SingleImages
 from fastaug.keras_api.streams import drawn_from, global_stream, lent_to_user_code
 from fastaug.keras_api.user_code import (
@@ -39,20 +39,33 @@ class Finisher:
     def finish(self, batch, bad_image, replaces, fills):
         """Waits for a batch; see `BatchMaker.finish`."""
         if batch.augmentation is None:
+            batch.table, batch.has_new_rows = unmoved(len(batch.index)), True
             images, hashes = self._made_one_by_one(batch, bad_image)
         else:
             images, hashes = self._made_by_threads(batch, bad_image)
+        if batch.has_new_rows:
+            for job in batch.mask_jobs(self._spec, 0):
+                job.run()
+                job.wait()
+        batch.errors = {
+            k: v for each in (*batch.mask_errors, batch.errors) for k, v in each.items()
+        }
         if not batch.errors:
-            return images, batch.index, hashes
+            return images, batch.index, hashes, batch.masks
         for place in sorted(batch.errors):
             bad_image(int(batch.index[place]), batch.errors[place])
         good = [place for place in range(len(images)) if place not in batch.errors]
         if replaces or (fills and not good):
             spec, places = self._spec, sorted(batch.errors) if replaces else [0]
-            draws = spec.draws_of(batch.before)
-            replace_images(spec.generator, spec.source, batch, images, places, bad_image, draws)
+            replace_images(spec, batch, images, places, bad_image)
             good = sorted([*good, *places])
-        return images[good], batch.index[good], [hashes[k] for k in good] if hashes else hashes
+        masks = [each[good] for each in batch.masks]
+        return (
+            images[good],
+            batch.index[good],
+            [hashes[k] for k in good] if hashes else hashes,
+            masks,
+        )
 
     def _made_one_by_one(self, batch, bad_image):
         spec = self._spec

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from fastaug.keras_api.advice import about_keywords
+from fastaug.program.fields import Masks
 from fastaug.typing import (
     Array,
     ClassMode,
@@ -96,16 +97,33 @@ class Flows:
     ) -> "NumpyArrayIterator[tuple[tuple[Array, ...], Array, Array]]": ...
     @overload
     def flow(
-        self, x: SupportsArray | SeveralInputs, y: Values | None = None, batch_size: Integer = 32,
-        shuffle: bool = True, sample_weight: Values | None = None, seed: Integer | None = None,
-        save_to_dir: Path | None = None, save_prefix: str = "", save_format: str = "png",
-        ignore_class_split: bool = False, *, subset: Literal["both"], augment: bool = True,
+        self, x: SupportsArray | SeveralInputs, y: Masks | dict[str, Any],
+        batch_size: Integer = 32, shuffle: bool = True, sample_weight: None = None,
+        seed: Integer | None = None, save_to_dir: Path | None = None, save_prefix: str = "",
+        save_format: str = "png", ignore_class_split: bool = False, subset: Subset | None = None,
+        *, augment: bool = True,
+    ) -> "NumpyArrayIterator[tuple[Any, Any]]": ...
+    @overload
+    def flow(
+        self, x: SupportsArray | SeveralInputs, y: Masks | dict[str, Any],
+        batch_size: Integer = 32, shuffle: bool = True, sample_weight: Values = ...,
+        seed: Integer | None = None, save_to_dir: Path | None = None, save_prefix: str = "",
+        save_format: str = "png", ignore_class_split: bool = False, subset: Subset | None = None,
+        *, augment: bool = True,
+    ) -> "NumpyArrayIterator[tuple[Any, Any, Array]]": ...
+    @overload
+    def flow(
+        self, x: SupportsArray | SeveralInputs, y: Values | Masks | dict[str, Any] | None = None,
+        batch_size: Integer = 32, shuffle: bool = True, sample_weight: Values | None = None,
+        seed: Integer | None = None, save_to_dir: Path | None = None, save_prefix: str = "",
+        save_format: str = "png", ignore_class_split: bool = False, *, subset: Literal["both"],
+        augment: bool = True,
     ) -> "tuple[NumpyArrayIterator[Any], NumpyArrayIterator[Any]]": ...
     # fmt: on
     def flow(
         self,
         x: SupportsArray | SeveralInputs,
-        y: Values | None = None,
+        y: Values | Masks | dict[str, Any] | None = None,
         batch_size: Integer = 32,
         shuffle: bool = True,
         sample_weight: Values | None = None,
@@ -125,7 +143,8 @@ class Flows:
                 not in memory, such as one of h5py, zarr or dask, is read a batch at a time. Or
                 `(x, extra)`, where extra is an array or a list of arrays of the same length, handed
                 out with the images in a tuple.
-            y: Labels, or None.
+            y: Labels, or None. Or `fastaug.Masks`, which go where their images go, or a dict or
+                tuple of labels and masks, of any depth.
             batch_size: Samples in a batch.
             shuffle: Whether to take each epoch in a new random order.
             sample_weight: Weights, or None.
@@ -146,10 +165,12 @@ class Flows:
             A `NumpyArrayIterator` over `x`, `(x, y)` or `(x, y, sample_weight)`, where the images
             are a new array of the generator's `dtype`, or `(images, extra, ...)`. A trainer takes
             a tuple of two for inputs and labels: to predict from several inputs, give `y` too.
+            `y` has the structure that it was given in, but tuples for lists.
 
         Raises:
-            ValueError: If lengths or rank do not fit, there are no images, or the subset is
-                unknown.
+            ValueError: If lengths, rank or the size of masks do not fit, there are no images, or
+                the subset is unknown.
+            TypeError: If masks cannot follow, as the generator has its own `apply_transform`.
 
         Example:
             >>> generator = fastaug.ImageDataGenerator(horizontal_flip=True)
@@ -194,7 +215,7 @@ class Flows:
     @overload
     def flow_from_directory(
         self, directory: Path, target_size: Size = (256, 256), color_mode: ColorMode = "rgb",
-        classes: ClassNames | None = None, class_mode: ClassMode = "categorical",
+        classes: ClassNames | None = None, class_mode: ClassMode | Masks = "categorical",
         batch_size: Integer = 32, shuffle: bool = True, seed: Integer | None = None,
         save_to_dir: Path | None = None, save_prefix: str = "", save_format: str = "png",
         follow_links: bool = False, subset: Subset | None = None,
@@ -205,7 +226,7 @@ class Flows:
     @overload
     def flow_from_directory(
         self, directory: Path, target_size: Size = (256, 256), color_mode: ColorMode = "rgb",
-        classes: ClassNames | None = None, class_mode: ClassMode | None = "categorical",
+        classes: ClassNames | None = None, class_mode: ClassMode | Masks | None = "categorical",
         batch_size: Integer = 32, shuffle: bool = True, seed: Integer | None = None,
         save_to_dir: Path | None = None, save_prefix: str = "", save_format: str = "png",
         follow_links: bool = False, *, subset: Literal["both"],
@@ -220,7 +241,7 @@ class Flows:
         target_size: Size = (256, 256),
         color_mode: ColorMode = "rgb",
         classes: ClassNames | None = None,
-        class_mode: ClassMode | None = "categorical",
+        class_mode: ClassMode | Masks | None = "categorical",
         batch_size: Integer = 32,
         shuffle: bool = True,
         seed: Integer | None = None,
@@ -249,7 +270,8 @@ class Flows:
             color_mode: 'rgb', 'rgba' or 'grayscale'.
             classes: Names of the folders to use, in the order of their labels. None: all, sorted.
             class_mode: 'categorical' (one-hot labels), 'binary' or 'sparse' (numbers), 'input' (the
-                images themselves) or None (no labels).
+                images themselves) or None (no labels). Or `fastaug.Masks`: the mask files in a
+                folder, each with the path of its image there but for the ending.
             batch_size: Samples in a batch.
             shuffle: Whether to take each epoch in a new random order.
             seed: Seed of the order and the parameters. None: both come from the global `np.random`.
@@ -277,7 +299,7 @@ class Flows:
             `class_mode=None`. Images are an array of shape `(batch_size, height, width, channels)`,
             or `(batch_size, channels, height, width)`, of the generator's `dtype`; the last batch
             of an epoch may be shorter. Labels are of shape `(batch_size, classes)` if categorical,
-            else `(batch_size,)`.
+            else `(batch_size,)`; masks, of one channel, have the type that the files need.
 
         Raises:
             ValueError: If an argument is not one of the above.
@@ -367,7 +389,8 @@ class Flows:
         self, dataframe: "pandas.DataFrame", directory: Path | None = None,
         x_col: str = "filename", y_col: str | Sequence[str] | None = "class",
         weight_col: None = None, target_size: Size = (256, 256), color_mode: ColorMode = "rgb",
-        classes: ClassNames | None = None, class_mode: ClassMode | Literal["raw"] = "categorical",
+        classes: ClassNames | None = None,
+        class_mode: ClassMode | Masks | Literal["raw"] = "categorical",
         batch_size: Integer = 32, shuffle: bool = True, seed: Integer | None = None,
         save_to_dir: Path | None = None, save_prefix: str = "", save_format: str = "png",
         subset: Subset | None = None, interpolation: Interpolation = "nearest",
@@ -380,7 +403,8 @@ class Flows:
         self, dataframe: "pandas.DataFrame", directory: Path | None = None,
         x_col: str = "filename", y_col: str | Sequence[str] | None = "class",
         weight_col: str = ..., target_size: Size = (256, 256), color_mode: ColorMode = "rgb",
-        classes: ClassNames | None = None, class_mode: ClassMode | Literal["raw"] = "categorical",
+        classes: ClassNames | None = None,
+        class_mode: ClassMode | Masks | Literal["raw"] = "categorical",
         batch_size: Integer = 32, shuffle: bool = True, seed: Integer | None = None,
         save_to_dir: Path | None = None, save_prefix: str = "", save_format: str = "png",
         subset: Subset | None = None, interpolation: Interpolation = "nearest",
@@ -394,7 +418,7 @@ class Flows:
         x_col: str = "filename", y_col: str | Sequence[str] | None = "class",
         weight_col: str | None = None, target_size: Size = (256, 256),
         color_mode: ColorMode = "rgb", classes: ClassNames | None = None,
-        class_mode: DataFrameClassMode | None = "categorical",
+        class_mode: DataFrameClassMode | Masks | None = "categorical",
         batch_size: Integer = 32, shuffle: bool = True, seed: Integer | None = None,
         save_to_dir: Path | None = None, save_prefix: str = "", save_format: str = "png", *,
         subset: Literal["both"], interpolation: Interpolation = "nearest",
@@ -413,7 +437,7 @@ class Flows:
         target_size: Size = (256, 256),
         color_mode: ColorMode = "rgb",
         classes: ClassNames | None = None,
-        class_mode: DataFrameClassMode | None = "categorical",
+        class_mode: DataFrameClassMode | Masks | None = "categorical",
         batch_size: Integer = 32,
         shuffle: bool = True,
         seed: Integer | None = None,
@@ -448,7 +472,8 @@ class Flows:
                 'sparse' (numbers), 'raw' (the column's values, or those of several columns: vectors
                 and pandas's own numbers as one array, words in a column of categories as their
                 codes), 'multi_output' (a tuple of such values), 'input' (the images themselves) or
-                None (no labels).
+                None (no labels). Or `fastaug.Masks`: mask files, whose paths in their folder are
+                in the column `y_col`, or for None those of the images but for the ending.
             batch_size: Samples in a batch.
             shuffle: Whether to take each epoch in a new random order.
             seed: Seed of the order and the parameters. None: both come from the global `np.random`.

@@ -16,6 +16,7 @@ from fastaug.keras_api.checks import (
     check_settings,
     checked_count,
     checked_data_format,
+    checked_mix,
     checked_ops,
     checked_pool_size,
 )
@@ -32,6 +33,7 @@ from fastaug.keras_api.streams import global_stream
 from fastaug.keras_api.transforms import transform_image
 from fastaug.keras_api.warp import border_name, check_engine, check_order
 from fastaug.ops.base import Op
+from fastaug.ops.mix import Mix
 from fastaug.run.threads import MOST_THREADS, usable_cores
 from fastaug.typing import (
     Array,
@@ -108,6 +110,9 @@ class ImageDataGenerator(Flows):
             255: to the bytes of uint8 images and files, else to floats. A crop comes before Keras's
             transforms. What they draw belongs to seed, epoch and sample: it is the same for every
             batch size and number of workers, and takes nothing from Keras's streams.
+        mix: What mixes the images of a finished batch, and their labels: `fastaug.MixUp(0.2)`,
+            `fastaug.CutMix(1.0)`, or `fastaug.OneOf` of them. Integer labels become one row of
+            floats for each, sample weights those with which a loss is right.
 
     Raises:
         ValueError: If an argument is not one of the above, or `pool` is closed.
@@ -134,6 +139,7 @@ class ImageDataGenerator(Flows):
     pool: multiprocessing.pool.Pool | concurrent.futures.Executor | int | None = None
     warp: Warp = "auto"
     augment: tuple[Op, ...] | None = None
+    mix: Mix | None = None
     _pool_size: int | None = None
     _validation_split: Any = 0.0
 
@@ -169,6 +175,7 @@ class ImageDataGenerator(Flows):
         dim_ordering: DimOrdering | None = None,
         warp: Warp = "auto",
         augment: Op | Sequence[Op] | None = None,
+        mix: Mix | None = None,
     ) -> None:
         data_format = checked_data_format(data_format, dim_ordering)
         if data_format is None:
@@ -278,6 +285,7 @@ class ImageDataGenerator(Flows):
         own = {
             "warp": warp,
             "augment": checked_ops(augment, warp),
+            "mix": checked_mix(mix),
             "workers": checked_count("workers", workers, none_allowed=True),
             "prefetch": checked_count("prefetch", prefetch),
             "pool": pool,

@@ -233,6 +233,25 @@ class KeptSampler:
         return KeptSampler, ()
 
 
+def unmoved(count) -> np.ndarray:
+    """Returns a table for images that stay as they are."""
+    return np.tile(_IDENTITY, (count, 1))
+
+
+def row_of(parameters) -> np.ndarray:
+    """Returns the row that moves an image as Keras's dictionary does, with nothing for its values.
+
+    Args:
+        parameters: Dict as from `get_random_transform`; what is not in it is not done.
+    """
+    row = _IDENTITY.copy()
+    for column in range(_FLIP_V + 1):
+        value = parameters.get(COLUMNS[column])
+        if value is not None:
+            row[column] = value
+    return row
+
+
 def affine_row(theta=0, tx=0, ty=0, shear=0, zx=1, zy=1) -> np.ndarray:
     """Returns a table with one row, of an affine transform and nothing else.
 

@@ -9,7 +9,6 @@ import numpy as np
 from fastaug import _core
 from fastaug.data.sources import NO_DRAWS
 from fastaug.defaults import floatx, image_data_format
-from fastaug.keras_api.chunks import chunked_job
 from fastaug.keras_api.compile import compile_program
 from fastaug.keras_api.params import ParameterSampler
 from fastaug.keras_api.recognise import affine_map, apply_elementwise, channel_map, is_elementwise
@@ -17,12 +16,7 @@ from fastaug.keras_api.settings import Settings, makes_bytes, stays_in_levels
 from fastaug.keras_api.standardization import Standardization
 from fastaug.keras_api.warp import AroundWarp, border_name, check_order, choose
 from fastaug.ops.base import OpList
-
-# Values in a chunk, at least: below it, handing a chunk to a thread costs more than it saves.
-_CHUNK_VALUES = 1 << 17
-
-# And at most: an interrupt waits for the chunks that have begun.
-_LARGEST_CHUNK_VALUES = 1 << 24
+from fastaug.program.chunks import chunked_job
 
 
 def augmentation_for(generator, source, data_format, dtype) -> "Augmentation | None":
@@ -266,9 +260,7 @@ class Augmentation:
             in_core = standardize and function is None
             job = source.job(program, index, table, out, in_core, after, then, draws)
             return job, job.errors
-        chunks = min(2 * workers, out.size // _CHUNK_VALUES)
-        chunks = max(chunks, out.size // _LARGEST_CHUNK_VALUES)
-        return chunked_job(source, index, draws, table, out, chunks, augment, after, then)
+        return chunked_job(source, index, draws, table, out, workers, augment, after, then)
 
     def standardize(self, out):
         """Standardizes finished images in place."""

@@ -14,15 +14,16 @@ class BatchSpec:
         generator: An `ImageDataGenerator` of any kind, or None: images stay as they are.
         data_format: Layout of images and batches.
         dtype: Type of the batches.
-
+        fields: `MaskField` of each of the masks that go with the images.
         own_seed: Seed of what the ops of `augment` draw, where the iterator has none.
 
     Attributes:
         hash_limit: Bound of the numbers drawn for file names, or None to draw none.
     """
 
-    def __init__(self, source, generator, data_format, dtype, own_seed=0):
+    def __init__(self, source, generator, data_format, dtype, fields=(), own_seed=0):
         self._source = source
+        self.fields = fields
         self.generator = generator
         self._data_format = data_format
         self.dtype = np.dtype(dtype)
@@ -37,6 +38,26 @@ class BatchSpec:
         """
         seed = self._own_seed if order.seed is None else int(order.seed)
         return seed, order.total_batches_seen // max(len(order), 1)
+
+    def moves(self):
+        """Returns the `OpList` of `augment`, where it moves the pixels of masks, or None."""
+        ops = ops_of(self.generator, self.source)
+        return ops if ops is not None and ops.moves else None
+
+    def with_moves(self, table, ops, draws, index):
+        """Returns a parameter table for masks.
+
+        Args:
+            table: Keras's columns.
+            ops: What `moves` returned.
+            draws: What `draws_of` returned.
+            index: int64 array, the position of each image in the source.
+        """
+        if ops is None:
+            return table
+        first, shape = self._data_format == "channels_first", self.source.shape
+        channels, *size = shape if first else (shape[2], *shape[:2])
+        return ops.table(table, *draws, index, tuple(size), channels)
 
     def shape(self, augmentation):
         """Returns the shape of a finished image, with what `augmentation` returned."""
@@ -82,6 +103,7 @@ class BatchSpec:
         """Whether the core does all of a batch: then it can draw late, with others in one job."""
         return (
             augmentation.function is None
+            and not self.fields
             and self.hash_limit is None
             and augmentation.is_core_work(self._source)
         )

@@ -21,7 +21,7 @@ from fastaug.keras_api.streams import (
     lent_generator,
     position,
 )
-from fastaug.run.threads import shared_pool
+from fastaug.run.threads import JobGroup, shared_pool
 
 
 @dataclasses.dataclass(eq=False, slots=True)
@@ -44,12 +44,26 @@ class Batch:
     run: int = 0  # which job that is
     alone: bool = True
     errors: dict[int, Exception] = dataclasses.field(default_factory=dict)  # of images not read
+    masks: list[np.ndarray] = dataclasses.field(default_factory=list)  # for each field
+    mask_errors: list[dict[int, Exception]] = dataclasses.field(default_factory=list)
+    has_new_rows: bool = False  # since the work of its masks began, if it has
     stream_before: bytes | None = None  # where the global stream has to be, if it was guessed
     stream_start: bytes | None = None  # where it goes on: before the parameters, if a function
     stream_after: bytes | None = None  # may draw; and where it is after them
     doubles: list[float] | None = None  # first number of each row, if the function does not draw
     pool: Any = None  # its threads, which live until nobody waits for the batch
     paths: list | None = None  # of its files, when they began to be read
+
+    def mask_jobs(self, spec, workers):
+        """Returns the work of its masks, a job for each field; by its table as it is now."""
+        if not spec.fields:
+            return []
+        ops, draws = spec.moves(), spec.draws_of(self.before)
+        table = spec.with_moves(self.table, ops, draws, self.index)
+        made = [field.job(self.index, table, workers, ops, draws) for field in spec.fields]
+        self.masks = [masks for _, _, masks in made]
+        self.mask_errors = [errors for _, errors, _ in made]
+        return [job for job, _, _ in made]
 
 
 class Starter:
@@ -213,6 +227,8 @@ class Starter:
                 standardize=augmentation.function is None,
                 draws=self._spec.draws_of(first.before),
             )
+            if self._spec.fields:
+                job = JobGroup([job, *first.mask_jobs(self._spec, self._workers)])
         run = next(self._runs)
         for batch in batches:
             batch.job, batch.run = job, run

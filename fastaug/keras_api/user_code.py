@@ -14,6 +14,7 @@ import numpy as np
 from fastaug import _core
 from fastaug.data.sources import NO_DRAWS
 from fastaug.keras_api.function_results import name_function, returned
+from fastaug.keras_api.params import row_of, unmoved
 from fastaug.keras_api.single_images import SingleImages
 from fastaug.keras_api.standardization import FOR_FLOATS, standardize
 from fastaug.keras_api.streams import global_stream, lent_to_user_code, seeded
@@ -38,7 +39,8 @@ def call_for_each(
     Args:
         generator: An `ImageDataGenerator` of any kind, or None: images stay as they are.
         source: Where the images come from.
-        batch: The batch; its `errors` get those of images that cannot be read.
+        batch: The batch; its `errors` get those of images that cannot be read, and its table the
+            rows that are drawn.
         images: Array for the finished images.
         start: The first place.
         bad_image: Function to call with the position and the exception of such an image.
@@ -73,6 +75,7 @@ def call_for_each(
                 image = ops.before(i, image)
             if params is None:
                 params = generator.get_random_transform(image.shape)
+            batch.table[i] = row_of(params)
             image = transform(image, params)
             if ops is not None:
                 image = ops.after(i, image)
@@ -105,7 +108,7 @@ def make_in_place(generator, sampler, source, batch, images, stream):
         generator: An `ImageDataGenerator` that `is_without_calls`.
         sampler: What draws the parameters that are set now.
         source: Where the images come from.
-        batch: The batch.
+        batch: The batch, whose table gets what is drawn.
         images: Array for the finished images.
         stream: What to draw from.
     """
@@ -113,18 +116,20 @@ def make_in_place(generator, sampler, source, batch, images, stream):
     row_axis, col_axis = generator.row_axis - 1, generator.col_axis - 1
     standardizes = any(getattr(generator, name) for name in FOR_FLOATS)
     if sampler.only_flips and not standardizes:
-        table = sampler.draw(stream, len(images), 1, 1)
-        _core.place(source.images, batch.index, table, images, first)
+        batch.table = sampler.draw(stream, len(images), 1, 1)
+        _core.place(source.images, batch.index, batch.table, images, first)
         return
     with _core.KeptMemory():
         for i, position in enumerate(batch.index):
             # one by one: if an image fails, the stream is left where Keras leaves it
             if sampler.only_flips:
                 table, image = sampler.draw(stream, 1, 1, 1), images[i]
+                batch.table[i] = table[0]
                 _core.place(source.images, batch.index[i : i + 1], table, images[i : i + 1], first)
                 _put(standardize(generator, image), images, i, image, None)
                 continue
             params = sampler.draw_one(stream, source.shape, row_axis, col_axis)
+            batch.table[i] = row_of(params)
             image = source.image(position, images.dtype)
             image = transform_image(generator, image, params, in_place=True)
             _put(standardize(generator, image) if standardizes else image, images, i, None, None)
@@ -134,52 +139,62 @@ def make_in_place(generator, sampler, source, batch, images, stream):
 _DRAWS = 100
 
 
-def replace_images(generator, source, batch, images, places, bad_image, draws):
-    """Puts other images of the set into a batch, where some could not be read.
+def replace_images(spec, batch, images, places, bad_image):
+    """Puts other images of the set into a batch, with their masks, where some could not be read.
 
     They and their parameters are drawn from a stream of their own, so that the others stay as they
     were. It begins with the number of the first image that is replaced, and that of the batch.
 
     Args:
-        generator: An `ImageDataGenerator` of any kind, or None: images stay as they are.
-        source: Where the images come from.
+        spec: `BatchSpec`, what the batch is made of.
         batch: The batch; its `index` gets the positions of the other images.
         images: Array of the finished images.
         places: Places in the batch.
         bad_image: As for `call_for_each`.
-        draws: `(seed, epoch)` of what the ops of `augment` draw.
 
     Raises:
         OSError: If no image can be read.
     """
-    order = batch.before
+    generator, order, table = spec.generator, batch.before, unmoved(len(places))
+    draws = spec.draws_of(order)
     numbers = int(batch.index[places[0]]), order.total_batches_seen, order.seed or 0
     with lent_to_user_code(seeded([number % (1 << 32) for number in numbers])):
-        for place in places:
-            position, image = _another_image(source, images.dtype, bad_image, draws)
+        for row, place in zip(table, places, strict=True):
+            position, image = _another_image(spec, bad_image, draws)
             if generator is not None:
-                ops = SingleImages.of(generator, source, draws, np.array([position]))
+                ops = SingleImages.of(generator, spec.source, draws, np.array([position]))
                 if ops is not None:
                     image = ops.before(0, image)
                 params = generator.get_random_transform(image.shape)
+                row[:] = row_of(params)
                 image = generator.apply_transform(image, params)
                 if ops is not None:
                     image = ops.after(0, image)
                 image = generator.standardize(image)
             images[place] = image
             batch.index[place] = position
+    ops, index = spec.moves(), batch.index[places]
+    table = spec.with_moves(table, ops, draws, index)
+    for field, masks in zip(spec.fields, batch.masks, strict=True):
+        job, _, made = field.job(index, table, 0, ops, draws)
+        job.run()
+        job.wait()
+        masks[places] = made
 
 
-def _another_image(source, dtype, bad_image, draws):
+def _another_image(spec, bad_image, draws):
     """Returns `(position, image)` of an image that can be read, drawn from the global stream."""
-    stream = global_stream()
+    stream, source = global_stream(), spec.source
     drawn = (stream.randint(len(source)) for _ in range(_DRAWS))
     errors = {}
     for position in itertools.chain(drawn, range(len(source))):
         if position in errors:
             continue
         try:
-            return position, source.image(position, dtype, draws)
+            image = source.image(position, spec.dtype, draws)
+            for field in spec.fields:
+                field.check(position)
+            return position, image
         except Exception as error:
             errors[position] = error
             bad_image(int(position), error)
@@ -232,7 +247,7 @@ class FunctionCalls:
             image = _shown(batch.images[i])
             drawn_anew = _draw_again(batch, i)
             if drawn_anew is not None:
-                self._draws = function
+                self._draws, batch.has_new_rows = function, True
                 if not standardized:
                     augmentation.standardize(images[:i])
                 call_for_each(

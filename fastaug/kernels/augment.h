@@ -18,9 +18,11 @@
 #include "arrays.h"
 #include "border.h"
 #include "canvas.h"
+#include "colour.h"
 #include "geometry.h"
 #include "image.h"
 #include "image_ops.h"
+#include "tables.h"
 #include "platform.h"
 #include "process.h"
 #include "program.h"
@@ -44,25 +46,15 @@ static void fa_reset_pending(fa_pending *pending)
         for (k = 0; k < 256; k++) pending->table[c][k] = (uint8_t)k;
 }
 
-FA_CLONES static void fa_look_up_channels(uint8_t *FA_RESTRICT x, ptrdiff_t pixels,
-                                          ptrdiff_t channels, const uint8_t (*table)[256])
-{
-    ptrdiff_t i, c;
-    if (channels == 1 || (channels == 3 && !memcmp(table[0], table[1], 256)
-                          && !memcmp(table[0], table[2], 256))) {
-        const uint8_t *one = table[0];
-        for (i = 0; i < pixels * channels; i++) x[i] = one[x[i]];
-    } else {
-        for (i = 0; i < pixels; i++)
-            for (c = 0; c < channels; c++) x[i * channels + c] = table[c][x[i * channels + c]];
-    }
-}
-
 static void fa_do_pending(fa_pending *pending, fa_canvas *canvas)
 {
     if (pending->is_identity) return;
-    fa_look_up_channels(canvas->data, canvas->height * canvas->width, canvas->channels,
-                        (const uint8_t (*)[256])pending->table);
+    if (canvas->channels == 1 || (!memcmp(pending->table[0], pending->table[1], 256)
+                                  && !memcmp(pending->table[0], pending->table[2], 256)))
+        fa_map_bytes(canvas->data, fa_canvas_size(canvas), pending->table[0]);
+    else
+        fa_map_three(canvas->data, fa_canvas_size(canvas),
+                         (const uint8_t (*)[256])pending->table);
     fa_reset_pending(pending);
 }
 
@@ -73,27 +65,79 @@ static void fa_count_values(const fa_canvas *canvas, const fa_pending *pending,
                             fa_statistics *statistics)
 {
     const uint8_t *x = canvas->data;
-    const ptrdiff_t pixels = canvas->height * canvas->width, channels = canvas->channels;
-    uint32_t found[FA_CANVAS_CHANNELS][256];
-    ptrdiff_t i, c;
-    memset(found, 0, sizeof found);
+    const ptrdiff_t size = fa_canvas_size(canvas), channels = canvas->channels;
+    uint32_t found[4][256]; /* several of a channel: equal values do not wait for each other */
+    ptrdiff_t i, c, k;
     memset(statistics->histogram, 0, sizeof statistics->histogram);
-    for (i = 0; i < pixels; i++)
-        for (c = 0; c < channels; c++) found[c][x[i * channels + c]]++;
-    for (c = 0; c < channels; c++)
-        for (i = 0; i < 256; i++) statistics->histogram[c][pending->table[c][i]] += found[c][i];
+    for (c = 0; c < channels; c++) {
+        memset(found, 0, sizeof found);
+        for (i = c; i + 3 * channels < size; i += 4 * channels)
+            for (k = 0; k < 4; k++) found[k][x[i + k * channels]]++;
+        for (; i < size; i += channels) found[0][x[i]]++;
+        for (i = 0; i < 256; i++)
+            statistics->histogram[c][pending->table[c][i]] +=
+                found[0][i] + found[1][i] + found[2][i] + found[3][i];
+    }
 }
 
-/* The luma of ITU-R BT.601 in torchvision's digits. */
-static double fa_sum_grey(const uint8_t *x, ptrdiff_t pixels, ptrdiff_t channels)
+#define FA_RANGE_LANES 96  /* of vectors, and of whole pixels of one channel or three */
+
+/* Finds the least and the greatest value of each channel. */
+FA_CLONES static void fa_find_range(const fa_canvas *canvas, fa_statistics *statistics)
 {
+    const uint8_t *x = canvas->data;
+    const ptrdiff_t size = fa_canvas_size(canvas);
+    uint8_t low[FA_RANGE_LANES], high[FA_RANGE_LANES];
+    ptrdiff_t i, k;
+    memset(low, 255, sizeof low);
+    memset(high, 0, sizeof high);
+    memset(statistics->low, 255, sizeof statistics->low);
+    memset(statistics->high, 0, sizeof statistics->high);
+    for (i = 0; i + FA_RANGE_LANES <= size; i += FA_RANGE_LANES)
+        for (k = 0; k < FA_RANGE_LANES; k++) {
+            low[k] = x[i + k] < low[k] ? x[i + k] : low[k];
+            high[k] = x[i + k] > high[k] ? x[i + k] : high[k];
+        }
+    for (k = 0; i + k < size; k++) {
+        low[k] = x[i + k] < low[k] ? x[i + k] : low[k];
+        high[k] = x[i + k] > high[k] ? x[i + k] : high[k];
+    }
+    for (k = 0; k < FA_RANGE_LANES; k++) {
+        const ptrdiff_t c = k % canvas->channels;
+        statistics->low[c] = low[k] < statistics->low[c] ? low[k] : statistics->low[c];
+        statistics->high[c] = high[k] > statistics->high[c] ? high[k] : statistics->high[c];
+    }
+}
+
+#define FA_SUMMED (1 << 20)  /* bytes whose sum is held by 32 bits */
+
+FA_CLONES static double fa_sum_grey(const uint8_t *FA_RESTRICT x, ptrdiff_t size, ptrdiff_t channels)
+{
+    const ptrdiff_t most = FA_SUMMED * channels;
     double sum = 0;
-    ptrdiff_t i;
-    for (i = 0; i < pixels; i++)
-        sum += channels == 1 ? x[i]
-            : (double)(int)(0.2989f * x[3 * i] + 0.587f * x[3 * i + 1] + 0.114f * x[3 * i + 2]);
+    ptrdiff_t at, i;
+    for (at = 0; at < size; at += most) {
+        const ptrdiff_t end = size - at < most ? size : at + most;
+        int32_t part = 0;
+        if (channels == 1)
+            for (i = at; i < end; i++) part += x[i];
+        else
+            for (i = at; i < end; i += 3)
+                part += (int)fa_grey((float)x[i], (float)x[i + 1], (float)x[i + 2]);
+        sum += part;
+    }
     return sum;
 }
+
+struct fa_augment {
+    fa_program bytes;          /* Keras's steps, of a source of bytes, */
+    fa_program floats;         /* or of floats */
+    fa_program after;          /* standardization */
+    ptrdiff_t crop;            /* the first column of the crop, or -1 */
+    const fa_image_step *steps;
+    ptrdiff_t count;
+    int only_moves;            /* only pixels are moved, as the sampler of `bytes` and `floats` says: */
+};                             /* of a mask, which goes where its image goes */
 
 /* ---- sampling ------------------------------------------------------------------------------------ */
 
@@ -108,6 +152,7 @@ static fa_program fa_sampling_program(const fa_program *like, int is_bytes, int 
     program.sampler.border = FA_GRID_CONSTANT;
     program.sampler.cval = fill;
     program.augment = NULL;
+    program.sampler.fill = like->augment->only_moves ? like->sampler.fill : NULL;
     program.steps = NULL;
     program.count = program.standardization = program.after_function = 0;
     return program;
@@ -123,7 +168,7 @@ static void fa_sample_canvas(const fa_program *program, double *m, int order, fl
                              fa_canvas *canvas)
 {
     fa_from_corner(canvas, m);
-    if (m[6] == 0 && m[7] == 0) {
+    if (order > 0 && m[6] == 0 && m[7] == 0) {
         const fa_program sample = fa_sampling_program(program, canvas->is_bytes, order, fill);
         fa_image image;
         double row[FA_COLUMNS];
@@ -138,21 +183,11 @@ static void fa_sample_canvas(const fa_program *program, double *m, int order, fl
         fa_process(&sample, &image, 0, row, m, 0, work, canvas->other);
         fa_swap_buffers(canvas);
     } else {
-        fa_perspective_warp(m, order, fill, canvas);
+        fa_warp_canvas(m, order, fill, canvas);
     }
 }
 
 /* ---- the steps ----------------------------------------------------------------------------------- */
-
-struct fa_augment {
-    fa_program bytes;          /* Keras's steps, of a source of bytes, */
-    fa_program floats;         /* or of floats */
-    fa_program after;          /* standardization */
-    ptrdiff_t crop;            /* the first column of the crop, or -1 */
-    const fa_image_step *steps;
-    ptrdiff_t count;
-    int only_moves;            /* only pixels are moved, as the sampler of `bytes` and `floats` says: */
-};                             /* of a mask, which goes where its image goes */
 
 /* Sets the programs of the parts from the whole one, which they are a part of. */
 static void fa_set_augment(const fa_program *program, fa_augment *augment)
@@ -222,9 +257,12 @@ static void fa_apply_image_steps(const fa_program *program, const double *row, f
         } else if (canvas->is_bytes && op->map) {
             if (op->reads == FA_READS_HISTOGRAM) {
                 fa_count_values(canvas, &pending, &statistics);
+            } else if (op->reads == FA_READS_RANGE) {
+                fa_do_pending(&pending, canvas);
+                fa_find_range(canvas, &statistics);
             } else if (op->reads == FA_READS_GREY_MEAN) {
                 fa_do_pending(&pending, canvas);
-                statistics.grey_mean = fa_sum_grey(canvas->data, pixels, canvas->channels)
+                statistics.grey_mean = fa_sum_grey(canvas->data, fa_canvas_size(canvas), canvas->channels)
                     / (double)pixels;
             }
             for (c = 0; c < canvas->channels; c++) op->map(p, &statistics, c, pending.table[c]);
@@ -351,7 +389,7 @@ static fa_weights fa_stretch_weights(int filter, ptrdiff_t length, ptrdiff_t siz
  *
  * p: The columns of the crop.
  * magnifies: Whether a part that is smaller than the form, and is to be interpolated linearly, may stay
- *     as it is. */
+ *     as it is; that of a mask does, whatever its size. */
 static fa_image fa_crop(const fa_program *program, const fa_image *image, const double *p,
                         int magnifies, const fa_areas *areas)
 {
@@ -361,8 +399,9 @@ static fa_image fa_crop(const fa_program *program, const fa_image *image, const 
     const ptrdiff_t height = (ptrdiff_t)p[FA_CROP_HEIGHT], width = (ptrdiff_t)p[FA_CROP_WIDTH];
     fa_image crop = *image;
     if (top < 0 || left < 0 || top + height > image->height || left + width > image->width) {
-        const fa_program sample = fa_sampling_program(program, value == 1, 0,
-                                                      (float)p[FA_CROP_FILL]);
+        const float fill = program->augment->only_moves ? program->sampler.cval
+            : (float)p[FA_CROP_FILL];
+        const fa_program sample = fa_sampling_program(program, value == 1, 0, fill);
         double m[6] = {1, 0, 0, 0, 1, 0};
         double row[FA_COLUMNS];
         memcpy(row, fa_no_parameters, sizeof row);
@@ -377,8 +416,9 @@ static fa_image fa_crop(const fa_program *program, const fa_image *image, const 
         crop.width = width;
         crop.padding = 0;
         if (height == form->height && width == form->width) return crop;
-        if (magnifies && (int)p[FA_CROP_FILTER] == FA_BILINEAR && height <= form->height
-            && width <= form->width)
+        if (program->augment->only_moves
+            || (magnifies && (int)p[FA_CROP_FILTER] == FA_BILINEAR && height <= form->height
+                && width <= form->width))
             return crop;
         {
             const int filter = (int)p[FA_CROP_FILTER];
@@ -457,10 +497,11 @@ static void fa_process_augmented(const fa_program *program, const fa_image *imag
     const int is_bytes = image->type == FA_UINT8;
     const uintptr_t start = ((uintptr_t)work + FA_LINE - 1) / FA_LINE * FA_LINE;
     const fa_program *before = is_bytes ? &augment->bytes : &augment->floats;
+    const double *keras_row = row;
     fa_image source = *image;
     fa_canvas canvas;
     fa_areas areas;
-    double matrix[6];
+    double matrix[6], own_row[FA_COLUMNS];
     fa_set_areas(program, image, (char *)work + (start - (uintptr_t)work), &areas);
     memcpy(matrix, m, sizeof matrix);
     if (form->channels_first) {
@@ -478,29 +519,35 @@ static void fa_process_augmented(const fa_program *program, const fa_image *imag
         source = fa_crop(program, &source, row + augment->crop,
                          fa_has_geometry(row) && before->sampler.order == 1, &areas);
         fa_magnify(form, &source, matrix);
+        if ((source.height != form->height || source.width != form->width)
+            && !fa_has_geometry(row)) {
+            memcpy(own_row, row, sizeof own_row);
+            own_row[FA_TX] = 1; /* the matrix is another, but there is one */
+            keras_row = own_row;
+        }
     }
 
-    canvas.data = areas.canvas[0];
+    canvas.data = form->is_bytes && !form->channels_first ? out : areas.canvas[0];
     canvas.other = areas.canvas[1];
     canvas.memory = areas.memory;
     canvas.height = form->height;
     canvas.width = form->width;
     canvas.channels = form->channels;
     canvas.is_bytes = is_bytes;
-    if (fa_only_flips(before, &source, row)) {
-        fa_flip_onto(&source, row, areas.crop, &canvas);
+    if (fa_only_flips(before, &source, keras_row)) {
+        fa_flip_onto(&source, keras_row, areas.crop, &canvas);
     } else if (is_bytes && !before->form.is_bytes) { /* a spline makes floats */
-        fa_process(before, &source, next, row, matrix, 0, areas.work, areas.memory);
+        fa_process(before, &source, next, keras_row, matrix, 0, areas.work, areas.memory);
         fa_store_bytes(areas.memory, size, 0.5f, canvas.data);
     } else {
-        fa_process(before, &source, next, row, matrix, 0, areas.work, canvas.data);
+        fa_process(before, &source, next, keras_row, matrix, 0, areas.work, canvas.data);
     }
     fa_apply_image_steps(program, row, areas.work, &canvas);
 
     if (form->is_bytes) {
         if (form->channels_first)
             fa_to_channels_first_u8(canvas.data, pixels, form->channels, out);
-        else
+        else if (canvas.data != out)
             memcpy(out, canvas.data, (size_t)size);
         return;
     }

@@ -22,6 +22,7 @@ typedef struct {
 /* What the bytes of an image are, for ops that depend on it. */
 typedef struct {
     uint32_t histogram[FA_CANVAS_CHANNELS][256];
+    uint8_t low[FA_CANVAS_CHANNELS], high[FA_CANVAS_CHANNELS]; /* the least and the greatest value */
     double grey_mean;         /* of the pixels in grey, each without its fraction */
 } fa_statistics;
 

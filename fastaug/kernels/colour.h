@@ -1,13 +1,33 @@
-/* Ops on the values of bytes: what becomes of each value, in a table for each channel.
+/* Ops on the values of pixels, one pixel at a time. For bytes, some are what becomes of each value, in a
+ * table for each channel.
  *
- * Formulas, ranges and rounding are those of torchvision.transforms.v2.functional for uint8 images. */
+ * Formulas, ranges and rounding are those of torchvision.transforms.v2.functional for uint8 images, and
+ * for floats but on the scale of 0 to 255. */
 #ifndef FASTAUG_COLOUR_H
 #define FASTAUG_COLOUR_H
 
+#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "canvas.h"
+#include "noise.h"
+#include "platform.h"
+
+FA_INLINE float fa_clamp(float v)
+{
+    v = v > 0 ? v : 0;
+    return v < 255 ? v : 255;
+}
+
+/* Without its fraction, as torchvision makes bytes of floats. */
+FA_INLINE uint8_t fa_byte_of(float v) { return (uint8_t)(int)fa_clamp(v); }
+
+/* The luma of ITU-R BT.601 in torchvision's digits. */
+FA_INLINE float fa_grey(float r, float g, float b) { return 0.2989f * r + 0.587f * g + 0.114f * b; }
+
+/* ---- maps of a value ------------------------------------------------------------------------------ */
 
 /* p: bits. Keeps the highest bits of each value. */
 static void fa_map_posterize(const double *p, const fa_statistics *statistics, ptrdiff_t channel,
@@ -30,5 +50,179 @@ static void fa_map_solarize(const double *p, const fa_statistics *statistics, pt
     for (k = 0; k < 256; k++)
         if (table[k] >= p[0]) table[k] = (uint8_t)(255 - table[k]);
 }
+
+FA_CLONES static void fa_solarize_floats(const double *p, fa_canvas *canvas)
+{
+    const ptrdiff_t size = fa_canvas_size(canvas);
+    const float threshold = (float)p[0];
+    float *x = canvas->data;
+    ptrdiff_t i;
+    for (i = 0; i < size; i++) x[i] = x[i] >= threshold ? 255 - x[i] : x[i];
+}
+
+/* p: factor. */
+static void fa_map_adjust_brightness(const double *p, const fa_statistics *statistics, ptrdiff_t channel,
+                              uint8_t *table)
+{
+    int k;
+    (void)statistics;
+    (void)channel;
+    for (k = 0; k < 256; k++) table[k] = fa_byte_of((float)table[k] * (float)p[0]);
+}
+
+FA_CLONES static void fa_brightness_floats(const double *p, fa_canvas *canvas)
+{
+    const ptrdiff_t size = fa_canvas_size(canvas);
+    const float factor = (float)p[0];
+    float *x = canvas->data;
+    ptrdiff_t i;
+    for (i = 0; i < size; i++) x[i] = fa_clamp(x[i] * factor);
+}
+
+/* p: factor. Blends with the mean grey of the image. */
+static void fa_map_adjust_contrast(const double *p, const fa_statistics *statistics, ptrdiff_t channel,
+                            uint8_t *table)
+{
+    const float factor = (float)p[0];
+    const float other = (float)statistics->grey_mean * (float)(1 - p[0]);
+    int k;
+    (void)channel;
+    for (k = 0; k < 256; k++) table[k] = fa_byte_of((float)table[k] * factor + other);
+}
+
+FA_CLONES static void fa_contrast_floats(const double *p, fa_canvas *canvas)
+{
+    const ptrdiff_t size = fa_canvas_size(canvas), channels = canvas->channels;
+    const float factor = (float)p[0];
+    float *x = canvas->data;
+    double sum = 0;
+    float other;
+    ptrdiff_t i;
+    for (i = 0; i < size; i += channels)
+        sum += (double)(channels == 1 ? x[i] : fa_grey(x[i], x[i + 1], x[i + 2]));
+    other = (float)(sum / (double)(size / channels)) * (float)(1 - p[0]);
+    for (i = 0; i < size; i++) x[i] = fa_clamp(x[i] * factor + other);
+}
+
+/* ---- ops on the channels of a pixel --------------------------------------------------------------- */
+
+/* How far a channel is below the greatest one, in parts of their range, at a positive place on the circle
+ * of hues, which has a length of 6. */
+FA_INLINE float fa_below_most(float place)
+{
+    const float k = place - 6 * (float)(int)(place * (1 / 6.0f));
+    const float low = k < 4 - k ? k : 4 - k, least = low < 1 ? low : 1;
+    return least > 0 ? least : 0;
+}
+
+FA_INLINE int fa_whole(float v) { return (int)v; }
+FA_INLINE float fa_same(float v) { return v; }
+
+#define FA_PIXEL_BLOCK 64  /* pixels whose channels are taken apart at a time */
+
+/* Ops of three channels, that leave an image of one as it is.
+ *
+ * kind: Type of values. store: Makes one of a float. store_grey: Makes the grey that is blended with.
+ * scale: Of the values of fa_hue, before they are stored. */
+#define FA_ON_PIXELS(name, kind, store, store_grey, scale) \
+    FA_INLINE void fa_turn_hue_##name(kind *FA_RESTRICT r, kind *FA_RESTRICT g, \
+                                      kind *FA_RESTRICT b, float turn) \
+    { \
+        ptrdiff_t i; \
+        for (i = 0; i < FA_PIXEL_BLOCK; i++) { \
+            const float red = (float)r[i], green = (float)g[i], blue = (float)b[i]; \
+            const float high = red > green ? red : green, low = red < green ? red : green; \
+            const float most = high > blue ? high : blue, least = low < blue ? low : blue; \
+            const float range = most - least, one = 1 / (range > 0 ? range : 1); \
+            const float of_red = (green - blue) * one, of_green = 2 + (blue - red) * one; \
+            const float of_blue = 4 + (red - green) * one; \
+            const float other = most == green ? of_green : of_blue; \
+            const float place = (most == red ? of_red : other) + turn; \
+            r[i] = store(scale * (most - range * fa_below_most(place + 5))); \
+            g[i] = store(scale * (most - range * fa_below_most(place + 3))); \
+            b[i] = store(scale * (most - range * fa_below_most(place + 1))); \
+        } \
+    } \
+    FA_CLONES static void fa_hue_##name(const double *p, fa_canvas *canvas) \
+    { \
+        const ptrdiff_t pixels = canvas->channels == 3 ? canvas->height * canvas->width : 0; \
+        const float turn = (float)(6 * (p[0] + 1)); \
+        kind channel[3][FA_PIXEL_BLOCK]; \
+        kind *x = canvas->data; \
+        ptrdiff_t at, i; \
+        memset(channel, 0, sizeof channel); \
+        for (at = 0; at < pixels; at += FA_PIXEL_BLOCK, x += 3 * FA_PIXEL_BLOCK) { \
+            const ptrdiff_t count = pixels - at < FA_PIXEL_BLOCK ? pixels - at : FA_PIXEL_BLOCK; \
+            for (i = 0; i < count; i++) { \
+                channel[0][i] = x[3 * i]; \
+                channel[1][i] = x[3 * i + 1]; \
+                channel[2][i] = x[3 * i + 2]; \
+            } \
+            fa_turn_hue_##name(channel[0], channel[1], channel[2], turn); \
+            for (i = 0; i < count; i++) { \
+                x[3 * i] = channel[0][i]; \
+                x[3 * i + 1] = channel[1][i]; \
+                x[3 * i + 2] = channel[2][i]; \
+            } \
+        } \
+    } \
+    FA_CLONES static void fa_saturation_##name(const double *p, fa_canvas *canvas) \
+    { \
+        const ptrdiff_t size = canvas->channels == 3 ? fa_canvas_size(canvas) : 0; \
+        const float factor = (float)p[0], rest = (float)(1 - p[0]); \
+        float grey[3 * FA_PIXEL_BLOCK]; \
+        kind *x = canvas->data; \
+        ptrdiff_t at, i; \
+        for (at = 0; at < size; at += 3 * FA_PIXEL_BLOCK, x += 3 * FA_PIXEL_BLOCK) { \
+            const ptrdiff_t count = size - at < 3 * FA_PIXEL_BLOCK ? size - at : 3 * FA_PIXEL_BLOCK; \
+            for (i = 0; i < count; i += 3) \
+                grey[i] = grey[i + 1] = grey[i + 2] = rest * (float)store_grey( \
+                    fa_grey((float)x[i], (float)x[i + 1], (float)x[i + 2])); \
+            for (i = 0; i < count; i++) x[i] = store((float)x[i] * factor + grey[i]); \
+        } \
+    } \
+    FA_CLONES static void fa_grayscale_##name(const double *p, fa_canvas *canvas) \
+    { \
+        const ptrdiff_t size = canvas->channels == 3 ? fa_canvas_size(canvas) : 0; \
+        kind *x = canvas->data; \
+        ptrdiff_t i; \
+        (void)p; \
+        for (i = 0; i < size; i += 3) \
+            x[i] = x[i + 1] = x[i + 2] = \
+                (kind)store_grey(fa_grey((float)x[i], (float)x[i + 1], (float)x[i + 2])); \
+    }
+
+FA_ON_PIXELS(bytes, uint8_t, fa_byte_of, fa_whole, (255.999f / 255))
+FA_ON_PIXELS(floats, float, fa_clamp, fa_same, 1)
+#undef FA_ON_PIXELS
+
+/* ---- noise ---------------------------------------------------------------------------------------- */
+
+/* p: mean and standard deviation, whether values are clipped (bytes else wrap around), and a key. */
+#define FA_NOISE(name, kind, whole, clip, plain) \
+    FA_CLONES static void fa_noise_##name(const double *p, fa_canvas *canvas) \
+    { \
+        const ptrdiff_t size = fa_canvas_size(canvas); \
+        const float mean = (float)p[0], deviation = (float)p[1]; \
+        const int clips = p[2] != 0; \
+        const uint64_t key = fa_key_of(p[3]); \
+        kind *x = canvas->data; \
+        ptrdiff_t at, i; \
+        for (at = 0; at < size; at += FA_NORMALS, x += FA_NORMALS) { \
+            const ptrdiff_t count = size - at < FA_NORMALS ? size - at : FA_NORMALS; \
+            float noise[FA_NORMALS]; \
+            fa_normals(key, (uint32_t)at, noise); \
+            for (i = 0; i < count; i++) { \
+                const float v = (float)x[i] + (float)whole(mean + noise[i] * deviation); \
+                x[i] = clips ? clip(v) : plain(v); \
+            } \
+        } \
+    }
+
+FA_INLINE uint8_t fa_wrapped(float v) { return (uint8_t)(int)v; }
+
+FA_NOISE(bytes, uint8_t, fa_whole, fa_byte_of, fa_wrapped)
+FA_NOISE(floats, float, fa_same, fa_clamp, fa_same)
+#undef FA_NOISE
 
 #endif

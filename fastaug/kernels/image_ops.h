@@ -12,11 +12,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "area.h"
+#include "blur.h"
 #include "canvas.h"
 #include "colour.h"
 #include "geometry.h"
 
-enum fa_reads_image { FA_READS_NO_IMAGE, FA_READS_HISTOGRAM, FA_READS_GREY_MEAN };
+enum fa_reads_image { FA_READS_NO_IMAGE, FA_READS_RANGE, FA_READS_HISTOGRAM,
+                      FA_READS_GREY_MEAN };
 
 /* p: the columns of the op. */
 typedef struct {
@@ -35,10 +38,21 @@ typedef struct {
 } fa_image_op;
 
 static const fa_image_op fa_image_ops[] = {
+    {"adjust_brightness", 1, 0, 1, fa_map_adjust_brightness, NULL, fa_brightness_floats, NULL},
+    {"adjust_contrast", 1, FA_READS_GREY_MEAN, 1, fa_map_adjust_contrast, NULL, fa_contrast_floats, NULL},
+    {"adjust_hue", 1, 0, 1, NULL, fa_hue_bytes, fa_hue_floats, NULL},
+    {"adjust_saturation", 1, 0, 1, NULL, fa_saturation_bytes, fa_saturation_floats, NULL},
     {"affine", 8, 0, 0, NULL, NULL, NULL, fa_affine_matrix},
+    {"autocontrast", 1, FA_READS_RANGE, 1, fa_map_autocontrast, NULL, fa_autocontrast_floats, NULL},
+    {"equalize", 1, FA_READS_HISTOGRAM, 1, fa_map_equalize, NULL, NULL, NULL},
+    {"erasing", 6 + FA_ERASE_VALUES, 0, 0, NULL, fa_erase_bytes, fa_erase_floats, NULL},
+    {"gaussian_blur", 3, 0, 0, NULL, fa_blur_image_bytes, fa_blur_image_floats, NULL},
+    {"gaussian_noise", 4, 0, 0, NULL, fa_noise_bytes, fa_noise_floats, NULL},
+    {"grayscale", 1, 0, 1, NULL, fa_grayscale_bytes, fa_grayscale_floats, NULL},
     {"perspective", 10, 0, 0, NULL, NULL, NULL, fa_perspective_matrix},
     {"posterize", 1, 0, 1, fa_map_posterize, NULL, NULL, NULL},
-    {"solarize", 1, 0, 1, fa_map_solarize, NULL, NULL, NULL},
+    {"sharpness", 1, 0, 0, NULL, fa_sharpness_bytes, fa_sharpness_floats, NULL},
+    {"solarize", 1, 0, 1, fa_map_solarize, NULL, fa_solarize_floats, NULL},
 };
 
 #define FA_IMAGE_OPS ((ptrdiff_t)(sizeof fa_image_ops / sizeof *fa_image_ops))

@@ -4,7 +4,7 @@
  * its planes become pixels (warp.inc). The sampler makes rows of it (warp.inc, or spline.h from order 2
  * on), which are float32. Steps are done to the rows (rows.h, ops.h, values.h), then to the whole image,
  * and the pixels become planes again. Where bytes are made, they are made of the rows, and the steps that
- * are left are done to the bytes.
+ * are left are done to the bytes. The pixels of a mask are picked (nearest.h), and nothing is done to them.
  */
 #ifndef FASTAUG_PROCESS_H
 #define FASTAUG_PROCESS_H
@@ -15,6 +15,7 @@
 #include "affine.h"
 #include "convert.h"
 #include "image.h"
+#include "nearest.h"
 #include "ops.h"
 #include "platform.h"
 #include "program.h"
@@ -211,6 +212,11 @@ static void fa_process(const fa_program *program, const fa_image *image, uintptr
     fa_extrema extrema;
     fa_rows rows = {program, &context, begin, begin, NULL, 0, NULL, NULL, next, 0};
     const double *matrix = fa_has_geometry(row) ? m : NULL;
+    if (program->sampler.fill) {
+        if (image->height != form->height || image->width != form->width) matrix = m;
+        fa_warp_nearest(form, image, row, matrix, program->sampler.fill, out);
+        return;
+    }
     if (form->is_bytes) {
         /* bytes are made of the rows, unless steps come before that */
         const int is_early = !form->truncates || begin == stop;

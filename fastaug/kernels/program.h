@@ -67,6 +67,7 @@ typedef struct {
     int order;                /* of interpolation, 0 to 5 */
     int border;               /* enum fa_border */
     float cval;
+    const uint8_t *fill;      /* a pixel: each of the result is the nearest one, or this (nearest.h); or NULL */
 } fa_sampler;
 
 typedef struct fa_augment fa_augment;

@@ -1,5 +1,6 @@
 """What all ops share: parameters of a batch, steps of the core, and use on a single image."""
 
+import collections
 import copy
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -191,11 +192,58 @@ def check_number(name: str, value: Any, low: float, high: float) -> None:
         raise ValueError(f"`{name}` should be from {low} to {high}. Received: {name}={value!r}")
 
 
-def op_of(op: Any) -> Any:
-    """Returns what stands for an op in a list as an op, if it does."""
+def check_pair(name: str, pair: Any, low: float, high: float) -> tuple[float, float]:
+    """Returns two numbers from low to high, the first at most the second, or raises an error."""
+    if not isinstance(pair, Sequence) or isinstance(pair, str) or len(pair) != 2:
+        raise TypeError(f"`{name}` should be two numbers. Received: {name}={pair!r}")
+    for number in pair:
+        check_number(name, number, low, high)
+    if pair[0] > pair[1]:
+        raise ValueError(
+            f"`{name}` should be the least and the greatest. Received: {name}={pair!r}"
+        )
+    return float(pair[0]), float(pair[1])
+
+
+def set_fields(op: "Op", /, **fields: Any) -> None:
+    """Sets fields of a frozen op while it is made."""
+    for name, value in fields.items():
+        object.__setattr__(op, name, value)
+
+
+def between(pair: tuple[float, float], numbers: np.ndarray) -> np.ndarray:
+    """Returns numbers between two, of numbers in [0, 1)."""
+    return pair[0] + (pair[1] - pair[0]) * numbers
+
+
+def key_columns(numbers: np.ndarray) -> np.ndarray:
+    """Returns what numbers in [0, 1) are as keys of the core's noise: whole numbers below 2**53."""
+    return np.floor(numbers * 2.0**53)
+
+
+def as_op(op: Any) -> Any:
+    """Returns what stands for an op in a list as an op, if it does: its name, or a function.
+
+    Raises:
+        ValueError: If no op that needs no arguments has the name.
+    """
+    if isinstance(op, str):
+        from fastaug.ops.policy import op_of
+
+        return op_of(op)
     if not isinstance(op, Op | type) and callable(op):
         return Call(op)
     return op
+
+
+def numbered(names: Sequence[str]) -> list[str]:
+    """Returns names of streams: the second of one name is 'name#1'."""
+    counts: collections.Counter[str] = collections.Counter()
+    found = []
+    for name in names:
+        found.append(f"{name}#{counts[name]}" if counts[name] else name)
+        counts[name] += 1
+    return found
 
 
 def columns_of(step: str | None) -> int:
@@ -230,7 +278,7 @@ class OpList:
     """
 
     def __init__(self, given: Sequence[Op | Callable[..., Any]]) -> None:
-        ops: list[Op] = [op_of(op) for op in given]
+        ops: list[Op] = [as_op(op) for op in given]
         for op in ops:
             if not isinstance(op, Op):
                 raise TypeError(
@@ -243,13 +291,10 @@ class OpList:
         self.crop = crops[0] if crops else None
         self._ops = [op for op in ops if not op.is_crop]
         self.columns = len(_core.COLUMNS)
-        names: dict[str, int] = {}
-        self._names: list[str] = []
+        self._names = numbered([op.name for op in self._ops])
         self.calls: list[tuple[Call, int]] = []
         parts: list[list[tuple[str | None, int]]] = [[]]
         for op in self._ops:
-            again = names[op.name] = names.get(op.name, -1) + 1
-            self._names.append(f"{op.name}#{again}" if again else op.name)
             starts, columns = layout(op.steps)
             if isinstance(op, Call):
                 self.calls.append((op, self.columns))
@@ -265,6 +310,19 @@ class OpList:
             {"augment": steps, "crop": None, "columns": self.columns} for steps in parts
         ]
         self._parts[0]["crop"] = crop
+
+    @property
+    def moves(self) -> bool:
+        """Whether pixels may go elsewhere, and masks with them."""
+        slots_or_moves = {None, *_core.OPS_THAT_MOVE}
+        return self.crop is not None or any(
+            step in slots_or_moves for part in self._parts for step, _ in part["augment"]
+        )
+
+    def for_masks(self) -> dict[str, Any]:
+        """Returns the arguments of `_core.Program` that move a mask as its image."""
+        steps = [step for part in self._parts for step in part["augment"]]
+        return {**self._parts[0], "augment": steps, "only_moves": True}
 
     def only_crop(self) -> Self:
         """Returns the same with the same table, of which only the crop is done."""

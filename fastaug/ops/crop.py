@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from fastaug import _core
-from fastaug.ops.base import Draws, Op, check_number
+from fastaug.ops.base import Draws, Op, check_number, check_pair, set_fields
 
 __all__: list[str] = ["RandomCrop", "RandomResizedCrop"]
 
@@ -54,7 +54,7 @@ class RandomCrop(Op):
         fill: float = 0,
     ) -> None:
         check_number("fill", fill, -math.inf, math.inf)
-        _set(
+        set_fields(
             self,
             size=_checked_size(size),
             padding=_checked_padding(padding),
@@ -160,24 +160,15 @@ class RandomResizedCrop(Op):
         ratio: Sequence[float] = (3 / 4, 4 / 3),
         interpolation: Literal["bilinear", "bicubic", "lanczos", "box", "hamming"] = "bilinear",
     ) -> None:
-        for name, pair, high in ("scale", scale, 1.0), ("ratio", ratio, math.inf):
-            if not isinstance(pair, Sequence) or len(pair) != 2:
-                raise TypeError(f"`{name}` should be two numbers. Received: {name}={pair!r}")
-            for number in pair:
-                check_number(name, number, np.nextafter(0, 1), high)
-            if pair[0] > pair[1]:
-                raise ValueError(
-                    f"`{name}` should be the least and the greatest. Received: {name}={pair!r}"
-                )
         if interpolation not in _core.FILTERS:
             raise ValueError(
                 f"`interpolation` should be one of {_core.FILTERS}. Received: {interpolation=}"
             )
-        _set(
+        set_fields(
             self,
             size=_checked_size(size),
-            scale=(float(scale[0]), float(scale[1])),
-            ratio=(float(ratio[0]), float(ratio[1])),
+            scale=check_pair("scale", scale, np.nextafter(0, 1), 1.0),
+            ratio=check_pair("ratio", ratio, np.nextafter(0, 1), math.inf),
             interpolation=interpolation,
         )
 
@@ -261,11 +252,6 @@ def _box(crop, seed, epoch, sample, height, width):
     draws = Draws(seed, epoch, sample, crop.name, (height, width), 3)
     top, left, high, wide = crop.draw(draws)[0, :4].astype(int).tolist()
     return left, top, left + wide, top + high
-
-
-def _set(op, **fields):
-    for name, value in fields.items():
-        object.__setattr__(op, name, value)
 
 
 def _checked_size(size):

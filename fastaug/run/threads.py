@@ -123,6 +123,44 @@ class Job:
             self._error = error
 
 
+class JobGroup:
+    """Jobs, of either kind, that are handed over and waited for as one.
+
+    Args:
+        jobs: The jobs.
+    """
+
+    def __init__(self, jobs):
+        self._jobs = jobs
+
+    def run(self):
+        """Runs all of them in this thread."""
+        for job in self._jobs:
+            job.run()
+
+    def put_into(self, tasks):
+        """Hands them to the threads of a queue; returns how many of these can have a part."""
+        return sum([job.put_into(tasks) for job in self._jobs])
+
+    def cancel(self):
+        """Lets what has not begun come to nothing."""
+        for job in self._jobs:
+            job.cancel()
+
+    def is_lost(self):
+        """Whether this is a copy in a forked process: no thread here will ever run it."""
+        return any(job.is_lost() for job in self._jobs)
+
+    def wait(self):
+        """Waits for the end of all.
+
+        Raises:
+            BaseException: What the first of them raised that failed.
+        """
+        for job in self._jobs:
+            job.wait()
+
+
 class _State:
     """What a pool and its threads share; the threads do not keep the pool itself alive."""
 

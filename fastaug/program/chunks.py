@@ -6,8 +6,15 @@ import numpy as np
 
 from fastaug.run.threads import Job
 
+# Values in a chunk, at least: below it, handing a chunk to a thread costs more than it saves.
+_CHUNK_VALUES = 1 << 17
 
-def chunked_job(source, index, draws, table, out, chunks, work, after=None, then=None):
+
+# And at most: an interrupt waits for the chunks that have begun.
+_LARGEST_CHUNK_VALUES = 1 << 24
+
+
+def chunked_job(source, index, draws, table, out, workers, work, after=None, then=None):
     """Returns the work of a batch, and begins to read its images.
 
     Args:
@@ -16,8 +23,8 @@ def chunked_job(source, index, draws, table, out, chunks, work, after=None, then
         draws: Seed and epoch of what is drawn when an image is read.
         table: Parameter table with a row for each image.
         out: Array for the finished images.
-        chunks: Number of chunks, brought to one at least, and to one for each image at most. The
-            source says which images go together.
+        workers: Number of threads that the chunks are for. The source says which images go
+            together.
         work: Function to call, in any thread, with the images that were read, the position in them
             of each image of some part of the batch, its rows of the table and its part of `out`.
         after: Function to call with each such part once the images were given back.
@@ -29,6 +36,8 @@ def chunked_job(source, index, draws, table, out, chunks, work, after=None, then
     """
     count = len(index)
     errors: dict[int, Exception] = {}
+    chunks = min(2 * workers, out.size // _CHUNK_VALUES)
+    chunks = max(chunks, out.size // _LARGEST_CHUNK_VALUES)
     chunks = max(1, min(chunks, count))
     bounds = [count * k // chunks for k in range(chunks + 1)]
     cut = source.cut(index, chunks) if count else None
