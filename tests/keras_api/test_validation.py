@@ -314,6 +314,70 @@ def test_a_resized_crop_of_files(workers, kind, settings, tree):
         assert_batches_equal(batches, expected)
 
 
+# ---------------------------------------------------------------------------- mixes, masks
+
+MIXES = [fastaug.MixUp(0.4), fastaug.CutMix(1.0, num_classes=4)]
+
+
+@kinds
+@pytest.mark.parametrize("mix", MIXES, ids=["MixUp", "CutMix"])
+def test_images_are_not_mixed_and_labels_have_the_form_of_mixed_ones(kind, mix, tree):
+    mode = {} if kind == "array" else {"class_mode": "sparse"}
+    generator = ImageDataGenerator(mix=mix, validation_split=0.3)
+    np.random.seed(7)
+    with flow_of(generator, kind, tree, augment=False, shuffle=False, **mode) as flow:
+        assert same_stream(np.random.get_state(), stream_after(0))
+        batches = take(flow, 5)
+    with flow_of(ImageDataGenerator(), kind, tree, shuffle=False, **mode) as flow:
+        expected = take(flow, 5)
+    classes = mix.num_classes or (3 if kind in ("threads", "processes") else 2)
+    one_hot = [(images, np.eye(classes, dtype="float32")[labels.astype(int)])
+               for images, labels in expected]  # fmt: skip
+    assert_batches_equal(batches, one_hot)
+    training, validation = flow_of(generator, kind, tree, subset="both", **mode)
+    with training, validation:
+        assert next(training)[1].shape == next(validation)[1].shape == (5, classes)
+
+
+def test_weights_and_what_has_no_labels_are_as_without_a_mix(tree):
+    generator = ImageDataGenerator(mix=fastaug.MixUp(0.4, num_classes=2, label_smoothing=0.5))
+    weights = np.arange(N) / 2
+    arguments = {"shuffle": False, "augment": False, "batch_size": 4}
+    images, labels, seen = next(generator.flow(IMAGES, LABELS, sample_weight=weights, **arguments))
+    np.testing.assert_array_equal(images, IMAGES[:4])
+    np.testing.assert_array_equal(labels, [[0.75, 0.25], [0.25, 0.75]] * 2)
+    np.testing.assert_array_equal(seen, weights[:4])
+    np.testing.assert_array_equal(next(generator.flow(IMAGES, **arguments)), IMAGES[:4])
+    images, extra = next(generator.flow((IMAGES, LABELS), **arguments))
+    np.testing.assert_array_equal(extra, LABELS[:4])
+    with flow_of(generator, "threads", tree, augment=False, class_mode=None) as flow:
+        assert next(flow).shape == (5, 9, 12, 3)
+
+
+@workers
+@pytest.mark.parametrize(
+    "generator", [ImageDataGenerator, Own, keras_image.ImageDataGenerator], ids=["", "own", "keras"]
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_masks_stay_where_they_are(workers, generator, dtype):
+    settings = workers if generator is not keras_image.ImageDataGenerator else {}
+    masks = fastaug.Masks(IMAGES[..., :1])
+    with fastaug.NumpyArrayIterator(
+        IMAGES, masks, generator(**TRANSFORMS, **settings, dtype=dtype), 5, augment=False,
+        dtype=dtype,
+    ) as flow:  # fmt: skip
+        _, seen = next(flow)
+    np.testing.assert_array_equal(seen, IMAGES[:5, ..., :1])
+
+
+def test_masks_follow_the_crop():
+    generator = ImageDataGenerator(**TRANSFORMS, augment=[fastaug.RandomCrop((7, 6))])
+    masks = fastaug.Masks(IMAGES[..., :1])
+    images, seen = next(generator.flow(IMAGES, masks, augment=False, shuffle=False))
+    np.testing.assert_array_equal(images, IMAGES[:, 2:9, 4:10])
+    np.testing.assert_array_equal(seen, IMAGES[:, 2:9, 4:10, :1])
+
+
 # ---------------------------------------------------------------------------- both
 
 
@@ -372,7 +436,11 @@ def said(make):
     return [str(warning.message) for warning in caught]
 
 
-RANDOM = [*({name: value} for name, value in TRANSFORMS.items()), {"augment": fastaug.Posterize(4)}]
+RANDOM = [
+    *({name: value} for name, value in TRANSFORMS.items()),
+    {"augment": fastaug.Posterize(4)},
+    {"mix": fastaug.MixUp(0.2)},
+]
 
 
 @kinds
