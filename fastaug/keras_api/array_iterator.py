@@ -49,10 +49,13 @@ class NumpyArrayIterator(AugmentingIterator[Batch]):
         save_to_dir: Folder to write each augmented image to, or None.
         save_prefix: Prefix of the names of these files.
         save_format: Format of these files.
-        subset: 'training' or 'validation', if the generator has a `validation_split`.
+        subset: 'training' or 'validation', if the generator has a `validation_split`; or, in a
+            method of the generator, 'both' for a pair of iterators, of which the second neither
+            augments nor shuffles.
         ignore_class_split: Whether the two subsets may have different labels.
         dtype: Type of the batches. None: Keras's floatx.
-        augment: Whether the images are augmented; see `ImageDataGenerator.flow`.
+        augment: Whether to augment. If not, nothing but the order is drawn, and images are only
+            standardized; if the generator's `augment` has a crop, it is done without chance.
 
     Raises:
         ValueError: If lengths or rank do not fit, there are no images, or the subset is unknown.

@@ -17,12 +17,7 @@ from fastaug.data.images import can_read
 from fastaug.data.masks import labels_of_files, masks_of_dataframe, masks_of_directory
 from fastaug.data.sources import FileSource
 from fastaug.defaults import floatx, image_data_format
-from fastaug.keras_api.advice import (
-    about_folders,
-    about_rows,
-    about_split,
-    about_validation,
-)
+from fastaug.keras_api.advice import about_folders, about_rows, about_split, about_validation
 from fastaug.keras_api.augmenting import AugmentingIterator
 from fastaug.keras_api.iterator import check_batch_size
 from fastaug.ops.mix import label_floats
@@ -391,7 +386,9 @@ class DirectoryIterator(_FileIterator[Batch]):
         save_prefix: Prefix of the names of these files.
         save_format: Format of these files.
         follow_links: Whether to enter linked folders.
-        subset: 'training' or 'validation', if the generator has a `validation_split`.
+        subset: 'training' or 'validation', if the generator has a `validation_split`; or, in a
+            method of the generator, 'both' for a pair of iterators, of which the second neither
+            augments nor shuffles.
         interpolation: 'nearest', 'bilinear', 'bicubic', 'lanczos', 'box' or 'hamming'.
         keep_aspect_ratio: Whether to cut images to the shape of the target before resizing.
         dtype: Type of the batches. None: Keras's floatx.
@@ -403,7 +400,8 @@ class DirectoryIterator(_FileIterator[Batch]):
         timeout: Seconds after which a file that does not come is given up.
         formats: Endings of files to read beside Keras's, such as 'webp', 'gif' (the first picture),
             'avif' or 'jp2': one or some. What a file is, its content tells.
-        augment: Whether the images are augmented; see `ImageDataGenerator.flow`.
+        augment: Whether to augment. If not, nothing but the order is drawn, and images are only
+            standardized; if the generator's `augment` has a crop, it is done without chance.
 
     Raises:
         ValueError: If an argument is not one of the above.
@@ -513,7 +511,9 @@ class DataFrameIterator(_FileIterator[Batch]):
         save_to_dir: Folder to write each augmented image to, or None.
         save_prefix: Prefix of the names of these files.
         save_format: Format of these files.
-        subset: 'training' or 'validation', if the generator has a `validation_split`.
+        subset: 'training' or 'validation', if the generator has a `validation_split`; or, in a
+            method of the generator, 'both' for a pair of iterators, of which the second neither
+            augments nor shuffles.
         interpolation: 'nearest', 'bilinear', 'bicubic', 'lanczos', 'box' or 'hamming'.
         keep_aspect_ratio: Whether to cut images to the shape of the target before resizing.
         dtype: Type of the batches.
@@ -526,7 +526,8 @@ class DataFrameIterator(_FileIterator[Batch]):
         timeout: Seconds after which a file that does not come is given up.
         formats: Endings of files to read beside Keras's, such as 'webp', 'gif' (the first picture),
             'avif' or 'jp2': one or some. What a file is, its content tells.
-        augment: Whether the images are augmented; see `ImageDataGenerator.flow`.
+        augment: Whether to augment. If not, nothing but the order is drawn, and images are only
+            standardized; if the generator's `augment` has a crop, it is done without chance.
 
     Raises:
         ValueError: If an argument is not one of the above.

@@ -153,13 +153,11 @@ class Flows:
             save_prefix: Prefix of the names of these files.
             save_format: Format of these files.
             ignore_class_split: Whether the two subsets may have different labels.
-            subset: 'training' or 'validation', if the generator has a `validation_split`; or 'both'
-                for a pair of iterators, of which the second, of 'validation', is neither augmented
-                nor shuffled.
-            augment: Whether to augment. If not, nothing but the order is drawn, and no random
-                transform is done, nor any op of the generator's `augment`; only for a crop, as it
-                decides the size, there is another one: `RandomCrop` takes the middle, and
-                `RandomResizedCrop` resizes the whole image.
+            subset: 'training' or 'validation', if the generator has a `validation_split`; or, in a
+                method of the generator, 'both' for a pair of iterators, of which the second neither
+                augments nor shuffles.
+            augment: Whether to augment. If not, nothing but the order is drawn, and images are only
+                standardized; if the generator's `augment` has a crop, it is done without chance.
 
         Returns:
             A `NumpyArrayIterator` over `x`, `(x, y)` or `(x, y, sample_weight)`, where the images
@@ -279,9 +277,9 @@ class Flows:
             save_prefix: Prefix of the names of these files.
             save_format: Format of these files.
             follow_links: Whether to enter linked folders.
-            subset: 'training' or 'validation', if the generator has a `validation_split`; or 'both'
-                for a pair of iterators, of which the second, of 'validation', is neither augmented
-                nor shuffled.
+            subset: 'training' or 'validation', if the generator has a `validation_split`; or, in a
+                method of the generator, 'both' for a pair of iterators, of which the second neither
+                augments nor shuffles.
             interpolation: 'nearest', 'bilinear', 'bicubic', 'lanczos', 'box' or 'hamming'.
             keep_aspect_ratio: Whether to cut images to the shape of the target before resizing.
             decoder: 'processes' or 'threads': what decodes the files. None: 'processes', but
@@ -292,7 +290,8 @@ class Flows:
             timeout: Seconds after which a file that does not come is given up.
             formats: Endings of files to read beside Keras's, such as 'webp', 'gif' (the first
                 picture), 'avif' or 'jp2': one or some. What a file is, its content tells.
-            augment: Whether to augment; see `flow`.
+            augment: Whether to augment. If not, nothing but the order is drawn, and images are only
+                standardized; if the generator's `augment` has a crop, it is done without chance.
 
         Returns:
             A `DirectoryIterator`, endless, over `(images, labels)`; over images alone for
@@ -480,9 +479,9 @@ class Flows:
             save_to_dir: Folder to write each augmented image to, or None.
             save_prefix: Prefix of the names of these files.
             save_format: Format of these files.
-            subset: 'training' or 'validation', if the generator has a `validation_split`; or 'both'
-                for a pair of iterators, of which the second, of 'validation', is neither augmented
-                nor shuffled.
+            subset: 'training' or 'validation', if the generator has a `validation_split`; or, in a
+                method of the generator, 'both' for a pair of iterators, of which the second neither
+                augments nor shuffles.
             interpolation: 'nearest', 'bilinear', 'bicubic', 'lanczos', 'box' or 'hamming'.
             validate_filenames: Whether to leave out, with a warning, rows whose path is no image
                 file.
@@ -494,7 +493,8 @@ class Flows:
             timeout: Seconds after which a file that does not come is given up.
             formats: Endings of files to read beside Keras's, such as 'webp', 'gif' (the first
                 picture), 'avif' or 'jp2': one or some. What a file is, its content tells.
-            augment: Whether to augment; see `flow`.
+            augment: Whether to augment. If not, nothing but the order is drawn, and images are only
+                standardized; if the generator's `augment` has a crop, it is done without chance.
             **kwargs: Keras's old `has_ext`, `sort` and `drop_duplicates`, which are taken with a
                 warning and have no effect; so are unknown ones.
 

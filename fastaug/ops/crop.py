@@ -22,6 +22,7 @@ class RandomCrop(Op):
 
     As `torchvision.transforms.v2.RandomCrop`. It comes before Keras's transforms, which get images
     of the new size. For uint8 and float images; of files, those that were resized to `target_size`.
+    A flow that does not augment takes the middle.
 
     Args:
         size: Height and width of the part, or one number for both.
@@ -126,7 +127,8 @@ class RandomResizedCrop(Op):
     the first box that fits into the image is taken; if none does, the largest in the middle of a
     shape that is allowed. Resized as Pillow does it, antialiased, for uint8 images. It comes before
     Keras's transforms, which get images of the new size. Of files it takes a part of the whole
-    picture, as large as that is: `target_size` has to be `size`.
+    picture, as large as that is: `target_size` has to be `size`. A flow that does not augment
+    resizes the whole.
 
     Args:
         size: Height and width of the result, or one number for both.
