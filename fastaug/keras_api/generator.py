@@ -114,7 +114,8 @@ class ImageDataGenerator(Flows):
             batch size and number of workers, and takes nothing from Keras's streams.
         mix: What mixes the images of a finished batch, and their labels: `fastaug.MixUp(0.2)`,
             `fastaug.CutMix(1.0)`, or `fastaug.OneOf` of them. Integer labels become one row of
-            floats for each, sample weights those with which a loss is right.
+            floats for each, sample weights those with which a loss is right. A flow that does not
+            augment has labels of the same form.
 
     Raises:
         ValueError: If an argument is not one of the above, or `pool` is closed.

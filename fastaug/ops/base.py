@@ -93,6 +93,10 @@ class Op:
         """Returns the height and width of the images that a crop makes."""
         raise NotImplementedError
 
+    def unaugmented(self) -> "Op":
+        """Returns what stands for a crop where images are not augmented: it draws nothing."""
+        raise NotImplementedError
+
     def table(self, draws: Draws) -> np.ndarray:
         """Returns the columns of its steps; NaN in the first of each step where it is not done."""
         columns = self.draw(draws)
@@ -207,7 +211,7 @@ def set_fields(op: "Op", /, **fields: Any) -> None:
         object.__setattr__(op, name, value)
 
 
-def between(pair: tuple[float, float], numbers: np.ndarray) -> np.ndarray:
+def between(pair: Sequence[float], numbers: np.ndarray) -> np.ndarray:
     """Returns numbers between two, of numbers in [0, 1)."""
     return pair[0] + (pair[1] - pair[0]) * numbers
 
