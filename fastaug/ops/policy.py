@@ -10,7 +10,15 @@ import numpy as np
 
 import fastaug.ops
 from fastaug import _core
-from fastaug.ops.base import Call, Draws, Op, check_number, check_probability, columns_of, set_fields
+from fastaug.ops.base import (
+    Call,
+    Draws,
+    Op,
+    check_number,
+    check_probability,
+    columns_of,
+    set_fields,
+)
 
 __all__: list[str] = ["RandAugment", "Sometimes", "TrivialAugment"]
 
