@@ -5,7 +5,6 @@ import math
 from typing import Any
 
 import numpy as np
-from scipy import special
 
 from fastaug import _core
 from fastaug.ops.base import Draws, check_number
@@ -136,6 +135,8 @@ class CutMix(Mix):
 
 def _beta(alpha, numbers):
     """Returns what of Beta(alpha, alpha) belongs to numbers in [0, 1)."""
+    from scipy import special  # takes longer to import than all of fastaug
+
     return special.betaincinv(alpha, alpha, numbers)
 
 
