@@ -29,7 +29,7 @@ autodoc_typehints = "description"  # beside each argument
 nitpick_ignore_regex = [  # types of others, whose pages are not here, and of fastaug, not public
     ("py:class", r"(collections|concurrent|io|multiprocessing|numpy|os|pandas|pathlib|PIL)\..*"),
     ("py:class", r"(fastaug\.typing\.)?(Array|SupportsArray)|fastaug\..*\._Function"),
-    ("py:class", "Axes|Figure"),
+    ("py:class", "Axes|Figure|TorchBatches"),
     ("py:class", r"fastaug\.ops\.(base\.Op|mix\.Mix)"),
 ]
 napoleon_google_docstring = True
