@@ -284,6 +284,7 @@ generator.flow(x, y).to_torch("0")  # wrong
 assert_type(generator.apply(x, keys=range(8)), Array)
 generator.apply([x[0], x[1]], keys=["a", "b"], seed=np.int64(3))
 generator.apply(x, keys=np.arange(8))
+assert_type(generator.apply(x, {"mask": fastaug.Masks(x)}, keys=range(8)), tuple[Array, Any])
 generator.apply(x)  # wrong
 generator.apply(x, range(8))  # wrong
 generator.apply(x, keys=8)  # wrong

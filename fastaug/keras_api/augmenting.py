@@ -13,7 +13,7 @@ from fastaug.keras_api.batches import BatchMaker
 from fastaug.keras_api.iterator import Iterator
 from fastaug.keras_api.order import NEXT, Order, RankOrder
 from fastaug.keras_api.program import ops_of
-from fastaug.keras_api.settings import check_dtype
+from fastaug.keras_api.settings import check_dtype, check_follows
 from fastaug.keras_api.unaugmented import Unaugmented
 from fastaug.log import tell
 from fastaug.ops.base import Draws
@@ -107,7 +107,7 @@ class AugmentingIterator(Iterator[Batch]):
         generator = self._generator
         fields = self._mask_fields(source)
         if fields:
-            _check_follows(generator)
+            check_follows(generator)
         return BatchMaker(
             source,
             generator,
@@ -374,21 +374,3 @@ class AugmentingIterator(Iterator[Batch]):
 
     def _bad_image(self, position, error):
         raise error
-
-
-def _check_follows(generator):
-    """Checks that masks can follow the images of a generator.
-
-    Raises:
-        TypeError: If it moves them in a way of its own.
-    """
-    from fastaug.keras_api.generator import ImageDataGenerator
-
-    if not isinstance(generator, ImageDataGenerator):
-        return
-    moves = getattr(generator.apply_transform, "__func__", None)
-    if moves is not ImageDataGenerator.apply_transform:
-        raise TypeError(
-            "Masks follow the parameters of `get_random_transform`, as `apply_transform` of "
-            f"ImageDataGenerator has them. {type(generator).__name__} has one of its own"
-        )

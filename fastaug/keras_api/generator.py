@@ -6,7 +6,7 @@ import inspect
 import multiprocessing.pool
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -35,7 +35,6 @@ from fastaug.keras_api.transforms import transform_image
 from fastaug.keras_api.warp import border_name, check_engine, check_order
 from fastaug.ops.base import Op
 from fastaug.ops.mix import Mix
-from fastaug.program.fields import Masks
 from fastaug.run.threads import MOST_THREADS, shared_pool, usable_cores
 from fastaug.typing import (
     Array,
@@ -427,14 +426,32 @@ class ImageDataGenerator(Flows):
         """
         return self.apply_transform(x, self.get_random_transform(x.shape, seed))
 
+    @overload
     def apply(
         self,
         images: SupportsArray | Sequence[SupportsArray],
-        targets: Masks | None = None,
+        targets: None = None,
         *,
         keys: Sequence[Integer | str] | Array,
         seed: Integer = 0,
-    ) -> Any:
+    ) -> Array: ...
+    @overload
+    def apply(
+        self,
+        images: SupportsArray | Sequence[SupportsArray],
+        targets: Any,
+        *,
+        keys: Sequence[Integer | str] | Array,
+        seed: Integer = 0,
+    ) -> tuple[Array, Any]: ...
+    def apply(
+        self,
+        images: SupportsArray | Sequence[SupportsArray],
+        targets: Any = None,
+        *,
+        keys: Sequence[Integer | str] | Array,
+        seed: Integer = 0,
+    ) -> Array | tuple[Array, Any]:
         """Augments and standardizes images, each with random numbers of its own.
 
         They are drawn from a stream that is seeded with the image's key. So an image comes out the
@@ -444,19 +461,20 @@ class ImageDataGenerator(Flows):
 
         Args:
             images: Array of rank 4 in `data_format`, or a list of images of one shape.
-            targets: `fastaug.Masks` of an array, which are moved as the images; or None.
+            targets: `fastaug.Masks`, or a dict, tuple or list in which some are, of any depth: they
+                go where their images go. Other leaves stay as they are. Or None.
             keys: An integer or a string for each image, such as its number or its path.
             seed: Another one gives other random numbers, such as for the next epoch.
 
         Returns:
             New array of the generator's `dtype`, of the same shape unless an op of `augment` crops;
-            with targets, `(images, masks)`.
+            with targets, `(images, targets)`.
 
         Raises:
-            ValueError: If the images are not of rank 4 or of one shape, or there is not a key, or
-                a mask, for each.
-            TypeError: If a key is of another type, or the generator makes integers, and a setting
-                needs floats.
+            ValueError: If the images are not of rank 4 or of one shape, if there is not a key or a
+                mask for each, or if the generator has a `mix`, which needs the images of a batch.
+            TypeError: If a key is of another type; if the generator makes integers, and a setting
+                needs floats; if it has its own `apply_transform`, which masks cannot follow.
 
         Example:
             >>> generator = fastaug.ImageDataGenerator(rotation_range=20)
@@ -476,8 +494,8 @@ class ImageDataGenerator(Flows):
         mask: str | None = None,
         key: str = "id",
         *,
-        fill: float = 0,
         seed: Integer = 0,
+        fill: float = 0,
     ) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
         """Returns `apply` as a function of columns, for Ray Data or Hugging Face's datasets.
 
@@ -487,16 +505,15 @@ class ImageDataGenerator(Flows):
         Args:
             image: Name of the column of images: an array, or a list of arrays or of Pillow's
                 images, of one shape.
-            mask: Name of the column of masks, arrays or Pillow's images of the size of the images,
-                or None.
+            mask: Name of a column of masks, which go with the images, in the same forms. Or None.
             key: Name of the column of keys, integers or strings that tell the images apart, from
                 which their random numbers come.
-            fill: What stands in masks where there is nothing of the image; see `fastaug.Masks`.
             seed: As for `apply`.
+            fill: Value outside of a mask.
 
         Returns:
             A function of a mapping of columns, which returns a dict of them with the images
-            augmented, and the other columns as they are.
+            augmented and the masks moved, and the other columns as they are.
 
         Example:
             >>> function = fastaug.ImageDataGenerator(zoom_range=0.2).batch_function()
@@ -506,7 +523,7 @@ class ImageDataGenerator(Flows):
         """
         from fastaug.adapters.columns import BatchFunction
 
-        return BatchFunction(self, image, mask, key, fill, seed)
+        return BatchFunction(self, image, mask, key, seed, fill)
 
     def fit(
         self,

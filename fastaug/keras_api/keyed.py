@@ -16,89 +16,76 @@ from fastaug import _core
 from fastaug.data.sources import ArraySource
 from fastaug.defaults import imports_no_keras
 from fastaug.keras_api.params import row_of
-from fastaug.keras_api.settings import check_dtype
+from fastaug.keras_api.settings import check_dtype, check_follows
 from fastaug.keras_api.single_images import SingleImages
 from fastaug.keras_api.spec import BatchSpec
 from fastaug.keras_api.streams import lent_generator, lent_to_user_code, seeded
-from fastaug.program.fields import MaskField
+from fastaug.program.fields import MaskField, Masks, map_leaves, masks_in
 from fastaug.run.threads import finish
 
 
-def augment_keyed(generator, images, masks, keys, seed, pool):
-    """Returns augmented images and their masks; see `ImageDataGenerator.apply`.
+def augment_keyed(generator, images, targets, keys, seed, pool):
+    """Returns augmented images and their targets; see `ImageDataGenerator.apply`.
 
     Args:
         generator: An `ImageDataGenerator`.
         images: Array of rank 4, or images of rank 3, of one shape.
-        masks: `Masks`, or None.
+        targets: A structure of which the leaves that are `Masks` go with the images.
         keys: An integer or a string for each image.
         seed: An integer.
         pool: `ThreadPool` to work on, or None for the calling thread.
     """
-    images, dtype = _as_array(images), np.dtype(generator.dtype)
+    if generator.mix is not None:
+        raise ValueError(
+            f"`mix` is for the images of a batch, and here each is by itself: {generator.mix!r}"
+        )
+    source, dtype = ArraySource(_as_array(images)), np.dtype(generator.dtype)
     draws = operator.index(seed), 0
     samples = np.array(_numbers(keys, draws[0]), dtype=np.int64)
-    seeds = (samples & 0xFFFFFFFF).tolist()
-    if len(seeds) != len(images):
-        raise ValueError(
-            f"Expected a key for each image. Received: {len(images)} images, {len(seeds)} keys"
-        )
-    source = ArraySource(images)
+    masks = list(masks_in(targets))
+    for what, count in (("keys", len(samples)), *(("masks", len(each)) for each in masks)):
+        if count != len(source):
+            raise ValueError(f"Received: {len(source)} images, {count} {what}")
     with imports_no_keras():
         check_dtype(generator, dtype, source.in_floatx)
-        fields = [] if masks is None else [_field_of(masks, source, generator)]
+        if masks:
+            check_follows(generator)
+        fields = [_field_of(each, source.shape, generator.data_format) for each in masks]
         spec = BatchSpec(source, generator, generator.data_format, dtype, fields)
         augmentation = spec.augmentation()
-        out = np.empty((len(seeds), *spec.shape(augmentation)), dtype)
+        out = np.empty((len(source), *spec.shape(augmentation)), dtype)
         if augmentation is None or augmentation.function is not None:
-            ops = SingleImages.of(generator, source, draws, samples)
-            table = _make_one_by_one(generator, source, seeds, ops, out)
-            return out, _moved(spec, table, draws, samples)
-        table = np.empty((len(seeds), len(_core.COLUMNS)))
-        with lent_generator() as stream:
-            for place, number in enumerate(seeds):
-                stream.seed(number)
-                table[place] = augmentation.draw(stream, 1)
-        moved = _moved(spec, table, draws, samples)
-        table = augmentation.with_ops(table, *draws, samples)
-        workers = 0 if pool is None else pool.size
-        job, _ = augmentation.job(source, np.arange(len(seeds)), table, out, workers)
-        finish(job, pool)
-        augmentation.standardization.warn_unfitted()
-    return out, moved
+            table = _make_one_by_one(generator, source, draws, samples, out)
+        else:
+            table = _make_in_core(augmentation, source, draws, samples, out, pool)
+        made = iter(_make_masks(spec, table, draws, samples, pool))
+    return out, map_leaves(lambda leaf: next(made) if isinstance(leaf, Masks) else leaf, targets)
 
 
-def _field_of(masks, source, generator):
-    first = generator.data_format == "channels_first"
-    size = source.shape[1:] if first else source.shape[:2]
-    if len(masks.data) != len(source):
-        raise ValueError(f"Expected a mask for each image. Received: {len(source)} images, {masks}")
-    return MaskField(masks, masks.shape[1:], masks.dtype, size, first)
+def _make_in_core(augmentation, source, draws, samples, out, pool):
+    """Makes images on threads; returns Keras's columns of their parameters."""
+    table = np.empty((len(samples), len(_core.COLUMNS)))
+    with lent_generator() as stream:
+        for place, sample in enumerate(samples):
+            stream.seed(_stream_seed(sample))
+            table[place] = augmentation.draw(stream, 1)
+    rows = augmentation.with_ops(table, *draws, samples)
+    workers = 0 if pool is None else pool.size
+    job, _ = augmentation.job(source, np.arange(len(samples)), rows, out, workers)
+    finish(job, pool)
+    augmentation.standardization.warn_unfitted()
+    return table
 
 
-def _moved(spec, table, draws, samples):
-    """Returns the masks of the images, or None."""
-    ops = spec.moves()
-    for field in spec.fields:
-        rows = spec.with_moves(table, ops, draws, samples)
-        job, _, made = field.job(np.arange(len(samples)), rows, 0, ops, draws)
-        finish(job, None)
-        return made
-    return None
-
-
-def _make_one_by_one(generator, source, seeds, ops, out):
-    """Makes images as Keras does: where a user's code is called, or a type is not the core's.
-
-    Returns:
-        Their parameter table.
-    """
-    table = np.empty((len(seeds), len(_core.COLUMNS)))
-    for place, number in enumerate(seeds):
+def _make_one_by_one(generator, source, draws, samples, out):
+    """Does the same as Keras does: where a user's code is called, or a type is not the core's."""
+    ops = SingleImages.of(generator, source, draws, samples)
+    table = np.empty((len(samples), len(_core.COLUMNS)))
+    for place, sample in enumerate(samples):
         image = source.image(place, out.dtype)
         if ops is not None:
             image = ops.before(place, image)
-        with lent_to_user_code(seeded(number)), _core.KeptMemory():
+        with lent_to_user_code(seeded(_stream_seed(sample))), _core.KeptMemory():
             params = generator.get_random_transform(image.shape)
             table[place] = row_of(params)
             image = generator.apply_transform(image, params)
@@ -106,6 +93,23 @@ def _make_one_by_one(generator, source, seeds, ops, out):
                 image = ops.after(place, image)
             out[place] = generator.standardize(image)
     return table
+
+
+def _field_of(masks, shape, data_format):
+    first = data_format == "channels_first"
+    size = shape[1:] if first else shape[:2]
+    return MaskField(masks, masks.shape[1:], masks.dtype, size, first)
+
+
+def _make_masks(spec, table, draws, samples, pool):
+    """Yields the masks of each field, moved as their images were."""
+    ops = spec.moves()
+    rows = spec.with_moves(table, ops, draws, samples)
+    for field in spec.fields:
+        workers = 0 if pool is None else pool.size
+        job, _, masks = field.job(np.arange(len(samples)), rows, workers, ops, draws)
+        finish(job, pool)
+        yield masks
 
 
 def _as_array(images):
@@ -134,3 +138,8 @@ def _number_of(key, seed):
         raise TypeError(f"A key should be an integer or a string. Received: {key!r}")
     text = f"{seed} {key}".encode(errors="surrogateescape")  # names of files may be any bytes
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little", signed=True)
+
+
+def _stream_seed(sample):
+    """Returns what Keras's stream for an image is seeded with."""
+    return int(sample) & 0xFFFFFFFF

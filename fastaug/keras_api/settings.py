@@ -78,6 +78,24 @@ def check_dtype(generator, dtype, in_floatx):
             raise TypeError(f"{makes}which batches of {np.dtype(dtype)} cannot hold. {advice}")
 
 
+def check_follows(generator):
+    """Checks that masks can follow the images of a generator.
+
+    Raises:
+        TypeError: If it moves them in a way of its own.
+    """
+    from fastaug.keras_api.generator import ImageDataGenerator
+
+    if not isinstance(generator, ImageDataGenerator):
+        return
+    moves = getattr(generator.apply_transform, "__func__", None)
+    if moves is not ImageDataGenerator.apply_transform:
+        raise TypeError(
+            "Masks follow the parameters of `get_random_transform`, as `apply_transform` of "
+            f"ImageDataGenerator has them. {type(generator).__name__} has one of its own"
+        )
+
+
 def makes_bytes(generator, source, default_float):
     """Whether the core makes uint8 batches as a generator is set, of the images of a source.
 

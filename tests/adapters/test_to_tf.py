@@ -61,6 +61,10 @@ FLOWS = {
         **o,
     ),
     "cropped": lambda **o: array_flow(settings={"augment": fastaug.RandomCrop(8)}, **o),
+    "mixed": lambda **o: array_flow(np.arange(N) % 3, settings={"mix": fastaug.MixUp(0.2)}, **o),
+    "masks": lambda **o: array_flow(
+        {"mask": fastaug.Masks(images(n=N)[..., 0]), "class": np.arange(N)}, **o
+    ),
     "in order": lambda **o: array_flow(np.arange(N), shuffle=False, **o),
 }
 

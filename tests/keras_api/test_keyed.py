@@ -147,6 +147,56 @@ def test_no_images():
     assert_same(empty, np.empty((0, 9, 13, 3), np.float32))
 
 
+@WORKERS
+@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"dtype": "float64"}, {"preprocessing_function": noisy}],
+    ids=["core", "float64", "function"],
+)
+def test_masks_go_where_their_images_go(settings, layout, workers):
+    x = images(n=N, data_format=layout)
+    labels = np.ascontiguousarray(x[..., 1] if layout == "channels_last" else x[:, 1])
+    generator = fastaug.ImageDataGenerator(
+        horizontal_flip=True, vertical_flip=True, augment=fastaug.RandomCrop((5, 6)),
+        data_format=layout, workers=workers, **settings,
+    )  # fmt: skip
+    masks = fastaug.Masks(labels)
+    made, targets = generator.apply(x, {"mask": masks, "name": KEYS}, keys=KEYS)
+    assert_same(made, generator.apply(x, keys=KEYS))
+    assert targets["name"] is KEYS
+    generator.preprocessing_function = None  # it adds to all
+    plain = generator.apply(x, keys=KEYS)
+    channel = plain[..., 1] if layout == "channels_last" else plain[:, 1]
+    assert_same(targets["mask"], channel.astype("uint8"))
+    assert_same(generator.apply(x, masks, keys=KEYS)[1], targets["mask"])
+
+
+def test_masks_outside():
+    settings = {"rotation_range": 90, "width_shift_range": 0.3}
+    masks = fastaug.Masks(np.ones((N, 9, 13), "uint8"), fill=255)
+    _, made = fastaug.ImageDataGenerator(**settings).apply(images(n=N), masks, keys=KEYS)
+    assert set(np.unique(made)) == {1, 255}
+    _, others = fastaug.ImageDataGenerator(**settings).apply(
+        images(n=N)[::-1], fastaug.Masks(masks.data[::-1], fill=255), keys=KEYS[::-1]
+    )
+    assert_same(np.ascontiguousarray(others[::-1]), made)
+
+
+def test_what_masks_and_mixes_need():
+    class Own(fastaug.ImageDataGenerator):
+        def apply_transform(self, x, transform_parameters):
+            return x
+
+    masks = fastaug.Masks(images(n=3)[..., 0])
+    with pytest.raises(TypeError, match="Own has one of its own"):
+        Own().apply(images(n=3), masks, keys=range(3))
+    with pytest.raises(ValueError, match="2 images, 3 masks"):
+        fastaug.ImageDataGenerator().apply(images(n=2), masks, keys=range(2))
+    with pytest.raises(ValueError, match="`mix` is for the images of a batch"):
+        fastaug.ImageDataGenerator(mix=fastaug.MixUp(0.2)).apply(images(n=2), keys=range(2))
+
+
 SCRIPT = """
 import sys
 import numpy as np
