@@ -239,8 +239,7 @@ class NumpyArrayIterator(AugmentingIterator[Batch]):
         self._mixable(labels, mix)
 
     def _mixable(self, labels, mix):
-        classes = int(self.y.max()) + 1 if self.y.dtype.kind in "iu" and self.y.size else None
-        return label_floats(labels, mix, classes, self._float_type())
+        return label_floats(labels, mix, self._classes_of(self.y), self._float_type())
 
     def _mask_fields(self, source):
         first = self.data_format == "channels_first"

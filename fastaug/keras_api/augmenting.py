@@ -53,6 +53,8 @@ class AugmentingIterator(Iterator[Batch]):
     save_prefix: str
     save_format: str
     _maker: Any = None
+    _checked_mix = None  # the last one of which labels were checked
+    _counted = None  # labels, and their number of classes
     _own_seed = 0  # of what the ops of `augment` draw, without a seed
     _replaces = False  # whether other images take the place of those that cannot be read
 
@@ -287,7 +289,7 @@ class AugmentingIterator(Iterator[Batch]):
     def _get_batches_of_transformed_samples(self, index_array: Array) -> Batch:
         with self._maker.lock:  # not `lock`, which who calls this may hold
             self._follow()
-            batch = self._maker.make(index_array)
+            batch = self._maker.make(index_array, self._order)
         finished = self._maker.finish(batch, self._bad_image, self._replaces)
         return self._mixed(self._finished(*finished), finished[1], self._maker.draws_of(batch))
 
@@ -341,6 +343,9 @@ class AugmentingIterator(Iterator[Batch]):
         mix = getattr(self.image_data_generator, "mix", None)
         if mix is None or not self._shapes_labels:
             return made
+        if mix is not self._checked_mix:  # set since this was made
+            self._check_mix(mix)
+            self._checked_mix = mix
         images, labels, *weights = made
         if not self.augment:
             return (images, self._mixable(labels, mix), *weights)
@@ -367,6 +372,14 @@ class AugmentingIterator(Iterator[Batch]):
     def _mixable(self, labels, mix):
         """Returns the labels of a batch as floats that can be mixed."""
         raise NotImplementedError
+
+    def _classes_of(self, labels):
+        """Returns how many classes integer labels have that are all there are, or None."""
+        if self._counted is None or self._counted[0] is not labels:
+            numbers = np.asarray(labels)
+            is_whole = numbers.dtype.kind in "iu" and numbers.size
+            self._counted = labels, int(numbers.max()) + 1 if is_whole else None
+        return self._counted[1]
 
     def _float_type(self):
         """The type of labels that are mixed."""

@@ -126,9 +126,14 @@ class BatchMaker:
         """Returns `(seed, epoch)` of what ops draw for a batch."""
         return self._spec.draws_of(batch.before)
 
-    def make(self, index):
-        """Starts a batch of any index, drawn from the global stream, for `finish`."""
-        return self._starter.start_of(self._augmentation(), index)
+    def make(self, index, order):
+        """Starts a batch of any index, drawn from the global stream, for `finish`.
+
+        Args:
+            index: Its samples.
+            order: State of the iterator, with this batch.
+        """
+        return self._starter.start_of(self._augmentation(), index, order)
 
     def finish(self, batch, bad_image, replaces=False, fills=True):
         """Waits for a batch.

@@ -326,8 +326,8 @@ class _FileIterator(AugmentingIterator[Batch]):
         classes = None
         if self.class_mode == "sparse":
             labels, classes = labels.astype(np.int64), len(self.class_indices)
-        elif self.class_mode == "raw" and np.asarray(self.labels).dtype.kind in "iu":
-            classes = int(np.max(self.labels)) + 1
+        elif self.class_mode == "raw":
+            classes = self._classes_of(self.labels)
         return label_floats(labels, mix, classes, self._float_type())
 
     def _with_labels(self, images, index, masks):

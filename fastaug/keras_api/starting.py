@@ -114,9 +114,15 @@ class Starter:
             self._hand_over(batches)
         return batches
 
-    def start_of(self, augmentation, index):
-        """Starts a batch of any index, drawn from the global stream."""
-        order = Order(n=0, batch_size=1, shuffle=False, seed=None)
+    def start_of(self, augmentation, index, order):
+        """Starts a batch of any index, drawn from the global stream.
+
+        Args:
+            augmentation: The settings; None: the generator has to be asked for each image.
+            index: Its samples.
+            order: The order of the iterator, which counts this batch already, as Keras's does.
+        """
+        order = order.changed(total_batches_seen=max(order.total_batches_seen - 1, 0))
         batch = self._new_batch(augmentation, NEXT, order, order, index, global_stream())
         if augmentation is not None:
             self._hand_over([batch])

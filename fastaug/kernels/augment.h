@@ -214,7 +214,12 @@ static const fa_image_op *fa_op_of(const fa_augment *augment, ptrdiff_t k, const
     const fa_image_op *op = augment->steps[k].op;
     *p = row + augment->steps[k].column;
     if (isnan(**p)) return NULL;
-    if (!op) op = &fa_image_ops[(int)*(*p)++];
+    if (!op) { /* a slot: numbers of a table that somebody has changed name no op */
+        const double number = *(*p)++;
+        if (!(number >= 0 && number < (double)FA_IMAGE_OPS)) return NULL;
+        op = &fa_image_ops[(int)number];
+        if (augment->steps[k].column + 1 + op->columns > augment->bytes.columns) return NULL;
+    }
     return op->matrix || !augment->only_moves ? op : NULL;
 }
 
