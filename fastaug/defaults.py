@@ -3,9 +3,12 @@
 Keras is imported on the first call, never with fastaug itself.
 """
 
+import contextlib
 import errno
 import functools
 import sys
+import threading
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,12 +33,15 @@ _config = None
 
 def _find_config():
     global _config
+    if _is_to_stay_out():
+        return _Default
     keras = _keras()
     _config = _Default if keras is None else keras.config
     return _config
 
 
 _is_wanted = True
+_of_thread = threading.local()  # `stays_out`: whether it is not wanted in a thread for now
 
 
 def do_without() -> None:
@@ -44,10 +50,28 @@ def do_without() -> None:
     _is_wanted = False
 
 
-@functools.cache
+@contextlib.contextmanager
+def imports_no_keras() -> Iterator[None]:
+    """Has this thread not import Keras for now, as `do_without` has the program for good."""
+    before = getattr(_of_thread, "stays_out", False)
+    _of_thread.stays_out = True
+    try:
+        yield
+    finally:
+        _of_thread.stays_out = before
+
+
+def _is_to_stay_out():
+    is_wanted = _is_wanted and not getattr(_of_thread, "stays_out", False)
+    return not is_wanted and "keras" not in sys.modules
+
+
 def _keras():
-    if not _is_wanted and "keras" not in sys.modules:
-        return None
+    return None if _is_to_stay_out() else _imported_keras()
+
+
+@functools.cache
+def _imported_keras():
     import numpy as np
 
     state = np.random.get_state(legacy=False)

@@ -2,12 +2,14 @@
 
 import contextlib
 import dataclasses
+import importlib.util
 import json
 import os
 import pathlib
 import re
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import threading
@@ -118,7 +120,7 @@ def by_default(tmp_path_factory):
     """A run of the other studies on the backend that Keras has here, as `on_jax`."""
     out = tmp_path_factory.mktemp("by_default") / "out"
     done = compare(
-        "directory", "fit", "sweep", "--out", out, "--png", out.parent / "bars.png",
+        "directory", "fit", "loaders", "sweep", "--out", out, "--png", out.parent / "bars.png",
         "--json", out.parent / "all.json", *SMALL, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -288,7 +290,8 @@ def test_directory(by_default):
     assert (out / "directory-pace.png").exists() and (out / "directory-load.png").exists()
     assert (out.parent / "bars.png").exists()
     assert [case["name"] for case in everything["cases"]] == ["directory"]
-    assert [study["study"] for study in everything["studies"]] == ["directory", "fit", "sweep"]
+    studies = [study["study"] for study in everything["studies"]]
+    assert studies == ["directory", "fit", "loaders", "sweep"]
 
 
 def test_fit(by_default):
@@ -358,6 +361,41 @@ def test_nothing_internal_is_imported():
                 assert found, f"{path.name}: {line}"
                 names = (found[1] or "").replace(" ", "")
                 assert not names or set(names.split(",")) <= set(fastaug.__all__), line
+
+
+# ----------------------------------------------------------------------- loaders
+
+
+def test_loaders(by_default):
+    stdout, out, _ = by_default
+    loaders = read(out / "loaders.json")
+    assert loaders["complete"] and loaders["check"]["passed"]
+    check_machine(loaders["machine"])
+    packages = {"to_tf": "tensorflow", "to_torch": "torch"}
+    keys = ["bare", *(key for key, name in packages.items() if importlib.util.find_spec(name))]
+    assert [row["key"] for row in loaders["rows"]] == list(loaders["share_of_iterator"]) == keys
+    rounds = {row["key"]: row["rounds_us_per_image"] for row in loaders["rows"]}
+    for key, share in loaders["share_of_iterator"].items():
+        pairs = zip(rounds["bare"], rounds[key], strict=True)
+        assert share == pytest.approx(statistics.median(bare / own for bare, own in pairs))
+    for text in ("the iterator", "of the iterator", *(f"{key}()" for key in keys[1:])):
+        assert text in stdout
+
+
+def test_loaders_are_not_timed_where_batches_differ(bench, tmp_path, monkeypatch, capsys):
+    import loaders
+    from machine import describe
+    from studies import make_study
+
+    def lighter(self, flow):
+        return ((torch.tensor(images + 9), torch.tensor(labels)) for images, labels in flow)
+
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(loaders.ToTorch, "dataset_of", lighter)
+    study = make_study("loaders", options(tmp_path, describe, rounds=1))
+    study.run()
+    assert not study.complete and not study.timed
+    assert "not measured" in capsys.readouterr().out
 
 
 # ----------------------------------------------------------------------- sweep

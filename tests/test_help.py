@@ -25,12 +25,19 @@ METHODS = (
     "get_random_transform",
     "apply_transform",
     "random_transform",
+    "apply",
+    "batch_function",
 )
 PUBLIC = {name: getattr(fastaug, name) for name in fastaug.__all__}
 PUBLIC |= {
     f"ImageDataGenerator.{name}": getattr(fastaug.ImageDataGenerator, name) for name in METHODS
 }
 PUBLIC |= {"SysMonitor.plot": fastaug.SysMonitor.plot}
+PUBLIC |= {
+    f"NumpyArrayIterator.{name}": getattr(fastaug.NumpyArrayIterator, name)
+    for name in ("to_tf", "to_torch")
+}
+NEEDS = {"NumpyArrayIterator.to_tf": "tensorflow", "NumpyArrayIterator.to_torch": "torch"}
 
 
 def parameters(thing):
@@ -80,6 +87,8 @@ def test_a_flow_and_its_iterator_say_the_same(flow, iterator):
 @pytest.mark.parametrize("name", PUBLIC)
 def test_the_example_runs(name, tmp_path, monkeypatch):
     """In a folder with photographs, with images `x` and labels `y`."""
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name])
     plain_tree(tmp_path / "photos")
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)

@@ -15,7 +15,7 @@ PACKAGE = pathlib.Path(fastaug.__file__).parent
 
 #: From the top down: who is further up may import what is further down. `show` is on top, as the
 #: command line and its page are a user's programs: they make generators, and nobody needs them.
-ORDER = ("show", "keras_api", "program", "ops", "data", "run", "_core", "defaults")
+ORDER = ("show", "keras_api", "adapters", "program", "ops", "data", "run", "_core", "defaults")
 
 #: Modules that anybody may import, and that import each other at most.
 LEAVES = ("log", "opencv", "typing", "warn")

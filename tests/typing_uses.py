@@ -271,6 +271,27 @@ assert_type(fastaug.list_pictures("photos", ["png"]), list[str])
 assert_type(fastaug.validate_filename("a.jpg", ("jpg",)), bool)
 fastaug.list_pictures(3)  # wrong
 
+# ---- other loaders ----
+
+dataset: Any = generator.flow(x, y).to_tf()
+parts = generator.flow(x, y, seed=1).to_torch(rank=0, world_size=2)
+assert_type(len(parts), int)
+parts.set_epoch(3)
+for images, labels in parts:
+    print(images, labels)
+parts.set_epoch("3")  # wrong
+generator.flow(x, y).to_torch("0")  # wrong
+assert_type(generator.apply(x, keys=range(8)), Array)
+generator.apply([x[0], x[1]], keys=["a", "b"], seed=np.int64(3))
+generator.apply(x, keys=np.arange(8))
+generator.apply(x)  # wrong
+generator.apply(x, range(8))  # wrong
+generator.apply(x, keys=8)  # wrong
+generator.apply(x, keys=[0.5])  # wrong
+columns = generator.batch_function("image", key="path", seed=2)({"image": x, "path": ["a"] * 8})
+assert_type(columns, dict[str, Any])
+generator.batch_function(key=3)  # wrong
+
 # ---- looking ----
 
 assert_type(fastaug.plot_images(flow, count=None, titles=["a"]), Figure)

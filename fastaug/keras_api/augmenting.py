@@ -1,6 +1,7 @@
 """What the iterators over arrays and files share: they hand out batches that are made ahead."""
 
 import copy
+import dataclasses
 import os
 import pathlib
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import numpy as np
 from fastaug.data.images import array_to_img
 from fastaug.keras_api.batches import BatchMaker
 from fastaug.keras_api.iterator import Iterator
-from fastaug.keras_api.order import NEXT, Order
+from fastaug.keras_api.order import NEXT, Order, RankOrder
 from fastaug.keras_api.program import ops_of
 from fastaug.keras_api.settings import check_dtype
 from fastaug.keras_api.unaugmented import Unaugmented
@@ -20,6 +21,7 @@ from fastaug.ops.mix import Mixing
 from fastaug.typing import Array, Batch, DataFormat, DTypeLike, Path
 
 if TYPE_CHECKING:
+    from fastaug.adapters.torch import TorchBatches
     from fastaug.keras_api.generator import ImageDataGenerator
 
 
@@ -157,6 +159,106 @@ class AugmentingIterator(Iterator[Batch]):
             return super().__getitem__(idx)
         return self._take(self._from_the_start(idx))
 
+    def to_tf(self) -> Any:
+        """Returns the batches as a `tf.data.Dataset`.
+
+        It is one epoch long, and has a length: `fit` needs no `steps_per_epoch`. Each time that it
+        is iterated, it gives the next epoch of this iterator, one time after the other. Large
+        batches are handed over without a copy. tf.data's autotuning is off: with it, `fit` may idle
+        for long after its last epoch.
+
+        Returns:
+            A `tf.data.Dataset` of whole batches as `next` gives them, of fixed types and shapes but
+            for the number of samples.
+
+        Raises:
+            ImportError: If there is no TensorFlow.
+            TypeError: If a subclass has its own way to make a batch.
+
+        Example:
+            >>> generator = fastaug.ImageDataGenerator(rotation_range=20)
+            >>> dataset = generator.flow(x, y, batch_size=4, seed=1).to_tf()
+            >>> len(dataset), dataset.element_spec[0].shape
+            (3, TensorShape([None, 32, 32, 3]))
+        """
+        from fastaug.adapters.tf import dataset_of
+
+        prefetch = getattr(self.image_data_generator, "prefetch", 0)
+        return dataset_of(self, self._empty_batch(), prefetch)
+
+    def to_torch(self, rank: int = 0, world_size: int = 1) -> "TorchBatches":
+        """Returns the batches as a dataset of PyTorch, one epoch long.
+
+        To be iterated as it is, or by `DataLoader(dataset, batch_size=None)`, without workers: the
+        threads do the work already. The tensors share the memory of the arrays. Each time that it
+        is iterated, it gives the next epoch of this iterator, or that of `set_epoch`.
+
+        Args:
+            rank: Which of `world_size` processes this one is, from 0.
+            world_size: Number of processes, each of which gets a part of the batches of an epoch:
+                from one `seed` the same ones as in one process, each once. If their number is not
+                a multiple of `world_size`, the last have the samples of the first. With more than
+                one process, the dataset leaves this iterator where it is.
+
+        Returns:
+            A `torch.utils.data.IterableDataset` of whole batches, in the layout of `data_format`,
+            with `len` and `set_epoch(epoch)`.
+
+        Raises:
+            ImportError: If there is no PyTorch.
+            ValueError: If `rank` is not in 0..world_size - 1, or there are several processes and
+                no seed.
+
+        Example:
+            >>> generator = fastaug.ImageDataGenerator(rotation_range=20)
+            >>> dataset = generator.flow(x, y, batch_size=4, seed=1).to_torch()
+            >>> for images, labels in dataset:
+            ...     break
+            >>> images.shape, labels.dtype
+            (torch.Size([4, 32, 32, 3]), torch.int64)
+        """
+        from fastaug.adapters.torch import TorchBatches
+
+        return TorchBatches(self._of_rank(rank, world_size))
+
+    def _of_rank(self, rank, world_size):
+        """Returns an iterator over the batches of one of several processes."""
+        if not 0 <= rank < world_size:
+            raise ValueError(
+                f"`rank` should be in 0..world_size - 1. Received: {rank=}, {world_size=}"
+            )
+        if world_size == 1:
+            return self
+        if self.seed is None:
+            raise ValueError(
+                "Several processes need a `seed`, from which they draw the same order. Received: "
+                f"seed=None, {world_size=}"
+            )
+        part, order = copy.copy(self), self._order
+        fields = {each.name: getattr(order, each.name) for each in dataclasses.fields(Order)}
+        part._order = RankOrder(**fields, rank=rank, world_size=world_size)
+        part._begin_epoch(order.next_epoch())
+        return part
+
+    def _begin_epoch(self, epoch=None):
+        """Makes the next batch the first of an epoch.
+
+        Args:
+            epoch: Its number, from 0. None: the first of which no batch was handed out.
+        """
+        with self._order_lock:
+            self._order = self._order.at_epoch(self._order.next_epoch() if epoch is None else epoch)
+
+    def _empty_batch(self):
+        """Returns a batch without samples, of the types and shapes of all others.
+
+        Raises:
+            TypeError: If only the subclass knows its batches.
+        """
+        if self._asks_itself:
+            raise TypeError(f"The batches of a {type(self).__name__} are known to nobody else")
+        return self._get_batches_of_transformed_samples(np.empty(0, dtype=np.int64))
+
     def _take(self, item, fills=True):
         try:
             with self.lock:
@@ -169,7 +271,8 @@ class AugmentingIterator(Iterator[Batch]):
                     self._order = batch.order
             tell()
             finished = self._maker.finish(batch, self._bad_image, self._replaces, fills)
-            return self._mixed(self._finished(*finished), finished[1], batch)
+            draws = self._maker.draws_of(batch)
+            return self._mixed(self._finished(*finished), finished[1], draws)
         # also an interrupt: nothing runs on behind an exception, but for a job of small batches
         except BaseException:
             self.close()
@@ -186,7 +289,7 @@ class AugmentingIterator(Iterator[Batch]):
             self._follow()
             batch = self._maker.make(index_array)
         finished = self._maker.finish(batch, self._bad_image, self._replaces)
-        return self._mixed(self._finished(*finished), finished[1], batch)
+        return self._mixed(self._finished(*finished), finished[1], self._maker.draws_of(batch))
 
     def _plain_batches(self):
         return self._maker.source.shape, self._read_plain()
@@ -227,8 +330,14 @@ class AugmentingIterator(Iterator[Batch]):
     def _with_labels(self, images, index, masks):
         raise NotImplementedError
 
-    def _mixed(self, made, index, batch):
-        """Returns a batch, mixed if the generator says so; else with labels of the same form."""
+    def _mixed(self, made, index, draws):
+        """Returns a batch, mixed if the generator says so; else with labels of the same form.
+
+        Args:
+            made: The batch.
+            index: int64 array, its samples.
+            draws: Seed and epoch of the batch.
+        """
         mix = getattr(self.image_data_generator, "mix", None)
         if mix is None or not self._shapes_labels:
             return made
@@ -237,8 +346,7 @@ class AugmentingIterator(Iterator[Batch]):
             return (images, self._mixable(labels, mix), *weights)
         first = self.data_format == "channels_first"
         channels, *size = images.shape[1:] if first else (images.shape[3], *images.shape[1:3])
-        draws = Draws(*self._maker.draws_of(batch), index, mix.name, tuple(size), channels)
-        mixing = Mixing.of(mix, draws)
+        mixing = Mixing.of(mix, Draws(*draws, index, mix.name, tuple(size), channels))
         mixed = mixing.labels(self._mixable(labels, mix), *(weights or [None]))
         return (mixing.images(images, first), *mixed[: 1 + len(weights)])
 

@@ -15,7 +15,7 @@ from fastaug.data.sources import ArraySource
 from fastaug.keras_api.program import Augmentation
 from fastaug.keras_api.streams import global_stream
 from fastaug.run.cgroups import free_memory
-from fastaug.run.threads import shared_pool
+from fastaug.run.threads import finish, shared_pool
 from fastaug.warn import warn
 
 _BAR = 30  # characters
@@ -139,16 +139,7 @@ def augment_in_core(generator, images, out, workers):
     table = augmentation.draw(global_stream(), len(out))
     source = ArraySource(images)
     job, _ = augmentation.job(source, index, table, out, workers, standardize=False)
-    if workers:
-        pool = shared_pool(workers)
-        pool.submit(job)
-    else:
-        job.run()
-    try:
-        job.wait()
-    except BaseException:  # an interrupt: leave the rest
-        job.cancel()
-        raise
+    finish(job, shared_pool(workers) if workers else None)
 
 
 class Statistics:

@@ -5,7 +5,7 @@ import functools
 import inspect
 import multiprocessing.pool
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from fastaug.keras_api.fitting import (
 )
 from fastaug.keras_api.flows import Flows
 from fastaug.keras_api.function_results import returned
+from fastaug.keras_api.keyed import augment_keyed
 from fastaug.keras_api.params import KeptSampler
 from fastaug.keras_api.standardization import standardize
 from fastaug.keras_api.streams import global_stream
@@ -34,7 +35,8 @@ from fastaug.keras_api.transforms import transform_image
 from fastaug.keras_api.warp import border_name, check_engine, check_order
 from fastaug.ops.base import Op
 from fastaug.ops.mix import Mix
-from fastaug.run.threads import MOST_THREADS, usable_cores
+from fastaug.program.fields import Masks
+from fastaug.run.threads import MOST_THREADS, shared_pool, usable_cores
 from fastaug.typing import (
     Array,
     DataFormat,
@@ -131,7 +133,8 @@ class ImageDataGenerator(Flows):
         ((10, 32, 32, 3), (10,))
     """
 
-    __slots__ = ("_sampler",)  # a `KeptSampler`, which no copy has
+    # A `KeptSampler`, and the `ThreadPool` of `apply`: no copy has them.
+    __slots__ = ("_apply_pool", "_sampler")
 
     # An instance has these only where they are others: Keras has 28 attributes beside the last, and
     # from the thirtieth on, CPython 3.11 finds every one more slowly.
@@ -423,6 +426,87 @@ class ImageDataGenerator(Flows):
             (32, 32, 3)
         """
         return self.apply_transform(x, self.get_random_transform(x.shape, seed))
+
+    def apply(
+        self,
+        images: SupportsArray | Sequence[SupportsArray],
+        targets: Masks | None = None,
+        *,
+        keys: Sequence[Integer | str] | Array,
+        seed: Integer = 0,
+    ) -> Any:
+        """Augments and standardizes images, each with random numbers of its own.
+
+        They are drawn from a stream that is seeded with the image's key. So an image comes out the
+        same whatever is asked for with it, in which order, in which process and on which machine.
+        Nothing depends on `np.random` or moves it, and Keras is not imported. A
+        `preprocessing_function` is called in the calling thread, image by image.
+
+        Args:
+            images: Array of rank 4 in `data_format`, or a list of images of one shape.
+            targets: `fastaug.Masks` of an array, which are moved as the images; or None.
+            keys: An integer or a string for each image, such as its number or its path.
+            seed: Another one gives other random numbers, such as for the next epoch.
+
+        Returns:
+            New array of the generator's `dtype`, of the same shape unless an op of `augment` crops;
+            with targets, `(images, masks)`.
+
+        Raises:
+            ValueError: If the images are not of rank 4 or of one shape, or there is not a key, or
+                a mask, for each.
+            TypeError: If a key is of another type, or the generator makes integers, and a setting
+                needs floats.
+
+        Example:
+            >>> generator = fastaug.ImageDataGenerator(rotation_range=20)
+            >>> images = generator.apply(x, keys=range(10))
+            >>> np.array_equal(images[3:5], generator.apply(x[3:5], keys=[3, 4]))
+            True
+        """
+        workers = self._threads
+        # held for the next call, so that its threads are there
+        self._apply_pool = shared_pool(workers) if workers else None
+        made = augment_keyed(self, images, targets, keys, seed, self._apply_pool)
+        return made[0] if targets is None else made
+
+    def batch_function(
+        self,
+        image: str = "image",
+        mask: str | None = None,
+        key: str = "id",
+        *,
+        fill: float = 0,
+        seed: Integer = 0,
+    ) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+        """Returns `apply` as a function of columns, for Ray Data or Hugging Face's datasets.
+
+        It can be pickled, and sent to other machines. In a task of Ray it has as many threads as
+        the task has CPUs.
+
+        Args:
+            image: Name of the column of images: an array, or a list of arrays or of Pillow's
+                images, of one shape.
+            mask: Name of the column of masks, arrays or Pillow's images of the size of the images,
+                or None.
+            key: Name of the column of keys, integers or strings that tell the images apart, from
+                which their random numbers come.
+            fill: What stands in masks where there is nothing of the image; see `fastaug.Masks`.
+            seed: As for `apply`.
+
+        Returns:
+            A function of a mapping of columns, which returns a dict of them with the images
+            augmented, and the other columns as they are.
+
+        Example:
+            >>> function = fastaug.ImageDataGenerator(zoom_range=0.2).batch_function()
+            >>> columns = function({"image": list(x), "id": range(10), "label": y})
+            >>> columns["image"].shape, columns["label"] is y
+            ((10, 32, 32, 3), True)
+        """
+        from fastaug.adapters.columns import BatchFunction
+
+        return BatchFunction(self, image, mask, key, fill, seed)
 
     def fit(
         self,

@@ -52,6 +52,14 @@ class Order:
         """Returns what the stream is seeded with before the next batch, or None."""
         return None if self.seed is None else self.seed + self.total_batches_seen
 
+    def next_epoch(self) -> int:
+        """Returns the number, from 0, of the first epoch of which no batch was handed out."""
+        return -(-self.total_batches_seen // max(len(self), 1))
+
+    def at_epoch(self, epoch: int) -> "Order":
+        """Returns the order before the first batch that `next` gives of an epoch, from 0."""
+        return self.changed(total_batches_seen=epoch * len(self), batch_index=0)
+
     def begins_epoch(self, item) -> bool:
         """Whether a new epoch begins with a batch: NEXT, or a position in the epoch."""
         if item is NEXT:
@@ -125,6 +133,59 @@ class Order:
             )
             order = order.changed(total_batches_seen=order.total_batches_seen - counted)
         return order.step(item)
+
+
+@dataclasses.dataclass(eq=False, slots=True)
+class RankOrder(Order):
+    """The batches of one of several processes: of those of an `Order` with a seed, every so many.
+
+    Batch `k` of an epoch is batch `k * world_size + rank` of all, with its samples and its draws.
+    Each process has as many; if they do not come out even, the last have the samples of the first.
+    They are asked for by `next` alone.
+
+    Attributes:
+        rank: Which process it is.
+        world_size: How many there are.
+    """
+
+    rank: int = 0
+    world_size: int = 1
+
+    def __len__(self):
+        return -(-Order.__len__(self) // self.world_size)
+
+    def _number(self):
+        """Returns which of all batches of the epoch is this process's next one."""
+        return (self.batch_index * self.world_size + self.rank) % Order.__len__(self)
+
+    def _seed_of(self, number):
+        epoch = self.total_batches_seen // len(self)
+        return self.seed + epoch * Order.__len__(self) + number
+
+    def next_seed(self):
+        """Returns what the stream is seeded with before the next batch."""
+        return self._seed_of(self._number())
+
+    def step(self, item=NEXT):
+        """Returns the samples of the next batch, and the order after it."""
+        start = self._number() * self.batch_size
+        after = self.changed(
+            total_batches_seen=self.total_batches_seen + 1,
+            batch_index=(self.batch_index + 1) % len(self),
+        )
+        return self.index_array[start : start + self.batch_size], after
+
+    def draw(self, item, rng, begin_epoch=Order.reshuffled):
+        """Does what `Order.draw` does; all processes draw the order of an epoch from one seed."""
+
+        def begin(order, rng):
+            reseed(rng, order._seed_of(0))
+            order = begin_epoch(order, rng)
+            if order._number():  # else it goes on in the stream of the order, as one process does
+                reseed(rng, order.next_seed())
+            return order
+
+        return Order.draw(self, item, rng, begin)
 
 
 _compared = operator.attrgetter(

@@ -106,11 +106,12 @@ FA_CLONES static void fa_contrast_floats(const double *p, fa_canvas *canvas)
 
 /* ---- ops on the channels of a pixel --------------------------------------------------------------- */
 
-/* How far a channel is below the greatest one, in parts of their range, at a positive place on the circle
- * of hues, which has a length of 6. */
+/* How far a channel is below the greatest one, in parts of their range, at a place on the circle of hues,
+ * from 0 to some rounds of 6. Infinite values and NaN have none. */
 FA_INLINE float fa_below_most(float place)
 {
-    const float k = place - 6 * (float)(int)(place * (1 / 6.0f));
+    const float known = place > 0 && place < 64 ? place : 0;
+    const float k = known - 6 * (float)(int)(known * (1 / 6.0f));
     const float low = k < 4 - k ? k : 4 - k, least = low < 1 ? low : 1;
     return least > 0 ? least : 0;
 }

@@ -211,7 +211,7 @@ def set_fields(op: "Op", /, **fields: Any) -> None:
         object.__setattr__(op, name, value)
 
 
-def between(pair: tuple[float, float], numbers: np.ndarray) -> np.ndarray:
+def between(pair: Sequence[float], numbers: np.ndarray) -> np.ndarray:
     """Returns numbers between two, of numbers in [0, 1)."""
     return pair[0] + (pair[1] - pair[0]) * numbers
 

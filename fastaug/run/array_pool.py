@@ -11,6 +11,9 @@ from fastaug.run.locks import renew_in_child
 # Bytes of an array that comes from the system anew each time.
 _WORTH_KEEPING = 1 << 20
 
+# Where an array begins that TensorFlow takes for a tensor as it is; others it copies.
+_ALIGNMENT = 64
+
 # Without a global lock, reference counts are not the whole truth.
 COUNTS_REFERENCES = getattr(sys, "_is_gil_enabled", lambda: True)()
 
@@ -45,17 +48,20 @@ class ArrayPool:
         self._lock = threading.Lock()
 
     def array(self, shape, dtype):
-        """Returns an array of any content; if large, a view, which its owner is known by."""
-        if math.prod(shape) * dtype.itemsize < _WORTH_KEEPING or not COUNTS_REFERENCES:
+        """Returns an array of any content; if large, an aligned view, of an owner that is kept."""
+        count = math.prod(shape) * dtype.itemsize
+        if count < _WORTH_KEEPING or not COUNTS_REFERENCES:
             return np.empty(shape, dtype)
         with self._lock:
             for owner, references in _with_references(self._arrays):
                 # a view, or what was made of it, is one more
-                if references <= _UNUSED and owner.shape == shape and owner.dtype == dtype:
-                    return owner[:]
-            owner = np.empty(shape, dtype)
-            self._arrays = [*self._arrays, owner][-self.kept :]
-            return owner[:]
+                if references <= _UNUSED and owner.size == count + _ALIGNMENT:
+                    break
+            else:
+                owner = np.empty(count + _ALIGNMENT, np.uint8)
+                self._arrays = [*self._arrays, owner][-self.kept :]
+            start = -owner.ctypes.data % _ALIGNMENT
+            return owner[start : start + count].view(dtype).reshape(shape)
 
     def clear(self):
         """Forgets all of them."""

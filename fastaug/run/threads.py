@@ -241,6 +241,24 @@ def shared_pool(size: int) -> ThreadPool:
         return pool
 
 
+def finish(job, pool: ThreadPool | None) -> None:
+    """Has the threads of a pool run a job, and waits for it; without a pool, this thread runs it.
+
+    Raises:
+        BaseException: The first exception of the job, or an interrupt, after which it goes no
+            further.
+    """
+    if pool is None:
+        job.run()
+    else:
+        pool.submit(job)
+    try:
+        job.wait()
+    except BaseException:
+        job.cancel()
+        raise
+
+
 def usable_cores() -> int:
     """Returns the number of cores that this process may use.
 

@@ -1,0 +1,1 @@
+"""Doors for other loaders: TensorFlow, PyTorch, and what works on columns, each in a file."""

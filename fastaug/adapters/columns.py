@@ -1,0 +1,83 @@
+"""A generator as a function of columns, which Ray Data and Hugging Face's datasets call."""
+
+import copy
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from fastaug.data.images import img_to_array
+from fastaug.program.fields import Masks
+
+
+class BatchFunction:
+    """Augments a column of images; see `ImageDataGenerator.batch_function`.
+
+    Args:
+        generator: The generator.
+        image: Name of the column of images.
+        mask: Name of the column of masks, or None.
+        key: Name of the column of keys.
+        fill: What stands in masks where there is nothing of the image.
+        seed: As for `ImageDataGenerator.apply`.
+    """
+
+    def __init__(
+        self, generator: Any, image: str, mask: str | None, key: str, fill: float, seed: Any
+    ) -> None:
+        self._generator = generator
+        self._image, self._mask, self._key = image, mask, key
+        self._fill, self._seed = fill, seed
+
+    def __repr__(self) -> str:
+        """Returns what is called with which columns."""
+        masks = "" if self._mask is None else f"mask={self._mask!r}, fill={self._fill!r}, "
+        return (
+            f"{self._generator!r}.batch_function"
+            f"(image={self._image!r}, {masks}key={self._key!r}, seed={self._seed!r})"
+        )
+
+    def __call__(self, columns: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the columns with the images augmented.
+
+        Raises:
+            KeyError: If one of the columns is not there.
+        """
+        for name in filter(None, (self._image, self._mask, self._key)):
+            if name not in columns:
+                raise KeyError(f"There is no column {name!r}. Received: {list(columns)}")
+        generator = self._generator
+        cpus = _cpus_of_ray_task()
+        if cpus is not None:
+            generator = copy.copy(generator)
+            generator.workers = cpus if cpus > 1 else 0
+        images = columns[self._image]
+        if not isinstance(images, np.ndarray) or images.dtype == object:
+            images = [self._pixels(image) for image in images]
+        draws = {"keys": columns[self._key], "seed": self._seed}
+        if self._mask is None:
+            return {**columns, self._image: generator.apply(images, **draws)}
+        masks = columns[self._mask]
+        if not isinstance(masks, np.ndarray) or masks.dtype == object:
+            masks = np.stack([np.asarray(mask) for mask in masks])
+        images, masks = generator.apply(images, Masks(masks, self._fill), **draws)
+        return {**columns, self._image: images, self._mask: masks}
+
+    def _pixels(self, image):
+        """Returns an image as an array; one of Pillow with its own channels, or else as RGB."""
+        mode = getattr(image, "mode", None)
+        if mode is None:
+            return image
+        if mode not in ("L", "RGB", "RGBA"):
+            image = image.convert("RGB")
+        return img_to_array(image, self._generator.data_format, "uint8")
+
+
+def _cpus_of_ray_task():
+    """Returns how many CPUs a task of Ray has, if this is one, or None."""
+    ray = sys.modules.get("ray")
+    if ray is None or not ray.is_initialized():
+        return None
+    cpus = ray.get_runtime_context().get_assigned_resources().get("CPU")
+    return cpus and max(int(cpus), 1)
