@@ -519,6 +519,7 @@ def test_an_array_that_became_shorter(tmp_path):
 # --- Copies. ------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:subset=.validation. of a generator:fastaug.UsageWarning")
 @pytest.mark.parametrize("subset", [None, "validation"])
 @pytest.mark.parametrize(
     "copied", [copy.copy, copy.deepcopy, pickle.loads], ids=lambda f: f.__name__

@@ -40,6 +40,10 @@ COLOURS = {
     "samplewise_center": True,
 }
 
+augmented_validation = pytest.mark.filterwarnings(
+    "ignore:subset=.validation. of a generator:fastaug.UsageWarning"
+)
+
 
 def labels(shape=(N, HEIGHT, WIDTH), dtype="uint8", high=250):
     return np.random.default_rng(len(shape)).integers(0, high, shape).astype(dtype)
@@ -264,6 +268,8 @@ def test_masks_that_are_not_in_memory(tmp_path, interpolation):
     np.testing.assert_array_equal(made, expected)
 
 
+@augmented_validation
+@augmented_validation
 def test_the_batch_has_the_structure_of_y():
     x, numbers = np.zeros((N, HEIGHT, WIDTH, 1)), np.arange(N)
     y = {"a": [Masks(labels()), [{"c": numbers}, list(numbers)]], "b": numbers}
@@ -420,6 +426,8 @@ def test_masks_of_a_folder_go_with_their_images(tmp_path, decoder, workers, data
 
 
 @pytest.mark.parametrize("column", ["mask", None])
+@augmented_validation
+@augmented_validation
 def test_masks_of_a_dataframe(tmp_path, column):
     tree(tmp_path, ending="tif")
     names = [f"{'ab'[k % 2]}/{k}" for k in range(3, N)]
@@ -446,6 +454,8 @@ def test_masks_of_a_dataframe(tmp_path, column):
             generator.flow_from_dataframe(frame, tmp_path / "photos", class_mode=masks, **arguments)
 
 
+@augmented_validation
+@augmented_validation
 def test_subsets_classes_and_other_settings_keep_pairs(tmp_path):
     tree(tmp_path)
     masks = Masks(tmp_path / "masks", fill=255)

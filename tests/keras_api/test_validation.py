@@ -211,6 +211,24 @@ def test_settings_that_are_changed_later():
         assert not np.array_equal(next(flow), IMAGES[8:12] * np.float32(0.5))
 
 
+def test_what_is_not_done_needs_no_other_images():
+    """Neither bytes for an op, nor 0 to 255 for the brightness."""
+    ops = [fastaug.RandomCrop((11, 14)), fastaug.Equalize()]
+    generator = ImageDataGenerator(brightness_range=(0.5, 1.5), augment=ops)
+    units = IMAGES / np.float32(255)
+    with pytest.raises(TypeError, match="Equalize"):
+        generator.flow(units)
+    np.testing.assert_array_equal(next(generator.flow(units, None, N, False, augment=False)), units)
+
+
+def test_integers_are_refused_as_without_transforms():
+    generator = ImageDataGenerator(channel_shift_range=9, rescale=0.5, dtype="uint8")
+    with pytest.warns(UsageWarning, match="keep the whole part"):
+        generator.flow(IMAGES)
+    with pytest.raises(TypeError, match="`rescale` makes floats"):
+        generator.flow(IMAGES, augment=False)
+
+
 WAYS = {
     "copy": copy.copy,
     "deepcopy": copy.deepcopy,
