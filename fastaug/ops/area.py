@@ -36,7 +36,7 @@ class AutoContrast(Op):
 
     Example:
         >>> fastaug.AutoContrast()(np.array([[50, 75, 100]], dtype="uint8"))
-        array([[  0, 127, 255]], dtype=uint8)
+        array([[  0, 127, 254]], dtype=uint8)
     """
 
     p: float = 1.0

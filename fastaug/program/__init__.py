@@ -1,4 +1,4 @@
-"""What is done to images, as data: programs, tables of parameters, fields that follow an image.
+"""What goes with an image, such as its mask, and how a batch is cut for threads.
 
-Does not know of Keras, nor where images come from.
+Does not know of Keras.
 """
