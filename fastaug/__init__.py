@@ -28,12 +28,14 @@ if TYPE_CHECKING:
         random_zoom,
     )
     from fastaug.ops import area as _area
+    from fastaug.ops import choice as _choice
     from fastaug.ops import colour as _colour
     from fastaug.ops import crop as _crop
     from fastaug.ops import geometry as _geometry
     from fastaug.ops import mix as _mix
     from fastaug.ops import policy as _policy
     from fastaug.ops.area import *  # noqa: F403
+    from fastaug.ops.choice import *  # noqa: F403
     from fastaug.ops.colour import *  # noqa: F403
     from fastaug.ops.crop import *  # noqa: F403
     from fastaug.ops.geometry import *  # noqa: F403
@@ -104,10 +106,11 @@ __all__ = [
 
 
 #: Modules of the vocabulary. What is in their `__all__` is a public name, too.
-_OPS = ("area", "colour", "crop", "geometry", "mix", "policy")
+_OPS = ("area", "choice", "colour", "crop", "geometry", "mix", "policy")
 
 if TYPE_CHECKING:
     __all__ += _area.__all__
+    __all__ += _choice.__all__
     __all__ += _colour.__all__
     __all__ += _crop.__all__
     __all__ += _geometry.__all__

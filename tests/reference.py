@@ -370,16 +370,29 @@ def flow_scenario(x, y=None, *, settings, batches=None, fit_on=None, **flow):
 
 
 def compare_flow(
-    x, y=None, *, settings, tolerance=EXACT, options=None, edges=False, active=True, **flow
+    x,
+    y=None,
+    *,
+    settings,
+    tolerance=EXACT,
+    options=None,
+    edges=False,
+    active=True,
+    usage=False,
+    **flow,
 ):
     """Compare a flow of fastaug with Keras's: batches, warnings, errors and global stream.
 
     ``edges`` leaves out the pixels at a decision edge of the interpolation; ``active`` asserts
-    that Keras drew a transformation at all. Returns Keras's result.
+    that Keras drew a transformation at all; ``usage`` is as for ``run_both``. Returns Keras's
+    result.
     """
     stream = "keras" if flow.get("seed") is None else "untouched"
     actual, expected = run_both(
-        flow_scenario(x, y, settings=settings, **flow), options=options, stream=stream
+        flow_scenario(x, y, settings=settings, **flow),
+        options=options,
+        stream=stream,
+        usage=usage,
     )
     assert expected.error is None, f"Keras itself raised: {expected.error!r}"
     if active:

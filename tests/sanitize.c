@@ -488,6 +488,24 @@ static void sweep_at_random(int count)
     }
 }
 
+/* Masks: pixels of any number of bytes, which are picked. */
+static void sweep_nearest(int count)
+{
+    static const uint8_t edge[9] = "edge....";
+    while (count--) {
+        reset("nearest", ONE_OF(SIDES), draw(2) ? 1 + draw(20) : ONE_OF(SIDES), 1 + draw(9), 0, 0, 0);
+        the.place = draw(PLACES);
+        the.form.is_bytes = 1;
+        the.sampler.fill = edge;
+        the.row[FA_FLIP_HORIZONTAL] = draw(2);
+        the.row[FA_FLIP_VERTICAL] = draw(2);
+        draw_source();
+        set_matrix(draw(2) ? draw(NAMED_MATRICES) : draw(MATRICES));
+        if (draw(8) == 0) set_geometry(0, 0, 1, 1, 0, 0);
+        process();
+    }
+}
+
 /* Images that are fetched line by line, and sides around the limit of nearness. */
 static void sweep_large(void)
 {
@@ -719,6 +737,112 @@ static void sweep_picks(void)
         pick(1 + draw(4), 1 + draw(1500), draw(9), 1 + draw(5), count, draw(4));
 }
 
+/* ---- ops on whole images ------------------------------------------------------------------------ */
+
+#define MOST_STEPS 4
+#define STEP_COLUMNS 16
+
+static int is_op(const fa_image_op *op, const char *name) { return strcmp(op->name, name) == 0; }
+
+/* Draws columns of an op from what may be in them. */
+static void draw_columns(const fa_image_op *op, int height, int width, double *p)
+{
+    const int reach_down = height < FA_BLUR_REACH ? height : FA_BLUR_REACH + 1;
+    const int reach_across = width < FA_BLUR_REACH ? width : FA_BLUR_REACH + 1;
+    const int turn = draw(4), is_steep = draw(3) == 0;
+    int k;
+    memset(p, 0, (STEP_COLUMNS - 1) * sizeof *p); /* a slot has a column before them */
+    if (op->matrix) {
+        const int is_projective = op->columns == 10;
+        for (k = 0; k < 6; k++)
+            p[k] = (k == 0 || k == 4) + (draw(2) ? 0 : between(-1, 1)) * (k % 3 == 2 ? 40 : 1);
+        if (!is_projective && draw(3) == 0) {
+            p[0] = p[4] = turn % 2 ? 0 : 1 - turn;
+            p[1] = turn % 2 ? 2 - turn : 0;
+            p[3] = -p[1];
+        }
+        for (; is_projective && k < 8; k++) p[k] = between(-1, 1) * (is_steep ? 1 : 0.01);
+        if (draw(20) == 0) p[1 + draw(k - 1)] = ONE_OF(SPECIAL);
+        p[k] = draw(2);
+        p[k + 1] = draw(256);
+    } else if (is_op(op, "erasing")) {
+        p[0] = draw(height);
+        p[1] = draw(width);
+        p[2] = draw(height - (int)p[0] + 1);
+        p[3] = draw(width - (int)p[1] + 1);
+        p[4] = draw(2);
+        p[5] = (double)(draw_bits() >> 11);
+        for (k = 0; k < FA_ERASE_VALUES; k++) p[6 + k] = draw(256);
+    } else if (is_op(op, "gaussian_blur")) {
+        p[0] = 2 * draw(reach_down) + 1;
+        p[1] = 2 * draw(reach_across) + 1;
+        p[2] = draw(2) ? between(0.001, 3) : between(0.1, 1000);
+    } else if (is_op(op, "gaussian_noise")) {
+        p[0] = between(-255, 255);
+        p[1] = between(0, 255);
+        p[2] = draw(2);
+        p[3] = (double)(draw_bits() >> 11);
+    } else {
+        p[0] = is_op(op, "adjust_hue") ? between(-0.5, 0.5) : is_op(op, "posterize") ? draw(9)
+            : is_op(op, "solarize") ? between(0, 256) : between(0, draw(2) ? 2 : 1000);
+    }
+}
+
+static void sweep_image_steps(int count)
+{
+    while (count--) {
+        const int is_float = draw(4) == 0, channels = draw(3) ? (draw(2) ? 3 : 1) : 1 + draw(6);
+        const int height = draw(4) ? 1 + draw(20) : 1 + draw(140);
+        const int width = draw(4) ? 1 + draw(20) : 1 + draw(height > 70 ? 40 : 300);
+        const ptrdiff_t size = (ptrdiff_t)height * width * channels;
+        double row[FA_COLUMNS + MOST_STEPS * STEP_COLUMNS];
+        fa_image_step image_steps[MOST_STEPS];
+        fa_augment augment;
+        fa_program made;
+        fa_image image;
+        void *source, *expected = NULL, *out;
+        float *work;
+        int run, k;
+        reset("image steps", height, width, channels, is_float, 0, FA_NEAREST);
+        the.place = draw(PLACES);
+        the.wild = draw(4);
+        the.form.is_bytes = !is_float;
+        the.form.channels_first = draw(4) == 0;
+        the.row[FA_FLIP_HORIZONTAL] = draw(4) == 0;
+        memset(&augment, 0, sizeof augment);
+        memcpy(row, the.row, sizeof the.row);
+        augment.crop = -1;
+        augment.count = 1 + draw(MOST_STEPS);
+        for (k = 0; k < augment.count; k++) {
+            const int number = draw(FA_IMAGE_OPS), is_slot = draw(2);
+            const fa_image_op *op = &fa_image_ops[number];
+            double *p = row + FA_COLUMNS + k * STEP_COLUMNS;
+            image_steps[k].op = is_slot ? NULL : op;
+            image_steps[k].column = p - row;
+            if (is_slot) *p++ = number;
+            draw_columns(op, height, width, p);
+            if (draw(6) == 0 || (op->only_colours && channels != 1 && channels != 3))
+                row[image_steps[k].column] = NAN;
+        }
+        augment.steps = image_steps;
+        made = *program();
+        made.count = made.standardization = made.after_function = 0;
+        fa_set_augment(&made, &augment);
+        made.augment = &augment;
+        source = take(SOURCE, (size_t)size * size_of_value(), the.place);
+        fill(source, size, is_float, the.wild);
+        image = source_at(source);
+        if (is_left_out()) continue;
+        for (run = 0; run < runs(); run++) {
+            out = begin(run, size, &work, fa_augmented_values(&made, &image));
+            fa_process_augmented(&made, &image, 0, row, the.m, 0, work, out);
+            if (run == 0) expected = out;
+            else if (the.form.is_bytes) compare_bytes(out, expected, size);
+            else compare(out, expected, size);
+        }
+    }
+}
+
 /* ---- resizing ---------------------------------------------------------------------------------- */
 
 /* Weights of an axis, in memory of their own. */
@@ -830,9 +954,11 @@ int main(int argc, char **argv)
     sweep_matrices();
     sweep_switches();
     sweep_at_random(40000);
+    sweep_nearest(20000);
     sweep_large();
     sweep_samples();
     sweep_batches(4000);
+    sweep_image_steps(40000);
     sweep_parts(4000);
     sweep_picks();
     sweep_resample(20000);

@@ -87,6 +87,11 @@ assert_type(next(generator.flow([x, y], y)), tuple[tuple[Array, ...], Array])
 assert_type(next(generator.flow((x, [y, y]), y, sample_weight=y))[1], Array)
 generator.flow(x, y, np.int64(4), seed=np.int64(3), save_to_dir=pathlib.Path("out"))
 generator.flow(x, pd.Series([0, 1] * 4), subset="training", ignore_class_split=True)
+assert_type(next(generator.flow(x, y, augment=False, shuffle=False)), tuple[Array, Array])
+assert_type(
+    generator.flow(x, y, subset="both", seed=1),
+    tuple[fastaug.NumpyArrayIterator[Any], fastaug.NumpyArrayIterator[Any]],
+)
 generator.flow(np.memmap("x.dat", np.uint8, shape=(8, 32, 32, 3)))
 assert_type(next(generator.flow(x, fastaug.Masks(y, fill=255))), tuple[Any, Any])
 masks = {"mask": fastaug.Masks(y, interpolation="linear"), "class": y}
@@ -100,6 +105,8 @@ generator.flow(x, y, batchsize=32)  # wrong
 generator.flow(x, y, seed="1")  # wrong
 generator.flow(x, y, subset="test")  # wrong
 generator.flow(x, y, shuffle="no")  # wrong
+generator.flow(x, y, augment=fastaug.Posterize(4))  # wrong
+next(generator.flow(x, y, subset="both"))  # wrong
 generator.flow()  # wrong
 
 for images, labels in generator.flow(x, y):
@@ -133,6 +140,8 @@ with generator.flow(x, y, seed=1) as flow:
 anything: fastaug.Iterator = flow
 fastaug.NumpyArrayIterator(x, y, generator, batch_size=4, dtype="float32")
 fastaug.NumpyArrayIterator(x, y)  # wrong
+fastaug.NumpyArrayIterator(x, y, generator, subset="validation", augment=False)
+fastaug.NumpyArrayIterator(x, y, generator, subset="both")  # wrong
 
 
 class Shuffled(fastaug.NumpyArrayIterator[tuple[Array, Array]]):
@@ -164,6 +173,12 @@ generator.flow_from_directory("p", [32, 32], "grayscale", ["a", "b"], "sparse", 
 generator.flow_from_directory("p", classes=("a", "b"), subset="validation", keep_aspect_ratio=True)
 generator.flow_from_directory("p", decoder="threads", on_error="skip", timeout=2.5, formats="webp")
 generator.flow_from_directory("p", formats=["webp", "gif"], interpolation="lanczos")
+assert_type(
+    generator.flow_from_directory("p", class_mode=None, subset="both", augment=False),
+    tuple[fastaug.DirectoryIterator[Any], fastaug.DirectoryIterator[Any]],
+)
+assert_type(next(generator.flow_from_directory("p", class_mode=None, augment=False)), Array)
+generator.flow_from_directory("p", subset="all")  # wrong
 generator.flow_from_directory("p", class_mode="categorial")  # wrong
 generator.flow_from_directory("p", class_mode="raw")  # wrong
 generator.flow_from_directory("p", color_mode="bgr")  # wrong
@@ -200,6 +215,12 @@ assert_type(
     tuple[Array, tuple[Array, ...], Array],
 )
 rows(frame, None, "filename", "class", "w", (8, 8), "rgb", ["cat"], "categorical", 4, False, 1)
+assert_type(
+    rows(frame, weight_col="w", subset="both"),
+    tuple[fastaug.DataFrameIterator[Any], fastaug.DataFrameIterator[Any]],
+)
+assert_type(next(rows(frame, weight_col="w", augment=False)), Three)
+rows(frame, augment="no")  # wrong
 rows("frame.csv")  # wrong: pyright
 rows(frame, class_mode="other")  # wrong
 rows(frame, y_col=3)  # wrong

@@ -15,6 +15,7 @@ import numpy as np
 from fastaug.data.directory import folders_in
 from fastaug.data.images import can_read
 from fastaug.keras_api.function_results import name_of
+from fastaug.keras_api.params import ParameterSampler
 from fastaug.keras_api.standardization import FOR_FLOATS
 
 # Folders that systems and tools make beside a user's; so are all whose name begins with a dot.
@@ -178,6 +179,24 @@ def about_split(generator, subset, samples):
             f'subset="{subset}" of a generator without `validation_split`: it has '
             f"{'no images' if samples == 0 else f'all {samples} images'}. "
             "Write ImageDataGenerator(validation_split=0.2)."
+        )
+
+
+def about_validation(generator, subset, augment):
+    """Yields that images to validate with are augmented.
+
+    Args:
+        generator: An `ImageDataGenerator` of any kind, or None.
+        subset: 'training', 'validation' or None.
+        augment: Whether the flow augments.
+    """
+    if subset != "validation" or not augment or not hasattr(generator, "_overrides_methods"):
+        return
+    moves = not ParameterSampler.of(generator).does_nothing
+    if moves or generator.augment or generator.mix is not None:
+        yield (
+            'subset="validation" of a generator with random transforms is augmented, as in Keras. '
+            'Write augment=False, or take both flows with subset="both".'
         )
 
 

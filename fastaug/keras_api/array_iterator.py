@@ -8,7 +8,7 @@ from fastaug.data.carried import Carried
 from fastaug.data.lazy import LazyArray, lazily
 from fastaug.data.sources import source_of
 from fastaug.defaults import floatx, image_data_format
-from fastaug.keras_api.advice import about_images, about_split
+from fastaug.keras_api.advice import about_images, about_split, about_validation
 from fastaug.keras_api.augmenting import AugmentingIterator
 from fastaug.ops.mix import label_floats
 from fastaug.program.fields import MaskField, Masks, is_structure, map_leaves, masks_in
@@ -49,9 +49,13 @@ class NumpyArrayIterator(AugmentingIterator[Batch]):
         save_to_dir: Folder to write each augmented image to, or None.
         save_prefix: Prefix of the names of these files.
         save_format: Format of these files.
-        subset: 'training' or 'validation', if the generator has a `validation_split`.
+        subset: 'training' or 'validation', if the generator has a `validation_split`; or, in a
+            method of the generator, 'both' for a pair of iterators, of which the second neither
+            augments nor shuffles.
         ignore_class_split: Whether the two subsets may have different labels.
         dtype: Type of the batches. None: Keras's floatx.
+        augment: Whether to augment. If not, nothing but the order is drawn, and images are only
+            standardized; if the generator's `augment` has a crop, it is done without chance.
 
     Raises:
         ValueError: If lengths or rank do not fit, there are no images, or the subset is unknown.
@@ -80,6 +84,8 @@ class NumpyArrayIterator(AugmentingIterator[Batch]):
         subset: Subset | None = None,
         ignore_class_split: bool = False,
         dtype: DTypeLike | None = None,
+        *,
+        augment: bool = True,
     ) -> None:
         layout = image_data_format() if data_format is None else data_format
         self.dtype = floatx() if dtype is None else dtype
@@ -154,12 +160,14 @@ class NumpyArrayIterator(AugmentingIterator[Batch]):
         self.y = None if labels is None else map_leaves(_kept_target, labels)
         self.sample_weight: Array | None = None if weights is None else np.asarray(weights)
         self.image_data_generator = image_data_generator
+        self.augment = augment
         self.data_format = layout
         self.save_to_dir = save_to_dir
         self.save_prefix = save_prefix
         self.save_format = save_format
         super().__init__(source_of(images), batch_size, shuffle, seed, hash_limit=1e4)
-        for text in [*advice, *about_images(image_data_generator, images, self.dtype)]:
+        advice += about_validation(image_data_generator, subset, augment)
+        for text in [*advice, *about_images(self._generator, images, self.dtype)]:
             warn(text, UsageWarning)
 
     def __getstate__(self):
@@ -214,6 +222,10 @@ class NumpyArrayIterator(AugmentingIterator[Batch]):
                 yield f"{name}={map_leaves(_described, values)}"
             elif values is not None:
                 yield f"{name} of shape {np.shape(values)}"
+
+    @property
+    def _is_labelled(self):
+        return self.y is not None
 
     def _check_mix(self, mix):
         if not isinstance(self.y, np.ndarray):

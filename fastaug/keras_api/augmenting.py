@@ -14,6 +14,7 @@ from fastaug.keras_api.iterator import Iterator
 from fastaug.keras_api.order import NEXT, Order, RankOrder
 from fastaug.keras_api.program import ops_of
 from fastaug.keras_api.settings import check_dtype, check_follows
+from fastaug.keras_api.unaugmented import Unaugmented
 from fastaug.log import tell
 from fastaug.ops.base import Draws
 from fastaug.ops.mix import Mixing
@@ -28,9 +29,9 @@ class AugmentingIterator(Iterator[Batch]):
     """What the iterators over arrays and over files share: batches made ahead, on all cores.
 
     Endless in a `for` loop and with `next`; `it[i]` is batch `i` of an epoch, `it[-1]` the last.
-    A subclass sets `image_data_generator`, `data_format`, `dtype`, `save_to_dir`, `save_prefix` and
-    `save_format` first, and implements `_with_labels`, `_check_mix`, `_mixable` and, if it has
-    masks, `_mask_fields`.
+    A subclass sets `image_data_generator`, `augment`, `data_format`, `dtype`, `save_to_dir`,
+    `save_prefix` and `save_format` first, and implements `_with_labels`, `_is_labelled`,
+    `_check_mix`, `_mixable` and, if it has masks, `_mask_fields`.
 
     Args:
         source: Where the images come from.
@@ -40,10 +41,12 @@ class AugmentingIterator(Iterator[Batch]):
         hash_limit: Bound of the numbers in the names of saved files.
 
     Raises:
-        TypeError: If the batches are of integers, and a setting of the generator needs floats.
+        TypeError: If the batches are of integers, and a setting of the generator needs floats; if
+            `augment` is no bool.
     """
 
     image_data_generator: "ImageDataGenerator"
+    augment: bool
     data_format: DataFormat
     dtype: DTypeLike
     save_to_dir: Path | None
@@ -59,16 +62,21 @@ class AugmentingIterator(Iterator[Batch]):
             raise TypeError(
                 f"`save_to_dir` should be a path. Received: save_to_dir={self.save_to_dir!r}"
             )
-        generator = self.image_data_generator
+        if not isinstance(self.augment, bool):
+            raise TypeError(
+                "`augment` of an iterator should be True or False; ops are given to the generator. "
+                f"Received: augment={self.augment!r}"
+            )
+        generator = self._generator
         if hasattr(generator, "_overrides_methods"):  # one of ours
             check_dtype(generator, self.dtype, source.in_floatx)
         self._hash_limit = hash_limit
         augment, mix = getattr(generator, "augment", None), getattr(generator, "mix", None)
-        if seed is None and (augment is not None or mix is not None):
+        if seed is None and self.augment and (augment is not None or mix is not None):
             self._own_seed = int(np.random.randint(1 << 62, dtype=np.int64))
         if augment is not None:
             self._check_ops(source)
-        if mix is not None:
+        if mix is not None and self._shapes_labels:
             self._check_mix(mix)
         self._maker = self._new_maker(source)
         # A subclass with its own idea of a batch gets Keras's way of asking for one.
@@ -76,6 +84,12 @@ class AugmentingIterator(Iterator[Batch]):
             getattr(type(self), name) is not getattr(AugmentingIterator, name)
             for name in ("_get_batches_of_transformed_samples", "_set_index_array")
         )
+
+    @property
+    def _generator(self):
+        """What makes the images, as far as the batches know: a generator of any kind, or None."""
+        generator = self.image_data_generator
+        return generator if self.augment or generator is None else Unaugmented(generator)
 
     def _described(self):
         generator = self.image_data_generator
@@ -90,7 +104,7 @@ class AugmentingIterator(Iterator[Batch]):
         return ()
 
     def _new_maker(self, source):
-        generator = self.image_data_generator
+        generator = self._generator
         fields = self._mask_fields(source)
         if fields:
             check_follows(generator)
@@ -107,10 +121,9 @@ class AugmentingIterator(Iterator[Batch]):
 
     def _check_ops(self, source):
         """Raises what the ops of `augment` have against the images of a source."""
-        generator = self.image_data_generator
         first = self.data_format == "channels_first"
         channels, *size = source.shape if first else (source.shape[2], *source.shape[:2])
-        ops_of(generator, source).check(source.dtype, tuple(size), channels)
+        ops_of(self._generator, source).check(source.dtype, tuple(size), channels)
 
     def _mask_fields(self, source):
         """Returns the `MaskField` of each of the masks that go with the images of a source."""
@@ -258,7 +271,8 @@ class AugmentingIterator(Iterator[Batch]):
                     self._order = batch.order
             tell()
             finished = self._maker.finish(batch, self._bad_image, self._replaces, fills)
-            return self._mixed(self._finished(*finished), finished[1], batch)
+            draws = self._maker.draws_of(batch)
+            return self._mixed(self._finished(*finished), finished[1], draws)
         # also an interrupt: nothing runs on behind an exception, but for a job of small batches
         except BaseException:
             self.close()
@@ -267,7 +281,7 @@ class AugmentingIterator(Iterator[Batch]):
     def _follow(self):
         """Takes on what a user may have changed in the iterator; under the maker's lock."""
         self._maker.follow(
-            self.image_data_generator, self.dtype, self._hash_limit if self.save_to_dir else None
+            self._generator, self.dtype, self._hash_limit if self.save_to_dir else None
         )
 
     def _get_batches_of_transformed_samples(self, index_array: Array) -> Batch:
@@ -275,7 +289,7 @@ class AugmentingIterator(Iterator[Batch]):
             self._follow()
             batch = self._maker.make(index_array)
         finished = self._maker.finish(batch, self._bad_image, self._replaces)
-        return self._mixed(self._finished(*finished), finished[1], batch)
+        return self._mixed(self._finished(*finished), finished[1], self._maker.draws_of(batch))
 
     def _plain_batches(self):
         return self._maker.source.shape, self._read_plain()
@@ -316,18 +330,35 @@ class AugmentingIterator(Iterator[Batch]):
     def _with_labels(self, images, index, masks):
         raise NotImplementedError
 
-    def _mixed(self, made, index, batch):
-        """Returns a batch, mixed if the generator says so."""
+    def _mixed(self, made, index, draws):
+        """Returns a batch, mixed if the generator says so; else with labels of the same form.
+
+        Args:
+            made: The batch.
+            index: int64 array, its samples.
+            draws: Seed and epoch of the batch.
+        """
         mix = getattr(self.image_data_generator, "mix", None)
-        if mix is None:
+        if mix is None or not self._shapes_labels:
             return made
         images, labels, *weights = made
+        if not self.augment:
+            return (images, self._mixable(labels, mix), *weights)
         first = self.data_format == "channels_first"
         channels, *size = images.shape[1:] if first else (images.shape[3], *images.shape[1:3])
-        draws = Draws(*self._maker.draws_of(batch), index, mix.name, tuple(size), channels)
-        mixing = Mixing.of(mix, draws)
+        mixing = Mixing.of(mix, Draws(*draws, index, mix.name, tuple(size), channels))
         mixed = mixing.labels(self._mixable(labels, mix), *(weights or [None]))
         return (mixing.images(images, first), *mixed[: 1 + len(weights)])
+
+    @property
+    def _shapes_labels(self):
+        """Whether the generator's `mix` has labels to work on; to mix without any is an error."""
+        return self.augment or self._is_labelled
+
+    @property
+    def _is_labelled(self):
+        """Whether the batches have labels."""
+        raise NotImplementedError
 
     def _check_mix(self, mix):
         """Raises an error if labels cannot be mixed."""

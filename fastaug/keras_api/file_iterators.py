@@ -17,7 +17,7 @@ from fastaug.data.images import can_read
 from fastaug.data.masks import labels_of_files, masks_of_dataframe, masks_of_directory
 from fastaug.data.sources import FileSource
 from fastaug.defaults import floatx, image_data_format
-from fastaug.keras_api.advice import about_folders, about_rows, about_split
+from fastaug.keras_api.advice import about_folders, about_rows, about_split, about_validation
 from fastaug.keras_api.augmenting import AugmentingIterator
 from fastaug.keras_api.iterator import check_batch_size
 from fastaug.ops.mix import label_floats
@@ -129,12 +129,14 @@ class _FileIterator(AugmentingIterator[Batch]):
         self.on_error = on_error
         self.bad_files = []
         self._known_bad = set()
-        generator = self.image_data_generator
         self._decoder, self._timeout = decoder, timeout
         self._reading = self._new_reading(batch_size)
         source = self._new_source(index.filepaths)
         super().__init__(source, batch_size, shuffle, seed, hash_limit=1e7)
-        for text in itertools.chain(about_split(generator, self.subset, len(index)), advice):
+        generator = self.image_data_generator
+        split = about_split(generator, self.subset, len(index))
+        validation = about_validation(generator, self.subset, self.augment)
+        for text in itertools.chain(split, validation, advice):
             warn(text, UsageWarning)
 
     def _new_reading(self, batch_size):
@@ -197,7 +199,7 @@ class _FileIterator(AugmentingIterator[Batch]):
         Raises:
             ValueError: If it makes images of another size than `target_size`.
         """
-        augment = getattr(self.image_data_generator, "augment", None) or ()
+        augment = getattr(self._generator, "augment", None) or ()
         crop = next((op for op in augment if op.is_crop and op.is_of_picture), None)
         if crop is not None and crop.size != tuple(self.target_size):
             raise ValueError(
@@ -270,8 +272,10 @@ class _FileIterator(AugmentingIterator[Batch]):
         interpolation,
         keep_aspect_ratio,
         dtype,
+        augment,
     ):
         self.image_data_generator = image_data_generator
+        self.augment = augment
         self.target_size = _checked_size(target_size)
         self.keep_aspect_ratio = keep_aspect_ratio
         if color_mode not in CHANNELS:
@@ -306,6 +310,10 @@ class _FileIterator(AugmentingIterator[Batch]):
             yield f"{len(self.class_indices)} classes"
         yield f"class_mode={self.class_mode!r}"
         yield f"directory={str(self.directory)!r}"
+
+    @property
+    def _is_labelled(self):
+        return self.class_mode is not None
 
     def _check_mix(self, mix):
         if self.class_mode not in ("categorical", "sparse", "binary", "raw"):
@@ -378,7 +386,9 @@ class DirectoryIterator(_FileIterator[Batch]):
         save_prefix: Prefix of the names of these files.
         save_format: Format of these files.
         follow_links: Whether to enter linked folders.
-        subset: 'training' or 'validation', if the generator has a `validation_split`.
+        subset: 'training' or 'validation', if the generator has a `validation_split`; or, in a
+            method of the generator, 'both' for a pair of iterators, of which the second neither
+            augments nor shuffles.
         interpolation: 'nearest', 'bilinear', 'bicubic', 'lanczos', 'box' or 'hamming'.
         keep_aspect_ratio: Whether to cut images to the shape of the target before resizing.
         dtype: Type of the batches. None: Keras's floatx.
@@ -390,6 +400,8 @@ class DirectoryIterator(_FileIterator[Batch]):
         timeout: Seconds after which a file that does not come is given up.
         formats: Endings of files to read beside Keras's, such as 'webp', 'gif' (the first picture),
             'avif' or 'jp2': one or some. What a file is, its content tells.
+        augment: Whether to augment. If not, nothing but the order is drawn, and images are only
+            standardized; if the generator's `augment` has a crop, it is done without chance.
 
     Raises:
         ValueError: If an argument is not one of the above.
@@ -433,6 +445,7 @@ class DirectoryIterator(_FileIterator[Batch]):
         on_error: OnError = "raise",
         timeout: float = 60,
         formats: str | Iterable[str] | None = None,
+        augment: bool = True,
     ) -> None:
         self._set_file_arguments(
             image_data_generator,
@@ -446,6 +459,7 @@ class DirectoryIterator(_FileIterator[Batch]):
             interpolation,
             keep_aspect_ratio,
             dtype,
+            augment,
         )
         masks = class_mode if isinstance(class_mode, Masks) else None
         index = DirectoryIndex(
@@ -497,7 +511,9 @@ class DataFrameIterator(_FileIterator[Batch]):
         save_to_dir: Folder to write each augmented image to, or None.
         save_prefix: Prefix of the names of these files.
         save_format: Format of these files.
-        subset: 'training' or 'validation', if the generator has a `validation_split`.
+        subset: 'training' or 'validation', if the generator has a `validation_split`; or, in a
+            method of the generator, 'both' for a pair of iterators, of which the second neither
+            augments nor shuffles.
         interpolation: 'nearest', 'bilinear', 'bicubic', 'lanczos', 'box' or 'hamming'.
         keep_aspect_ratio: Whether to cut images to the shape of the target before resizing.
         dtype: Type of the batches.
@@ -510,6 +526,8 @@ class DataFrameIterator(_FileIterator[Batch]):
         timeout: Seconds after which a file that does not come is given up.
         formats: Endings of files to read beside Keras's, such as 'webp', 'gif' (the first picture),
             'avif' or 'jp2': one or some. What a file is, its content tells.
+        augment: Whether to augment. If not, nothing but the order is drawn, and images are only
+            standardized; if the generator's `augment` has a crop, it is done without chance.
 
     Raises:
         ValueError: If an argument is not one of the above.
@@ -561,6 +579,7 @@ class DataFrameIterator(_FileIterator[Batch]):
         on_error: OnError = "raise",
         timeout: float = 60,
         formats: str | Iterable[str] | None = None,
+        augment: bool = True,
     ) -> None:
         self._set_file_arguments(
             image_data_generator,
@@ -574,6 +593,7 @@ class DataFrameIterator(_FileIterator[Batch]):
             interpolation,
             keep_aspect_ratio,
             dtype,
+            augment,
         )
         masks = class_mode if isinstance(class_mode, Masks) else None
         kept_class_mode: Any = class_mode

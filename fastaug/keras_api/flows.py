@@ -1,5 +1,6 @@
 """The flows of a generator: its settings and the arguments of a flow make an iterator."""
 
+import functools
 import inspect
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -57,42 +58,42 @@ class Flows:
         self, x: SupportsArray, y: None = None, batch_size: Integer = 32,
         shuffle: bool = True, sample_weight: Values | None = None, seed: Integer | None = None,
         save_to_dir: Path | None = None, save_prefix: str = "", save_format: str = "png",
-        ignore_class_split: bool = False, subset: Subset | None = None,
+        ignore_class_split: bool = False, subset: Subset | None = None, *, augment: bool = True,
     ) -> "NumpyArrayIterator[Array]": ...
     @overload
     def flow(
         self, x: SupportsArray, y: Values, batch_size: Integer = 32, shuffle: bool = True,
         sample_weight: None = None, seed: Integer | None = None, save_to_dir: Path | None = None,
         save_prefix: str = "", save_format: str = "png", ignore_class_split: bool = False,
-        subset: Subset | None = None,
+        subset: Subset | None = None, *, augment: bool = True,
     ) -> "NumpyArrayIterator[tuple[Array, Array]]": ...
     @overload
     def flow(
         self, x: SupportsArray, y: Values, batch_size: Integer = 32, shuffle: bool = True,
         sample_weight: Values = ..., seed: Integer | None = None, save_to_dir: Path | None = None,
         save_prefix: str = "", save_format: str = "png", ignore_class_split: bool = False,
-        subset: Subset | None = None,
+        subset: Subset | None = None, *, augment: bool = True,
     ) -> "NumpyArrayIterator[tuple[Array, Array, Array]]": ...
     @overload
     def flow(
         self, x: SeveralInputs, y: None = None, batch_size: Integer = 32,
         shuffle: bool = True, sample_weight: Values | None = None, seed: Integer | None = None,
         save_to_dir: Path | None = None, save_prefix: str = "", save_format: str = "png",
-        ignore_class_split: bool = False, subset: Subset | None = None,
+        ignore_class_split: bool = False, subset: Subset | None = None, *, augment: bool = True,
     ) -> "NumpyArrayIterator[tuple[Array, ...]]": ...
     @overload
     def flow(
         self, x: SeveralInputs, y: Values, batch_size: Integer = 32, shuffle: bool = True,
         sample_weight: None = None, seed: Integer | None = None, save_to_dir: Path | None = None,
         save_prefix: str = "", save_format: str = "png", ignore_class_split: bool = False,
-        subset: Subset | None = None,
+        subset: Subset | None = None, *, augment: bool = True,
     ) -> "NumpyArrayIterator[tuple[tuple[Array, ...], Array]]": ...
     @overload
     def flow(
         self, x: SeveralInputs, y: Values, batch_size: Integer = 32, shuffle: bool = True,
         sample_weight: Values = ..., seed: Integer | None = None, save_to_dir: Path | None = None,
         save_prefix: str = "", save_format: str = "png", ignore_class_split: bool = False,
-        subset: Subset | None = None,
+        subset: Subset | None = None, *, augment: bool = True,
     ) -> "NumpyArrayIterator[tuple[tuple[Array, ...], Array, Array]]": ...
     @overload
     def flow(
@@ -100,6 +101,7 @@ class Flows:
         batch_size: Integer = 32, shuffle: bool = True, sample_weight: None = None,
         seed: Integer | None = None, save_to_dir: Path | None = None, save_prefix: str = "",
         save_format: str = "png", ignore_class_split: bool = False, subset: Subset | None = None,
+        *, augment: bool = True,
     ) -> "NumpyArrayIterator[tuple[Any, Any]]": ...
     @overload
     def flow(
@@ -107,7 +109,16 @@ class Flows:
         batch_size: Integer = 32, shuffle: bool = True, sample_weight: Values = ...,
         seed: Integer | None = None, save_to_dir: Path | None = None, save_prefix: str = "",
         save_format: str = "png", ignore_class_split: bool = False, subset: Subset | None = None,
+        *, augment: bool = True,
     ) -> "NumpyArrayIterator[tuple[Any, Any, Array]]": ...
+    @overload
+    def flow(
+        self, x: SupportsArray | SeveralInputs, y: Values | Masks | dict[str, Any] | None = None,
+        batch_size: Integer = 32, shuffle: bool = True, sample_weight: Values | None = None,
+        seed: Integer | None = None, save_to_dir: Path | None = None, save_prefix: str = "",
+        save_format: str = "png", ignore_class_split: bool = False, *, subset: Literal["both"],
+        augment: bool = True,
+    ) -> "tuple[NumpyArrayIterator[Any], NumpyArrayIterator[Any]]": ...
     # fmt: on
     def flow(
         self,
@@ -121,8 +132,10 @@ class Flows:
         save_prefix: str = "",
         save_format: str = "png",
         ignore_class_split: bool = False,
-        subset: Subset | None = None,
-    ) -> "NumpyArrayIterator[Any]":
+        subset: Subset | Literal["both"] | None = None,
+        *,
+        augment: bool = True,
+    ) -> "NumpyArrayIterator[Any] | tuple[NumpyArrayIterator[Any], NumpyArrayIterator[Any]]":
         """Iterates over augmented batches of images in memory.
 
         Args:
@@ -140,7 +153,11 @@ class Flows:
             save_prefix: Prefix of the names of these files.
             save_format: Format of these files.
             ignore_class_split: Whether the two subsets may have different labels.
-            subset: 'training' or 'validation', if the generator has a `validation_split`.
+            subset: 'training' or 'validation', if the generator has a `validation_split`; or, in a
+                method of the generator, 'both' for a pair of iterators, of which the second neither
+                augments nor shuffles.
+            augment: Whether to augment. If not, nothing but the order is drawn, and images are only
+                standardized; if the generator's `augment` has a crop, it is done without chance.
 
         Returns:
             A `NumpyArrayIterator` over `x`, `(x, y)` or `(x, y, sample_weight)`, where the images
@@ -164,12 +181,12 @@ class Flows:
         # imports Keras, for its base class
         from fastaug.keras_api.array_iterator import NumpyArrayIterator
 
-        return NumpyArrayIterator(
+        make = functools.partial(
+            NumpyArrayIterator,
             x,
             y,
             generator,
             batch_size=batch_size,
-            shuffle=shuffle,
             sample_weight=sample_weight,
             seed=seed,
             data_format=self.data_format,
@@ -177,9 +194,9 @@ class Flows:
             save_prefix=save_prefix,
             save_format=save_format,
             ignore_class_split=ignore_class_split,
-            subset=subset,
             dtype=self.dtype,
         )
+        return _of_subsets(make, subset, shuffle, augment)
 
     # fmt: off
     @overload
@@ -191,7 +208,7 @@ class Flows:
         follow_links: bool = False, subset: Subset | None = None,
         interpolation: Interpolation = "nearest", keep_aspect_ratio: bool = False,
         decoder: Decoder | None = None, on_error: OnError = "raise", timeout: float = 60,
-        formats: str | Iterable[str] | None = None,
+        formats: str | Iterable[str] | None = None, augment: bool = True,
     ) -> "DirectoryIterator[Array]": ...
     @overload
     def flow_from_directory(
@@ -202,8 +219,19 @@ class Flows:
         follow_links: bool = False, subset: Subset | None = None,
         interpolation: Interpolation = "nearest", keep_aspect_ratio: bool = False, *,
         decoder: Decoder | None = None, on_error: OnError = "raise", timeout: float = 60,
-        formats: str | Iterable[str] | None = None,
+        formats: str | Iterable[str] | None = None, augment: bool = True,
     ) -> "DirectoryIterator[tuple[Array, Array]]": ...
+    @overload
+    def flow_from_directory(
+        self, directory: Path, target_size: Size = (256, 256), color_mode: ColorMode = "rgb",
+        classes: ClassNames | None = None, class_mode: ClassMode | Masks | None = "categorical",
+        batch_size: Integer = 32, shuffle: bool = True, seed: Integer | None = None,
+        save_to_dir: Path | None = None, save_prefix: str = "", save_format: str = "png",
+        follow_links: bool = False, *, subset: Literal["both"],
+        interpolation: Interpolation = "nearest", keep_aspect_ratio: bool = False,
+        decoder: Decoder | None = None, on_error: OnError = "raise", timeout: float = 60,
+        formats: str | Iterable[str] | None = None, augment: bool = True,
+    ) -> "tuple[DirectoryIterator[Any], DirectoryIterator[Any]]": ...
     # fmt: on
     def flow_from_directory(
         self,
@@ -219,7 +247,7 @@ class Flows:
         save_prefix: str = "",
         save_format: str = "png",
         follow_links: bool = False,
-        subset: Subset | None = None,
+        subset: Subset | Literal["both"] | None = None,
         interpolation: Interpolation = "nearest",
         keep_aspect_ratio: bool = False,
         *,
@@ -227,7 +255,8 @@ class Flows:
         on_error: OnError = "raise",
         timeout: float = 60,
         formats: str | Iterable[str] | None = None,
-    ) -> "DirectoryIterator[Any]":
+        augment: bool = True,
+    ) -> "DirectoryIterator[Any] | tuple[DirectoryIterator[Any], DirectoryIterator[Any]]":
         """Iterates over augmented batches of image files in a folder with a folder for each class.
 
         Prints how many images and classes it found. Files are decoded in processes or threads,
@@ -248,7 +277,9 @@ class Flows:
             save_prefix: Prefix of the names of these files.
             save_format: Format of these files.
             follow_links: Whether to enter linked folders.
-            subset: 'training' or 'validation', if the generator has a `validation_split`.
+            subset: 'training' or 'validation', if the generator has a `validation_split`; or, in a
+                method of the generator, 'both' for a pair of iterators, of which the second neither
+                augments nor shuffles.
             interpolation: 'nearest', 'bilinear', 'bicubic', 'lanczos', 'box' or 'hamming'.
             keep_aspect_ratio: Whether to cut images to the shape of the target before resizing.
             decoder: 'processes' or 'threads': what decodes the files. None: 'processes', but
@@ -259,6 +290,8 @@ class Flows:
             timeout: Seconds after which a file that does not come is given up.
             formats: Endings of files to read beside Keras's, such as 'webp', 'gif' (the first
                 picture), 'avif' or 'jp2': one or some. What a file is, its content tells.
+            augment: Whether to augment. If not, nothing but the order is drawn, and images are only
+                standardized; if the generator's `augment` has a crop, it is done without chance.
 
         Returns:
             A `DirectoryIterator`, endless, over `(images, labels)`; over images alone for
@@ -285,7 +318,8 @@ class Flows:
         # imports Keras, for its base class
         from fastaug.keras_api.file_iterators import DirectoryIterator
 
-        return DirectoryIterator(
+        make = functools.partial(
+            DirectoryIterator,
             directory,
             generator,
             target_size=target_size,
@@ -295,13 +329,11 @@ class Flows:
             class_mode=class_mode,
             data_format=self.data_format,
             batch_size=batch_size,
-            shuffle=shuffle,
             seed=seed,
             save_to_dir=save_to_dir,
             save_prefix=save_prefix,
             save_format=save_format,
             follow_links=follow_links,
-            subset=subset,
             interpolation=interpolation,
             dtype=self.dtype,
             decoder=decoder,
@@ -309,6 +341,7 @@ class Flows:
             timeout=timeout,
             formats=formats,
         )
+        return _of_subsets(make, subset, shuffle, augment)
 
     # fmt: off
     @overload
@@ -322,7 +355,7 @@ class Flows:
         subset: Subset | None = None, interpolation: Interpolation = "nearest",
         validate_filenames: bool = True, decoder: Decoder | None = None,
         on_error: OnError = "raise", timeout: float = 60,
-        formats: str | Iterable[str] | None = None,
+        formats: str | Iterable[str] | None = None, augment: bool = True,
     ) -> "DataFrameIterator[Array]": ...
     @overload
     def flow_from_dataframe(
@@ -335,7 +368,7 @@ class Flows:
         subset: Subset | None = None, interpolation: Interpolation = "nearest",
         validate_filenames: bool = True, decoder: Decoder | None = None,
         on_error: OnError = "raise", timeout: float = 60,
-        formats: str | Iterable[str] | None = None,
+        formats: str | Iterable[str] | None = None, augment: bool = True,
     ) -> "DataFrameIterator[tuple[Array, tuple[Array, ...]]]": ...
     @overload
     def flow_from_dataframe(
@@ -348,7 +381,7 @@ class Flows:
         subset: Subset | None = None, interpolation: Interpolation = "nearest",
         validate_filenames: bool = True, decoder: Decoder | None = None,
         on_error: OnError = "raise", timeout: float = 60,
-        formats: str | Iterable[str] | None = None,
+        formats: str | Iterable[str] | None = None, augment: bool = True,
     ) -> "DataFrameIterator[tuple[Array, tuple[Array, ...], Array]]": ...
     @overload
     def flow_from_dataframe(
@@ -362,7 +395,7 @@ class Flows:
         subset: Subset | None = None, interpolation: Interpolation = "nearest",
         validate_filenames: bool = True, *, decoder: Decoder | None = None,
         on_error: OnError = "raise", timeout: float = 60,
-        formats: str | Iterable[str] | None = None,
+        formats: str | Iterable[str] | None = None, augment: bool = True,
     ) -> "DataFrameIterator[tuple[Array, Array]]": ...
     @overload
     def flow_from_dataframe(
@@ -376,8 +409,22 @@ class Flows:
         subset: Subset | None = None, interpolation: Interpolation = "nearest",
         validate_filenames: bool = True, *, decoder: Decoder | None = None,
         on_error: OnError = "raise", timeout: float = 60,
-        formats: str | Iterable[str] | None = None,
+        formats: str | Iterable[str] | None = None, augment: bool = True,
     ) -> "DataFrameIterator[tuple[Array, Array, Array]]": ...
+    @overload
+    def flow_from_dataframe(
+        self, dataframe: "pandas.DataFrame", directory: Path | None = None,
+        x_col: str = "filename", y_col: str | Sequence[str] | None = "class",
+        weight_col: str | None = None, target_size: Size = (256, 256),
+        color_mode: ColorMode = "rgb", classes: ClassNames | None = None,
+        class_mode: DataFrameClassMode | Masks | None = "categorical",
+        batch_size: Integer = 32, shuffle: bool = True, seed: Integer | None = None,
+        save_to_dir: Path | None = None, save_prefix: str = "", save_format: str = "png", *,
+        subset: Literal["both"], interpolation: Interpolation = "nearest",
+        validate_filenames: bool = True, decoder: Decoder | None = None,
+        on_error: OnError = "raise", timeout: float = 60,
+        formats: str | Iterable[str] | None = None, augment: bool = True,
+    ) -> "tuple[DataFrameIterator[Any], DataFrameIterator[Any]]": ...
     # fmt: on
     def flow_from_dataframe(
         self,
@@ -396,7 +443,7 @@ class Flows:
         save_to_dir: Path | None = None,
         save_prefix: str = "",
         save_format: str = "png",
-        subset: Subset | None = None,
+        subset: Subset | Literal["both"] | None = None,
         interpolation: Interpolation = "nearest",
         validate_filenames: bool = True,
         *,
@@ -404,8 +451,9 @@ class Flows:
         on_error: OnError = "raise",
         timeout: float = 60,
         formats: str | Iterable[str] | None = None,
+        augment: bool = True,
         **kwargs: Any,
-    ) -> "DataFrameIterator[Any]":
+    ) -> "DataFrameIterator[Any] | tuple[DataFrameIterator[Any], DataFrameIterator[Any]]":
         """Iterates over augmented batches of the image files that a dataframe names.
 
         Prints how many images and classes it found. The dataframe stays as it is.
@@ -431,7 +479,9 @@ class Flows:
             save_to_dir: Folder to write each augmented image to, or None.
             save_prefix: Prefix of the names of these files.
             save_format: Format of these files.
-            subset: 'training' or 'validation', if the generator has a `validation_split`.
+            subset: 'training' or 'validation', if the generator has a `validation_split`; or, in a
+                method of the generator, 'both' for a pair of iterators, of which the second neither
+                augments nor shuffles.
             interpolation: 'nearest', 'bilinear', 'bicubic', 'lanczos', 'box' or 'hamming'.
             validate_filenames: Whether to leave out, with a warning, rows whose path is no image
                 file.
@@ -443,6 +493,8 @@ class Flows:
             timeout: Seconds after which a file that does not come is given up.
             formats: Endings of files to read beside Keras's, such as 'webp', 'gif' (the first
                 picture), 'avif' or 'jp2': one or some. What a file is, its content tells.
+            augment: Whether to augment. If not, nothing but the order is drawn, and images are only
+                standardized; if the generator's `augment` has a crop, it is done without chance.
             **kwargs: Keras's old `has_ext`, `sort` and `drop_duplicates`, which are taken with a
                 warning and have no effect; so are unknown ones.
 
@@ -481,7 +533,8 @@ class Flows:
         unknown = [name for name in kwargs if name not in _DEPRECATED]
         for text in about_keywords(unknown, inspect.signature(self.flow_from_dataframe).parameters):
             warn(text, UsageWarning)
-        return DataFrameIterator(
+        make = functools.partial(
+            DataFrameIterator,
             dataframe,
             directory,
             generator,
@@ -494,12 +547,10 @@ class Flows:
             class_mode=class_mode,
             data_format=self.data_format,
             batch_size=batch_size,
-            shuffle=shuffle,
             seed=seed,
             save_to_dir=save_to_dir,
             save_prefix=save_prefix,
             save_format=save_format,
-            subset=subset,
             interpolation=interpolation,
             validate_filenames=validate_filenames,
             dtype=self.dtype,
@@ -508,3 +559,12 @@ class Flows:
             timeout=timeout,
             formats=formats,
         )
+        return _of_subsets(make, subset, shuffle, augment)
+
+
+def _of_subsets(make, subset, shuffle, augment):
+    """Returns what `make` makes of a subset, or of 'both' a pair: for training, for validation."""
+    if subset != "both":
+        return make(subset=subset, shuffle=shuffle, augment=augment)
+    training = make(subset="training", shuffle=shuffle, augment=augment)
+    return training, make(subset="validation", shuffle=False, augment=False)

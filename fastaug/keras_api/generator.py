@@ -113,7 +113,8 @@ class ImageDataGenerator(Flows):
             batch size and number of workers, and takes nothing from Keras's streams.
         mix: What mixes the images of a finished batch, and their labels: `fastaug.MixUp(0.2)`,
             `fastaug.CutMix(1.0)`, or `fastaug.OneOf` of them. Integer labels become one row of
-            floats for each, sample weights those with which a loss is right.
+            floats for each, sample weights those with which a loss is right. A flow that does not
+            augment has labels of the same form.
 
     Raises:
         ValueError: If an argument is not one of the above, or `pool` is closed.
@@ -493,8 +494,8 @@ class ImageDataGenerator(Flows):
         mask: str | None = None,
         key: str = "id",
         *,
-        seed: Integer = 0,
         fill: float = 0,
+        seed: Integer = 0,
     ) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
         """Returns `apply` as a function of columns, for Ray Data or Hugging Face's datasets.
 
@@ -504,11 +505,12 @@ class ImageDataGenerator(Flows):
         Args:
             image: Name of the column of images: an array, or a list of arrays or of Pillow's
                 images, of one shape.
-            mask: Name of a column of masks, which go with the images, in the same forms. Or None.
+            mask: Name of the column of masks, arrays or Pillow's images of the size of the images,
+                or None.
             key: Name of the column of keys, integers or strings that tell the images apart, from
                 which their random numbers come.
+            fill: What stands in masks where there is nothing of the image; see `fastaug.Masks`.
             seed: As for `apply`.
-            fill: Value outside of a mask.
 
         Returns:
             A function of a mapping of columns, which returns a dict of them with the images
@@ -522,7 +524,7 @@ class ImageDataGenerator(Flows):
         """
         from fastaug.adapters.columns import BatchFunction
 
-        return BatchFunction(self, image, mask, key, seed, fill)
+        return BatchFunction(self, image, mask, key, fill, seed)
 
     def fit(
         self,

@@ -60,7 +60,7 @@ class ParameterSampler:
     Args:
         rotation_range, height_shift_range, width_shift_range, shear_range, zoom_range,
             horizontal_flip, vertical_flip, channel_shift_range, brightness_range: As the attributes
-            of ``ImageDataGenerator``.
+            of ``ImageDataGenerator``; a flip that is None is not even drawn for.
 
     Attributes:
         doubles: How many doubles an image takes from the stream; None where that is not fixed.
@@ -68,6 +68,7 @@ class ParameterSampler:
         scales_tx: whether its `tx` are fractions of the height,
         scales_ty: and its `ty` of the width.
         only_flips: Whether an image is flipped at most.
+        does_nothing: Whether it is not even that.
     """
 
     def __init__(
@@ -104,7 +105,7 @@ class ParameterSampler:
             uniform.append((_SHEAR, -shear_range, shear_range))
         if self._zooms:
             uniform += [(_ZX, zoom_range[0], zoom_range[1]), (_ZY, zoom_range[0], zoom_range[1])]
-        uniform += [(_FLIP_H, 0.0, 1.0), (_FLIP_V, 0.0, 1.0)]
+        uniform += [(flip, 0.0, 1.0) for flip, on in self._flips.items() if on is not None]
         if channel_shift_range != 0:
             uniform.append((_CHANNEL, -channel_shift_range, channel_shift_range))
         if brightness_range is not None:
@@ -124,6 +125,7 @@ class ParameterSampler:
         self._draws: dict[tuple[int, int], _core.Draws] = {}
         self.scales_tx, self.scales_ty = (column in self._fractions for column in (_TX, _TY))
         self.only_flips = {_FLIP_H, _FLIP_V}.issuperset(self._columns)
+        self.does_nothing = self.only_flips and not any(self._flips.values())
         self.one = self.draws_of(1, 1)
 
     def draw(self, rng: np.random.RandomState, count: int, height: int, width: int) -> np.ndarray:

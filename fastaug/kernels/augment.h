@@ -168,7 +168,7 @@ static void fa_sample_canvas(const fa_program *program, double *m, int order, fl
                              fa_canvas *canvas)
 {
     fa_from_corner(canvas, m);
-    if (m[6] == 0 && m[7] == 0) {
+    if (order > 0 && m[6] == 0 && m[7] == 0) {
         const fa_program sample = fa_sampling_program(program, canvas->is_bytes, order, fill);
         fa_image image;
         double row[FA_COLUMNS];
@@ -183,7 +183,7 @@ static void fa_sample_canvas(const fa_program *program, double *m, int order, fl
         fa_process(&sample, &image, 0, row, m, 0, work, canvas->other);
         fa_swap_buffers(canvas);
     } else {
-        fa_perspective_warp(m, order, fill, canvas);
+        fa_warp_canvas(m, order, fill, canvas);
     }
 }
 
@@ -527,7 +527,7 @@ static void fa_process_augmented(const fa_program *program, const fa_image *imag
         }
     }
 
-    canvas.data = areas.canvas[0];
+    canvas.data = form->is_bytes && !form->channels_first ? out : areas.canvas[0];
     canvas.other = areas.canvas[1];
     canvas.memory = areas.memory;
     canvas.height = form->height;
@@ -547,7 +547,7 @@ static void fa_process_augmented(const fa_program *program, const fa_image *imag
     if (form->is_bytes) {
         if (form->channels_first)
             fa_to_channels_first_u8(canvas.data, pixels, form->channels, out);
-        else
+        else if (canvas.data != out)
             memcpy(out, canvas.data, (size_t)size);
         return;
     }

@@ -9,6 +9,7 @@
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "canvas.h"
 #include "noise.h"
@@ -105,58 +106,12 @@ FA_CLONES static void fa_contrast_floats(const double *p, fa_canvas *canvas)
 
 /* ---- ops on the channels of a pixel --------------------------------------------------------------- */
 
-/* Nothing happens to an image of one channel. A kind of values, what makes one of a float, and what makes
- * the grey that is blended with of a float. */
-#define FA_ON_PIXELS(name, kind, store, store_grey) \
-    FA_CLONES static void fa_saturation_##name(const double *p, fa_canvas *canvas) \
-    { \
-        const ptrdiff_t size = canvas->channels == 3 ? fa_canvas_size(canvas) : 0; \
-        const float factor = (float)p[0], rest = (float)(1 - p[0]); \
-        kind *FA_RESTRICT x = canvas->data; \
-        ptrdiff_t i; \
-        for (i = 0; i < size; i += 3) { \
-            const float r = (float)x[i], g = (float)x[i + 1], b = (float)x[i + 2]; \
-            const float grey = (float)store_grey(fa_grey(r, g, b)) * rest; \
-            x[i] = store(r * factor + grey); \
-            x[i + 1] = store(g * factor + grey); \
-            x[i + 2] = store(b * factor + grey); \
-        } \
-    } \
-    FA_CLONES static void fa_grayscale_##name(const double *p, fa_canvas *canvas) \
-    { \
-        const ptrdiff_t size = canvas->channels == 3 ? fa_canvas_size(canvas) : 0; \
-        kind *FA_RESTRICT x = canvas->data; \
-        ptrdiff_t i; \
-        (void)p; \
-        for (i = 0; i < size; i += 3) \
-            x[i] = x[i + 1] = x[i + 2] = \
-                (kind)store_grey(fa_grey((float)x[i], (float)x[i + 1], (float)x[i + 2])); \
-    } \
-    FA_CLONES static void fa_hue_##name(const double *p, fa_canvas *canvas) \
-    { \
-        const ptrdiff_t size = canvas->channels == 3 ? fa_canvas_size(canvas) : 0; \
-        const float turn = (float)(6 * (p[0] + 1)); \
-        const float scale = sizeof(kind) == 1 ? 255.999f / 255 : 1; \
-        kind *FA_RESTRICT x = canvas->data; \
-        ptrdiff_t i; \
-        for (i = 0; i < size; i += 3) { \
-            const float r = (float)x[i], g = (float)x[i + 1], b = (float)x[i + 2]; \
-            const float most = r > g ? (r > b ? r : b) : (g > b ? g : b); \
-            const float least = r < g ? (r < b ? r : b) : (g < b ? g : b); \
-            const float range = most - least, one = 1 / (range > 0 ? range : 1); \
-            const float sixth = most == r ? (g - b) * one \
-                : most == g ? 2 + (b - r) * one : 4 + (r - g) * one; \
-            x[i] = store(scale * (most - range * fa_below_most(sixth + turn + 5))); \
-            x[i + 1] = store(scale * (most - range * fa_below_most(sixth + turn + 3))); \
-            x[i + 2] = store(scale * (most - range * fa_below_most(sixth + turn + 1))); \
-        } \
-    }
-
-/* How far a channel is below the greatest one, in parts of their range, at a positive place on the circle
- * of hues, which has a length of 6. */
+/* How far a channel is below the greatest one, in parts of their range, at a place on the circle of hues,
+ * from 0 to some rounds of 6. Infinite values and NaN have none. */
 FA_INLINE float fa_below_most(float place)
 {
-    const float k = place - 6 * (float)(int)(place * (1 / 6.0f));
+    const float known = place > 0 && place < 64 ? place : 0;
+    const float k = known - 6 * (float)(int)(known * (1 / 6.0f));
     const float low = k < 4 - k ? k : 4 - k, least = low < 1 ? low : 1;
     return least > 0 ? least : 0;
 }
@@ -164,8 +119,82 @@ FA_INLINE float fa_below_most(float place)
 FA_INLINE int fa_whole(float v) { return (int)v; }
 FA_INLINE float fa_same(float v) { return v; }
 
-FA_ON_PIXELS(bytes, uint8_t, fa_byte_of, fa_whole)
-FA_ON_PIXELS(floats, float, fa_clamp, fa_same)
+#define FA_PIXEL_BLOCK 64  /* pixels whose channels are taken apart at a time */
+
+/* Ops of three channels, that leave an image of one as it is.
+ *
+ * kind: Type of values. store: Makes one of a float. store_grey: Makes the grey that is blended with.
+ * scale: Of the values of fa_hue, before they are stored. */
+#define FA_ON_PIXELS(name, kind, store, store_grey, scale) \
+    FA_INLINE void fa_turn_hue_##name(kind *FA_RESTRICT r, kind *FA_RESTRICT g, \
+                                      kind *FA_RESTRICT b, float turn) \
+    { \
+        ptrdiff_t i; \
+        for (i = 0; i < FA_PIXEL_BLOCK; i++) { \
+            const float red = (float)r[i], green = (float)g[i], blue = (float)b[i]; \
+            const float high = red > green ? red : green, low = red < green ? red : green; \
+            const float most = high > blue ? high : blue, least = low < blue ? low : blue; \
+            const float range = most - least, one = 1 / (range > 0 ? range : 1); \
+            const float of_red = (green - blue) * one, of_green = 2 + (blue - red) * one; \
+            const float of_blue = 4 + (red - green) * one; \
+            const float other = most == green ? of_green : of_blue; \
+            const float place = (most == red ? of_red : other) + turn; \
+            r[i] = store(scale * (most - range * fa_below_most(place + 5))); \
+            g[i] = store(scale * (most - range * fa_below_most(place + 3))); \
+            b[i] = store(scale * (most - range * fa_below_most(place + 1))); \
+        } \
+    } \
+    FA_CLONES static void fa_hue_##name(const double *p, fa_canvas *canvas) \
+    { \
+        const ptrdiff_t pixels = canvas->channels == 3 ? canvas->height * canvas->width : 0; \
+        const float turn = (float)(6 * (p[0] + 1)); \
+        kind channel[3][FA_PIXEL_BLOCK]; \
+        kind *x = canvas->data; \
+        ptrdiff_t at, i; \
+        memset(channel, 0, sizeof channel); \
+        for (at = 0; at < pixels; at += FA_PIXEL_BLOCK, x += 3 * FA_PIXEL_BLOCK) { \
+            const ptrdiff_t count = pixels - at < FA_PIXEL_BLOCK ? pixels - at : FA_PIXEL_BLOCK; \
+            for (i = 0; i < count; i++) { \
+                channel[0][i] = x[3 * i]; \
+                channel[1][i] = x[3 * i + 1]; \
+                channel[2][i] = x[3 * i + 2]; \
+            } \
+            fa_turn_hue_##name(channel[0], channel[1], channel[2], turn); \
+            for (i = 0; i < count; i++) { \
+                x[3 * i] = channel[0][i]; \
+                x[3 * i + 1] = channel[1][i]; \
+                x[3 * i + 2] = channel[2][i]; \
+            } \
+        } \
+    } \
+    FA_CLONES static void fa_saturation_##name(const double *p, fa_canvas *canvas) \
+    { \
+        const ptrdiff_t size = canvas->channels == 3 ? fa_canvas_size(canvas) : 0; \
+        const float factor = (float)p[0], rest = (float)(1 - p[0]); \
+        float grey[3 * FA_PIXEL_BLOCK]; \
+        kind *x = canvas->data; \
+        ptrdiff_t at, i; \
+        for (at = 0; at < size; at += 3 * FA_PIXEL_BLOCK, x += 3 * FA_PIXEL_BLOCK) { \
+            const ptrdiff_t count = size - at < 3 * FA_PIXEL_BLOCK ? size - at : 3 * FA_PIXEL_BLOCK; \
+            for (i = 0; i < count; i += 3) \
+                grey[i] = grey[i + 1] = grey[i + 2] = rest * (float)store_grey( \
+                    fa_grey((float)x[i], (float)x[i + 1], (float)x[i + 2])); \
+            for (i = 0; i < count; i++) x[i] = store((float)x[i] * factor + grey[i]); \
+        } \
+    } \
+    FA_CLONES static void fa_grayscale_##name(const double *p, fa_canvas *canvas) \
+    { \
+        const ptrdiff_t size = canvas->channels == 3 ? fa_canvas_size(canvas) : 0; \
+        kind *x = canvas->data; \
+        ptrdiff_t i; \
+        (void)p; \
+        for (i = 0; i < size; i += 3) \
+            x[i] = x[i + 1] = x[i + 2] = \
+                (kind)store_grey(fa_grey((float)x[i], (float)x[i + 1], (float)x[i + 2])); \
+    }
+
+FA_ON_PIXELS(bytes, uint8_t, fa_byte_of, fa_whole, (255.999f / 255))
+FA_ON_PIXELS(floats, float, fa_clamp, fa_same, 1)
 #undef FA_ON_PIXELS
 
 /* ---- noise ---------------------------------------------------------------------------------------- */

@@ -7,7 +7,12 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "border.h"
 #include "canvas.h"
+#include "platform.h"
+#include "samples.h"
+#include "values.h"
+#include "warp.h"
 
 /* Matrices go from output to source, in homogeneous coordinates (row, column, 1) from the centre of the
  * image: a turn needs not know the size. */
@@ -52,55 +57,181 @@ static void fa_from_corner(const fa_canvas *canvas, double *m)
     memcpy(m, to, sizeof to);
 }
 
-/* One value of an image, or the fill outside it. */
-#define FA_PIXEL_AT(x, i, j) \
-    ((i) < 0 || (i) >= canvas->height || (j) < 0 || (j) >= canvas->width \
-         ? fill : (float)(x)[((i) * canvas->width + (j)) * canvas->channels + c])
+#define FA_STRETCH 256  /* pixels of a row that are found in the source at a time */
 
-#define FA_PERSPECTIVE_WARP(kind, half) { \
-        const kind *x = canvas->data; \
-        kind *out = canvas->other; \
-        for (row = 0; row < canvas->height; row++) \
-            for (column = 0; column < canvas->width; column++) { \
-                const double y = (double)row, z = (double)column; \
-                const double w = m[6] * y + m[7] * z + m[8]; \
-                double v = (m[0] * y + m[1] * z + m[2]) / w, u = (m[3] * y + m[4] * z + m[5]) / w; \
-                ptrdiff_t i, j; \
-                float down, right; \
-                if (!(v > -2)) v = -2; /* outside, and so is what is behind the horizon */ \
-                if (!(v < (double)canvas->height + 1)) v = (double)canvas->height + 1; \
-                if (!(u > -2)) u = -2; \
-                if (!(u < (double)canvas->width + 1)) u = (double)canvas->width + 1; \
-                i = (ptrdiff_t)floor(order ? v : v + 0.5); \
-                j = (ptrdiff_t)floor(order ? u : u + 0.5); \
-                down = order ? (float)(v - (double)i) : 0; \
-                right = order ? (float)(u - (double)j) : 0; \
-                for (c = 0; c < canvas->channels; c++) { \
-                    const float a = FA_PIXEL_AT(x, i, j); \
-                    float value = a; \
-                    if (order) { \
-                        const float b = FA_PIXEL_AT(x, i, j + 1), d = FA_PIXEL_AT(x, i + 1, j); \
-                        const float e = FA_PIXEL_AT(x, i + 1, j + 1); \
-                        const float top = a + right * (b - a), bottom = d + right * (e - d); \
-                        value = top + down * (bottom - top); \
-                    } \
-                    *out++ = (kind)(value + half); \
+/* Where the pixels [first, first + count) of a row come from: rows and columns of the source. */
+FA_CLONES static void fa_project(const double *m, ptrdiff_t row, ptrdiff_t first, ptrdiff_t count,
+                                 double *FA_RESTRICT v, double *FA_RESTRICT u)
+{
+    const double y = (double)row, z = (double)first;
+    const double v0 = m[0] * y + m[1] * z + m[2], u0 = m[3] * y + m[4] * z + m[5];
+    const double w0 = m[6] * y + m[7] * z + m[8];
+    ptrdiff_t k;
+    if (m[6] == 0 && m[7] == 0) {
+        for (k = 0; k < count; k++) {
+            v[k] = v0 + m[1] * (double)(int32_t)k;
+            u[k] = u0 + m[4] * (double)(int32_t)k;
+        }
+        return;
+    }
+    for (k = 0; k < count; k++) {
+        const double one = 1 / (w0 + m[7] * (double)(int32_t)k);
+        v[k] = (v0 + m[1] * (double)(int32_t)k) * one;
+        u[k] = (u0 + m[4] * (double)(int32_t)k) * one;
+    }
+}
+
+/* The pixels at or before coordinates; -1 in both: a coordinate is outside [0, end). */
+FA_CLONES static void fa_find_pixels(const double *FA_RESTRICT v, const double *FA_RESTRICT u,
+                                     ptrdiff_t count, double shift, double v_end, double u_end,
+                                     int32_t *FA_RESTRICT rows, int32_t *FA_RESTRICT columns)
+{
+    ptrdiff_t k;
+    for (k = 0; k < count; k++) {
+        const double y = v[k] + shift, x = u[k] + shift;
+        const int inside = (y >= 0) & (y < v_end) & (x >= 0) & (x < u_end);
+        rows[k] = (int32_t)(inside ? y : -1);
+        columns[k] = (int32_t)(inside ? x : -1);
+    }
+}
+
+/* store: Copies the pixels of a line of floats to where they belong. */
+#define FA_PROJECTION(type, kind, store) \
+    FA_INLINE void fa_take_##type(const kind *x, const fa_sampling *from, const ptrdiff_t channels, \
+                                  const int32_t *rows, const int32_t *columns, ptrdiff_t count, \
+                                  kind *FA_RESTRICT out) \
+    { \
+        const kind fill = (kind)from->cval; \
+        ptrdiff_t k, c; \
+        for (k = 0; k < count; k++, out += channels) { \
+            if (rows[k] < 0) { \
+                for (c = 0; c < channels; c++) out[c] = fill; \
+            } else { \
+                const kind *pixel = x + rows[k] * from->row + columns[k] * channels; \
+                for (c = 0; c < channels; c++) out[c] = pixel[c]; \
+            } \
+        } \
+    } \
+    /* Blends the pixels of a stretch: inside the image many at a time. */ \
+    static void fa_blend_stretch_##type(const kind *x, const fa_sampling *from, const double *v, \
+                                        const double *u, const int32_t *rows, \
+                                        const int32_t *columns, ptrdiff_t count, \
+                                        float *FA_RESTRICT line) \
+    { \
+        int32_t offsets[FA_STRETCH]; \
+        float row_weights[FA_STRETCH], column_weights[FA_STRETCH]; \
+        const ptrdiff_t channels = from->channels; \
+        fa_samples samples; \
+        ptrdiff_t k = 0; \
+        samples.offset = offsets; \
+        samples.row_weight = row_weights; \
+        samples.column_weight = column_weights; \
+        samples.below = from->row; \
+        samples.right = channels; \
+        samples.size = from->height * from->row; \
+        while (k < count) { \
+            const ptrdiff_t begin = k; \
+            if (rows[k] < 0) { \
+                fa_sample_##type(x, from, v[k], u[k], line + k * channels); \
+                k++; \
+                continue; \
+            } \
+            samples.furthest = 0; \
+            for (; k < count && rows[k] >= 0; k++) { \
+                const ptrdiff_t n = k - begin; \
+                offsets[n] = rows[k] * (int32_t)from->row + columns[k] * (int32_t)channels; \
+                row_weights[n] = (float)(v[k] - (double)rows[k]); \
+                column_weights[n] = (float)(u[k] - (double)columns[k]); \
+                if (offsets[n] > samples.furthest) samples.furthest = offsets[n]; \
+            } \
+            fa_blend_best_##type(x, channels, &samples, k - begin, line + begin * channels); \
+        } \
+    } \
+    /* A row whose pixels lie side by side in the source, too. */ \
+    static void fa_copy_row_##type(const kind *x, const fa_sampling *from, double v, double u, \
+                                   kind *FA_RESTRICT out) \
+    { \
+        const ptrdiff_t height = from->height, width = from->width, channels = from->channels; \
+        const double row = floor(v + 0.5), column = floor(u + 0.5); \
+        const int is_inside = row >= 0 && row < (double)height && column > (double)-width \
+            && column < (double)width; \
+        const ptrdiff_t left = is_inside ? (ptrdiff_t)column : width; \
+        const ptrdiff_t begin = left < 0 ? -left : 0, end = left > 0 ? width - left : width; \
+        ptrdiff_t k; \
+        for (k = 0; k < begin * channels; k++) out[k] = (kind)from->cval; \
+        if (is_inside) \
+            memcpy(out + begin * channels, \
+                   x + (ptrdiff_t)row * from->row + (left + begin) * channels, \
+                   (size_t)((end - begin) * channels) * sizeof(kind)); \
+        for (k = end * channels; k < width * channels; k++) out[k] = (kind)from->cval; \
+    } \
+    static void fa_project_##type(const double *m, const fa_sampling *from, float *line, \
+                                  const kind *x, kind *out) \
+    { \
+        const int is_large = from->height * from->row > INT32_MAX; /* for an offset */ \
+        const double less = from->order ? 1 : 0, shift = from->order ? 0 : 0.5; \
+        const double v_end = is_large && from->order ? 0 : (double)from->height - less; \
+        const double u_end = (double)from->width - less; \
+        const ptrdiff_t channels = from->channels; \
+        double v[FA_STRETCH], u[FA_STRETCH]; \
+        int32_t rows[FA_STRETCH], columns[FA_STRETCH]; \
+        ptrdiff_t i, j; \
+        if (!from->order && m[1] == 0 && m[4] == 1 && m[6] == 0 && m[7] == 0) { \
+            for (i = 0; i < from->height; i++) \
+                fa_copy_row_##type(x, from, m[0] * (double)i + m[2], m[3] * (double)i + m[5], \
+                                   out + i * from->row); \
+            return; \
+        } \
+        for (i = 0; i < from->height; i++) \
+            for (j = 0; j < from->width; j += FA_STRETCH) { \
+                const ptrdiff_t rest = from->width - j, count = rest < FA_STRETCH ? rest : FA_STRETCH; \
+                fa_project(m, i, j, count, v, u); \
+                fa_find_pixels(v, u, count, shift, v_end, u_end, rows, columns); \
+                if (from->order) { \
+                    fa_blend_stretch_##type(x, from, v, u, rows, columns, count, line); \
+                    store(line, count * channels, out); \
+                } else if (channels == 3) { /* a number that is known beforehand */ \
+                    fa_take_##type(x, from, 3, rows, columns, count, out); \
+                } else { \
+                    fa_take_##type(x, from, channels, rows, columns, count, out); \
                 } \
+                out += count * channels; \
             } \
     }
 
-/* Samples an image through a perspective map; see fa_from_corner.
+static void fa_round_line(const float *line, ptrdiff_t size, uint8_t *out)
+{
+    fa_store_bytes(line, size, 0.5f, out);
+}
+
+static void fa_copy_line(const float *line, ptrdiff_t size, float *out)
+{
+    memcpy(out, line, (size_t)size * sizeof *line);
+}
+
+FA_PROJECTION(u8, uint8_t, fa_round_line)
+FA_PROJECTION(f32, float, fa_copy_line)
+#undef FA_PROJECTION
+
+/* Samples an image through any matrix; see fa_from_corner.
  *
  * order: 0, nearest, or 1, linear.
  * fill: Value outside, 0 to 255 for bytes. */
-static void fa_perspective_warp(const double *m, int order, float fill, fa_canvas *canvas)
+static void fa_warp_canvas(const double *m, int order, float fill, fa_canvas *canvas)
 {
-    ptrdiff_t row, column, c;
-    if (canvas->is_bytes) FA_PERSPECTIVE_WARP(uint8_t, 0.5f) else FA_PERSPECTIVE_WARP(float, 0)
+    fa_sampling from;
+    from.height = canvas->height;
+    from.width = canvas->width;
+    from.channels = canvas->channels;
+    from.row = canvas->width * canvas->channels;
+    from.order = order;
+    from.border = FA_GRID_CONSTANT;
+    from.cval = fill;
+    if (canvas->is_bytes)
+        fa_project_u8(m, &from, canvas->memory, canvas->data, canvas->other);
+    else
+        fa_project_f32(m, &from, canvas->memory, canvas->data, canvas->other);
     fa_swap_buffers(canvas);
 }
-
-#undef FA_PERSPECTIVE_WARP
-#undef FA_PIXEL_AT
 
 #endif

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "area.h"
+#include "blur.h"
 #include "canvas.h"
 #include "colour.h"
 #include "geometry.h"
@@ -45,7 +46,7 @@ static const fa_image_op fa_image_ops[] = {
     {"autocontrast", 1, FA_READS_RANGE, 1, fa_map_autocontrast, NULL, fa_autocontrast_floats, NULL},
     {"equalize", 1, FA_READS_HISTOGRAM, 1, fa_map_equalize, NULL, NULL, NULL},
     {"erasing", 6 + FA_ERASE_VALUES, 0, 0, NULL, fa_erase_bytes, fa_erase_floats, NULL},
-    {"gaussian_blur", 3, 0, 0, NULL, fa_blur, fa_blur, NULL},
+    {"gaussian_blur", 3, 0, 0, NULL, fa_blur_image_bytes, fa_blur_image_floats, NULL},
     {"gaussian_noise", 4, 0, 0, NULL, fa_noise_bytes, fa_noise_floats, NULL},
     {"grayscale", 1, 0, 1, NULL, fa_grayscale_bytes, fa_grayscale_floats, NULL},
     {"perspective", 10, 0, 0, NULL, NULL, NULL, fa_perspective_matrix},

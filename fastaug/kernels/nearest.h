@@ -19,6 +19,8 @@
 #define FA_NEAREST_REACH 126.0   /* pixels of the source from the first of a block to the last, at most */
 #define FA_NEAREST_ROW (1 << 24) /* bytes of a row of the source, at most, to reach as many rows */
 
+#define FA_NEAREST_FETCHED (1 << 20) /* bytes of an image, at most, that are fetched beforehand */
+
 /* How an image is picked. */
 typedef struct {
     const fa_image *image;
@@ -47,12 +49,23 @@ static void fa_set_nearest(fa_nearest *nearest, const fa_image *image, double ro
 
 /* The pixel of the source that a pixel of a block is nearest to, from that of the first one.
  *
- * start: Where the first lies in its pixel. low, high: The first and the last pixel of the source. */
-FA_INLINE int32_t fa_nearest_at(uint32_t start, uint32_t along, int32_t low, int32_t high)
+ * start: Where the first lies in its pixel. */
+FA_INLINE int32_t fa_nearest_at(uint32_t start, uint32_t along)
 {
-    int32_t at = (int32_t)(start + along) >> FA_NEAREST_BITS;
-    at = at > low ? at : low; /* what rounding took over the edge */
-    return at < high ? at : high;
+    return (int32_t)(start + along) >> FA_NEAREST_BITS;
+}
+
+/* Whether all pixels of a block are inside: rounding may take one at the edge over it.
+ *
+ * last: The last one. low, high: The first and the last pixel of the source. */
+FA_INLINE int fa_block_is_inside(int32_t last, int32_t low, int32_t high)
+{
+    return high >= 0 && last >= low && last <= high;
+}
+
+FA_INLINE int32_t fa_nearest_inside(int32_t at, int32_t low, int32_t high)
+{
+    return at < low ? low : at > high ? high : at;
 }
 
 /* Picks pixels of a row of the result that lie in the source.
@@ -75,9 +88,18 @@ FA_INLINE void fa_pick_line(const fa_nearest *nearest, const double *first, ptrd
         const int32_t r_high = (int32_t)image->height - 1 - row;
         const int32_t c_high = (int32_t)image->width - 1 - column;
         const uint8_t *source = (const uint8_t *)image->data + row * image->row + column * pixel;
-        for (k = 0; k < FA_NEAREST_BLOCK; k++)
-            offsets[k] = fa_nearest_at(r_start, nearest->along[0][k], -row, r_high) * row_bytes
-                + fa_nearest_at(c_start, nearest->along[1][k], -column, c_high) * pixel_bytes;
+        const uint32_t *r_along = nearest->along[0], *c_along = nearest->along[1];
+        if (fa_block_is_inside(fa_nearest_at(r_start, r_along[stop - 1]), -row, r_high)
+            && fa_block_is_inside(fa_nearest_at(c_start, c_along[stop - 1]), -column, c_high))
+            for (k = 0; k < FA_NEAREST_BLOCK; k++)
+                offsets[k] = fa_nearest_at(r_start, r_along[k]) * row_bytes
+                    + fa_nearest_at(c_start, c_along[k]) * pixel_bytes;
+        else
+            for (k = 0; k < FA_NEAREST_BLOCK; k++)
+                offsets[k] =
+                    fa_nearest_inside(fa_nearest_at(r_start, r_along[k]), -row, r_high) * row_bytes
+                    + fa_nearest_inside(fa_nearest_at(c_start, c_along[k]), -column, c_high)
+                        * pixel_bytes;
         for (k = 0; k < stop; k++)
             memcpy(out + k * pixel, source + offsets[k], (size_t)pixel);
     }
@@ -104,12 +126,23 @@ static void fa_fill_pixels(const uint8_t *fill, ptrdiff_t pixel, ptrdiff_t count
         memcpy(out + done, out, (size_t)(done < bytes - done ? done : bytes - done));
 }
 
-/* Copies a row from right to left. */
-static void fa_mirror_pixels(const uint8_t *source, ptrdiff_t pixel, ptrdiff_t count, uint8_t *out)
+FA_INLINE void fa_mirror_line(const uint8_t *FA_RESTRICT source, ptrdiff_t count,
+                              const ptrdiff_t pixel, uint8_t *FA_RESTRICT out)
 {
     ptrdiff_t k;
     for (k = 0; k < count; k++)
         memcpy(out + k * pixel, source + (count - 1 - k) * pixel, (size_t)pixel);
+}
+
+/* Copies a row from right to left; a size that is known beforehand makes it fast. */
+FA_CLONES static void fa_mirror_pixels(const uint8_t *FA_RESTRICT source, ptrdiff_t count,
+                                       ptrdiff_t pixel, uint8_t *FA_RESTRICT out)
+{
+    if (pixel == 1) fa_mirror_line(source, count, 1, out);
+    else if (pixel == 2) fa_mirror_line(source, count, 2, out);
+    else if (pixel == 4) fa_mirror_line(source, count, 4, out);
+    else if (pixel == 8) fa_mirror_line(source, count, 8, out);
+    else fa_mirror_line(source, count, pixel, out);
 }
 
 /* Warps an image of bytes, of which a pixel has as many as the form has channels.
@@ -129,7 +162,8 @@ static void fa_warp_nearest(const fa_form *form, const fa_image *image, const do
     ptrdiff_t i;
     if (m) {
         fa_set_nearest(&nearest, image, flip_h ? -m[1] : m[1], flip_h ? -m[4] : m[4]);
-        fa_fetch(image->data, (size_t)fa_image_extent(image, form));
+        if (fa_image_extent(image, form) <= FA_NEAREST_FETCHED)
+            fa_fetch(image->data, (size_t)fa_image_extent(image, form));
     }
     for (i = 0; i < height; i++) {
         uint8_t *line = out + (flip_v ? height - 1 - i : i) * width * pixel;
@@ -150,7 +184,7 @@ static void fa_warp_nearest(const fa_form *form, const fa_image *image, const do
             fa_fill_pixels(fill, pixel, right, line + (width - right) * pixel);
         } else {
             const uint8_t *source = (const uint8_t *)image->data + i * image->row;
-            if (flip_h) fa_mirror_pixels(source, pixel, width, line);
+            if (flip_h) fa_mirror_pixels(source, width, pixel, line);
             else memcpy(line, source, (size_t)(width * pixel));
         }
     }

@@ -1,5 +1,6 @@
 """What all ops share: parameters of a batch, steps of the core, and use on a single image."""
 
+import collections
 import copy
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -90,6 +91,10 @@ class Op:
 
     def size_after(self, size: tuple[int, int]) -> tuple[int, int]:
         """Returns the height and width of the images that a crop makes."""
+        raise NotImplementedError
+
+    def unaugmented(self) -> "Op":
+        """Returns what stands for a crop where images are not augmented: it draws nothing."""
         raise NotImplementedError
 
     def table(self, draws: Draws) -> np.ndarray:
@@ -206,7 +211,7 @@ def set_fields(op: "Op", /, **fields: Any) -> None:
         object.__setattr__(op, name, value)
 
 
-def between(pair: tuple[float, float], numbers: np.ndarray) -> np.ndarray:
+def between(pair: Sequence[float], numbers: np.ndarray) -> np.ndarray:
     """Returns numbers between two, of numbers in [0, 1)."""
     return pair[0] + (pair[1] - pair[0]) * numbers
 
@@ -229,6 +234,16 @@ def as_op(op: Any) -> Any:
     if not isinstance(op, Op | type) and callable(op):
         return Call(op)
     return op
+
+
+def numbered(names: Sequence[str]) -> list[str]:
+    """Returns names of streams: the second of one name is 'name#1'."""
+    counts: collections.Counter[str] = collections.Counter()
+    found = []
+    for name in names:
+        found.append(f"{name}#{counts[name]}" if counts[name] else name)
+        counts[name] += 1
+    return found
 
 
 def columns_of(step: str | None) -> int:
@@ -276,13 +291,10 @@ class OpList:
         self.crop = crops[0] if crops else None
         self._ops = [op for op in ops if not op.is_crop]
         self.columns = len(_core.COLUMNS)
-        names: dict[str, int] = {}
-        self._names: list[str] = []
+        self._names = numbered([op.name for op in self._ops])
         self.calls: list[tuple[Call, int]] = []
         parts: list[list[tuple[str | None, int]]] = [[]]
         for op in self._ops:
-            again = names[op.name] = names.get(op.name, -1) + 1
-            self._names.append(f"{op.name}#{again}" if again else op.name)
             starts, columns = layout(op.steps)
             if isinstance(op, Call):
                 self.calls.append((op, self.columns))

@@ -22,6 +22,7 @@ class RandomCrop(Op):
 
     As `torchvision.transforms.v2.RandomCrop`. It comes before Keras's transforms, which get images
     of the new size. For uint8 and float images; of files, those that were resized to `target_size`.
+    A flow that does not augment takes the middle.
 
     Args:
         size: Height and width of the part, or one number for both.
@@ -99,6 +100,21 @@ class RandomCrop(Op):
         columns[:, 2:] = *self.size, 0, self.fill
         return columns
 
+    def unaugmented(self) -> "CenterCrop":
+        """Returns what takes the middle."""
+        return CenterCrop(**dataclasses.asdict(self))
+
+
+class CenterCrop(RandomCrop):
+    """Takes the middle of an image, of which `RandomCrop` takes any part."""
+
+    def draw(self, draws: Draws) -> np.ndarray:
+        """Returns the columns of the core's crop."""
+        columns = np.empty((len(draws), _core.CROP_COLUMNS))
+        columns[:, :2] = np.rint((np.array(draws.size) - self.size) / 2)
+        columns[:, 2:] = *self.size, 0, self.fill
+        return columns
+
 
 _ATTEMPTS = 10
 
@@ -111,7 +127,8 @@ class RandomResizedCrop(Op):
     the first box that fits into the image is taken; if none does, the largest in the middle of a
     shape that is allowed. Resized as Pillow does it, antialiased, for uint8 images. It comes before
     Keras's transforms, which get images of the new size. Of files it takes a part of the whole
-    picture, as large as that is: `target_size` has to be `size`.
+    picture, as large as that is: `target_size` has to be `size`. A flow that does not augment
+    resizes the whole.
 
     Args:
         size: Height and width of the result, or one number for both.
@@ -205,6 +222,10 @@ class RandomResizedCrop(Op):
             wide = max(round(height * greatest), 1)
         return (height - high) // 2, (width - wide) // 2, high, wide
 
+    def unaugmented(self) -> "Resize":
+        """Returns what takes the whole image."""
+        return Resize(**dataclasses.asdict(self))
+
     @property
     def about(self) -> list[Any]:
         """What makes it anew in another process: module, class and arguments."""
@@ -218,6 +239,14 @@ class RandomResizedCrop(Op):
         It returns `(left, top, right, bottom)`.
         """
         return functools.partial(_box, self, seed, epoch, sample)
+
+
+class Resize(RandomResizedCrop):
+    """Resizes a whole image, of which `RandomResizedCrop` takes a part."""
+
+    def boxes(self, numbers: np.ndarray, height: int, width: int) -> np.ndarray:
+        """Returns boxes as large as the image; see `RandomResizedCrop.boxes`."""
+        return np.tile([0, 0, height, width], (len(numbers), 1))
 
 
 def _box(crop, seed, epoch, sample, height, width):

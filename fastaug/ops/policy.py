@@ -10,7 +10,15 @@ import numpy as np
 
 import fastaug.ops
 from fastaug import _core
-from fastaug.ops.base import Draws, Op, check_number, check_probability, columns_of, set_fields
+from fastaug.ops.base import (
+    Call,
+    Draws,
+    Op,
+    check_number,
+    check_probability,
+    columns_of,
+    set_fields,
+)
 
 __all__: list[str] = ["RandAugment", "Sometimes", "TrivialAugment"]
 
@@ -57,17 +65,18 @@ class Sometimes(Op):
         Sometimes(op=TrivialAugment(bins=31), p=0.5)
     """
 
-    op: Op | str
+    op: Op
     p: float = 0.5
 
-    def __post_init__(self) -> None:
-        if isinstance(self.op, str):
-            set_fields(self, op=op_of(self.op))
-        if not isinstance(self.op, Op):
-            raise TypeError(f"`op` should be an op or a name of one. Received: op={self.op!r}")
-        if self.op.is_crop:
-            raise ValueError(f"`op` should not be a crop. Received: op={self.op!r}")
-        check_probability(self.p)
+    def __init__(self, op: Op | str, p: float = 0.5) -> None:
+        if isinstance(op, str):
+            op = op_of(op)
+        if not isinstance(op, Op) or isinstance(op, Call):
+            raise TypeError(f"`op` should be an op or a name of one. Received: op={op!r}")
+        if op.is_crop:
+            raise ValueError(f"`op` should not be a crop. Received: op={op!r}")
+        check_probability(p)
+        set_fields(self, op=op, p=p)
 
     @property
     def steps(self) -> tuple[str | None, ...]:

@@ -232,7 +232,7 @@ class MaskField:
             )
         return self._moving[1]
 
-    def _shape_after(self, ops):
+    def shape_after(self, ops):
         """Returns the shape of a mask in a batch."""
         if ops is None:
             return self.shape
@@ -256,7 +256,7 @@ class MaskField:
             done: errors is a dict with an exception for each place whose mask could not be read;
             masks is the array of the masks.
         """
-        shape, program = (len(index), *self._shape_after(ops)), self._program_of(ops)
+        shape, program = (len(index), *self.shape_after(ops)), self._program_of(ops)
         masks = self._arrays.array(shape, self.dtype)
         out, then = masks, None
         if not self._picks and self._values != self.dtype:

@@ -92,11 +92,11 @@ def test_a_column_that_is_not_there(missing):
 
 def test_it_can_be_pickled():
     columns = {"image": images(n=N), "id": range(N)}
-    function = function_of(key="id", seed=2, fill=255)
+    function = function_of(key="id", seed=2)
     copy = pickle.loads(pickle.dumps(function))
     assert_same(copy(columns)["image"], function(columns)["image"])
     assert repr(copy) == repr(function)
-    arguments = "image='image', mask=None, key='id', seed=2, fill=255"
+    arguments = "image='image', key='id', seed=2"
     assert repr(function).endswith(f".batch_function({arguments})")
     assert "rotation_range=30" in repr(function)
 
@@ -124,3 +124,37 @@ def test_threads_of_a_task_of_ray(resources, threads, monkeypatch):
     generator.batch_function()({"image": images(n=N), "id": range(N)})
     assert seen == [threads]
     assert generator.workers == 3
+
+
+def test_masks_move_with_their_images():
+    x = np.random.default_rng(0).integers(0, 256, (N, 9, 9, 1), np.uint8)
+    settings = {"horizontal_flip": True, "vertical_flip": True, "dtype": "uint8"}
+    function = function_of(mask="mask", settings=settings)
+    for masks in (x, x[..., 0], [Image.fromarray(mask[..., 0]) for mask in x]):
+        made = function({"image": x, "mask": masks, "id": range(N)})
+        assert_same(made["mask"].reshape(x.shape), made["image"])
+        assert not np.array_equal(made["image"], x)
+    turned = function_of(mask="mask", fill=77, settings={"width_shift_range": [5]})
+    made = turned({"image": x, "mask": x, "id": range(N)})
+    assert (made["mask"] == 77).any(axis=(1, 2, 3)).all()
+    assert "mask='mask', fill=77" in repr(turned)
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_masks_of_apply_follow_ops(own):
+    """Also where the images are made one by one."""
+
+    class Own(fastaug.ImageDataGenerator):
+        def standardize(self, x):
+            return x
+
+    x = np.arange(N * 12 * 10, dtype=np.int32).reshape(N, 12, 10) % 251
+    images_of = x[..., np.newaxis].astype(np.uint8)
+    kind = Own if own else fastaug.ImageDataGenerator
+    generator = kind(augment=fastaug.RandomCrop((8, 7)), horizontal_flip=True)
+    keys = list(range(N))
+    images, masks = generator.apply(images_of, fastaug.Masks(x), keys=keys, seed=3)
+    np.testing.assert_array_equal(images[..., 0], masks)
+    assert masks.dtype == np.int32
+    with pytest.raises(ValueError, match="a mask for each image"):
+        generator.apply(images_of, fastaug.Masks(x[1:]), keys=keys)

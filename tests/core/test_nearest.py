@@ -140,18 +140,27 @@ def test_rounding_does_not_lead_over_the_edge(step, column, is_column):
     assert set(out.ravel()) == {2, 5}
 
 
+@pytest.mark.parametrize("step", [1.9, -1.9, 4, -4, 30, -130])
+def test_steps_over_many_pixels(step):
+    image = labels((3, 9000), "u2")
+    matrix = [1, 0, 0, 0, step, 0 if step > 0 else 8999]
+    out = warped(image, matrix, (3, 80), fill=7)
+    expected, near = slowly_warped(image, matrix, (3, 80), (0, 0), 7)
+    np.testing.assert_array_equal(out[~near], expected[~near])
+
+
 def test_rows_of_many_megabytes():
-    image = np.lib.stride_tricks.as_strided(
-        np.zeros((1 << 25) + 64, np.uint8), (2, 9, 1), (1 << 25, 1, 1)
-    )
-    image[1] = 1
-    program = _core.Program(2, 9, 1, is_bytes=True, fill=b"\5")
-    matrices = np.array([[[0, 0.25, 0.0], [0, 1, 0]]])
-    out = np.zeros((1, 2, 9, 1), np.uint8)
-    table = np.array([STAYS])
+    """From the first row to the last of a block are more bytes than 32 bits count."""
+    row = 1 << 26
+    memory = np.zeros(40 * row, np.uint8)  # of which the system gives what is touched
+    image = np.lib.stride_tricks.as_strided(memory, (40, 9, 1), (row, 1, 1))
+    image[:, 0, 0] = range(1, 41)
+    program = _core.Program(1, 50, 1, is_bytes=True, fill=b"\xff")
+    matrices = np.array([[[0, 1, 0], [0, 0, 0.0]]])
+    out, table = np.zeros((1, 1, 50, 1), np.uint8), np.array([STAYS])
     table[0, 1] = 1
     _core.augment(program, [image], np.array([0]), table, matrices, out, 0, 1, False)
-    np.testing.assert_array_equal(out[0, 0, :, 0], [0, 0, 1, 1, 1, 1, 5, 5, 5])
+    np.testing.assert_array_equal(out[0, 0, :, 0], [*range(1, 41), *[255] * 10])
 
 
 @pytest.mark.parametrize(

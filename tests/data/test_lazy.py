@@ -226,7 +226,7 @@ def test_more_inputs(tmp_path):
             library.close(iterator)
         return result
 
-    actual, expected = run_both(scenario, stream="untouched")
+    actual, expected = run_both(scenario, stream="untouched", usage=True)
     assert_batches_equal(actual.value, expected.value, TRANSFORM)
 
 
@@ -245,7 +245,7 @@ def test_subsets(subset, store, tmp_path):
         finally:
             library.close(iterator)
 
-    actual, expected = run_both(scenario, stream="untouched")
+    actual, expected = run_both(scenario, stream="untouched", usage=subset == "validation")
     assert_batches_equal(actual.value[0], expected.value[0], TRANSFORM)
     assert_same(actual.value[1:3], expected.value[1:3])
     np.testing.assert_array_equal(actual.value[3], expected.value[3])
@@ -417,7 +417,8 @@ def test_nothing_is_read_before_a_batch_is():
     lazy = Recorded(images(n=N))
     generator = fastaug.ImageDataGenerator(validation_split=0.2, rotation_range=10)
     for subset in (None, "training", "validation"):
-        iterator = generator.flow(lazy, LABELS, subset=subset, batch_size=BATCH)
+        augment = subset != "validation"
+        iterator = generator.flow(lazy, LABELS, subset=subset, batch_size=BATCH, augment=augment)
         assert len(iterator) == -(-iterator.n // BATCH)
         assert "9x13x3" in repr(iterator)
         assert iterator.x.shape == (iterator.n, 9, 13, 3)

@@ -44,7 +44,6 @@ def test_arguments_of_the_generator():
 
 
 METHODS = [
-    "flow",
     "fit",
     "standardize",
     "random_transform",
@@ -57,6 +56,13 @@ METHODS = [
 def test_arguments_of_the_methods(name):
     ours = getattr(fastaug.ImageDataGenerator, name)
     assert parameters(ours) == parameters(getattr(keras_image.ImageDataGenerator, name))
+
+
+def test_arguments_of_flow():
+    """Keras's, then the new one by keyword only."""
+    theirs = parameters(keras_image.ImageDataGenerator.flow)
+    ours = parameters(fastaug.ImageDataGenerator.flow)
+    assert ours == [*theirs, ("augment", True, inspect.Parameter.KEYWORD_ONLY)]
 
 
 @pytest.mark.parametrize("name", ["Iterator", "NumpyArrayIterator"])

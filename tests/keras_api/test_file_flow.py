@@ -111,11 +111,14 @@ def open_flow(library, generator, data, extras=None, **flow):
     return generator.flow_from_directory(str(data), **flow, **ours)
 
 
-def compare_files(data, *, settings, tolerance=EXACT, options=TWO, **flow):
+def compare_files(data, *, settings, tolerance=EXACT, options=TWO, usage=False, **flow):
     """Compare a flow from files with Keras's: batches, text, warnings, errors, global stream."""
     stream = "keras" if flow.get("seed") is None else "untouched"
     actual, expected = run_both(
-        file_scenario(data, settings=settings, **flow), options=options, stream=stream
+        file_scenario(data, settings=settings, **flow),
+        options=options,
+        stream=stream,
+        usage=usage,
     )
     assert expected.error is None, f"Keras itself raised: {expected.error!r}"
     assert_batches_equal(actual.value, expected.value, tolerance)
@@ -209,6 +212,7 @@ def test_subsets(tree, frame, subset, kind, seed):
         settings=FLIPS | {"validation_split": 0.4},
         subset=subset,
         seed=seed,
+        usage=subset == "validation",
         **where,
     )
 

@@ -573,6 +573,7 @@ def test_subsets(subset, split, extra, y, sample_weight):
         batch_size=3,
         seed=3,
         batches=7,
+        usage=subset == "validation",
     )
 
 
@@ -589,6 +590,7 @@ def test_ignore_class_split(subset):
         batch_size=16,
         seed=3,
         batches=1,
+        usage=subset == "validation",
     )
     kept = LABELS[:3] if subset == "validation" else LABELS[3:]
     np.testing.assert_array_equal(expected.value[0][1], kept)
