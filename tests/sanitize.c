@@ -643,45 +643,23 @@ static void sweep_batches(int count)
     }
 }
 
-/* The parts around a warp in Python, in the memory that _core.pyx gives them; and standardize. */
-static void sweep_parts(int count)
+/* What standardizes an image that is there. */
+static void sweep_standardize(int count)
 {
     while (count--) {
-        const int warps = draw(2);
         ptrdiff_t size;
-        size_t bytes;
-        float *expected = NULL, *before = NULL, *out, *work, *target;
-        void *image;
-        fa_image source;
+        float *expected = NULL, *before, *out, *work;
         int run;
-        reset("around a warp", ONE_OF(SIDES), 1 + draw(20), 1 + draw(5), draw(2), 1, 0);
+        reset("standardizing", ONE_OF(SIDES), 1 + draw(20), 1 + draw(5), 1, 1, 0);
         draw_the_rest();
-        the.form.is_bytes = 0;
-        the.standardize = draw(2);
         size = size_of_image();
-        bytes = (size_t)size * sizeof(float);
-        image = take(SOURCE, (size_t)size * size_of_value(), the.place);
-        fill(image, size, the.is_float, the.wild);
-        the.padding = 0;
-        source = source_at(image);
+        before = take(BEFORE, (size_t)size * sizeof(float), HEAP);
+        fill(before, size, 1, the.wild);
         if (is_left_out()) continue;
         for (run = 0; run < runs(); run++) {
-            out = begin(run, size, &work, 2 * size);
-            target = the.form.channels_first ? work : out;
-            fa_before_warp(program(), &source, target, work + size);
-            if (run == 0) {
-                before = take(BEFORE, bytes, HEAP);
-                memcpy(before, work + size, bytes);
-            } else {
-                compare(work + size, before, size);
-            }
-            if (warps) {
-                memcpy(target, before, bytes);
-                fa_after_warp(program(), the.row, the.standardize, target, out);
-            } else {
-                memcpy(out, before, bytes);
-                fa_standardize(program(), out);
-            }
+            out = begin(run, size, &work, 0);
+            memcpy(out, before, (size_t)size * sizeof(float));
+            fa_standardize(program(), out);
             if (run == 0) expected = out;
             else compare(out, expected, size);
         }
@@ -747,8 +725,8 @@ static int is_op(const fa_image_op *op, const char *name) { return strcmp(op->na
 /* Draws columns of an op from what may be in them. */
 static void draw_columns(const fa_image_op *op, int height, int width, double *p)
 {
-    const int reach_down = height < FA_BLUR_REACH ? height : FA_BLUR_REACH + 1;
-    const int reach_across = width < FA_BLUR_REACH ? width : FA_BLUR_REACH + 1;
+    const int reach_down = height <= FA_BLUR_REACH ? height : FA_BLUR_REACH + 1;
+    const int reach_across = width <= FA_BLUR_REACH ? width : FA_BLUR_REACH + 1;
     const int turn = draw(4), is_steep = draw(3) == 0;
     int k;
     memset(p, 0, (STEP_COLUMNS - 1) * sizeof *p); /* a slot has a column before them */
@@ -959,7 +937,7 @@ int main(int argc, char **argv)
     sweep_samples();
     sweep_batches(4000);
     sweep_image_steps(40000);
-    sweep_parts(4000);
+    sweep_standardize(4000);
     sweep_picks();
     sweep_resample(20000);
     sweep_jpegs(100000);

@@ -19,23 +19,22 @@ class BatchFunction:
         image: Name of the column of images.
         mask: Name of the column of masks, or None.
         key: Name of the column of keys.
-        fill: What stands in masks where there is nothing of the image.
         seed: As for `ImageDataGenerator.apply`.
+        fill: Value outside of a mask.
     """
 
     def __init__(
-        self, generator: Any, image: str, mask: str | None, key: str, fill: float, seed: Any
+        self, generator: Any, image: str, mask: str | None, key: str, seed: Any, fill: float
     ) -> None:
         self._generator = generator
         self._image, self._mask, self._key = image, mask, key
-        self._fill, self._seed = fill, seed
+        self._seed, self._fill = seed, fill
 
     def __repr__(self) -> str:
         """Returns what is called with which columns."""
-        masks = "" if self._mask is None else f"mask={self._mask!r}, fill={self._fill!r}, "
         return (
-            f"{self._generator!r}.batch_function"
-            f"(image={self._image!r}, {masks}key={self._key!r}, seed={self._seed!r})"
+            f"{self._generator!r}.batch_function(image={self._image!r}, mask={self._mask!r}, "
+            f"key={self._key!r}, seed={self._seed!r}, fill={self._fill!r})"
         )
 
     def __call__(self, columns: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,8 +43,8 @@ class BatchFunction:
         Raises:
             KeyError: If one of the columns is not there.
         """
-        for name in filter(None, (self._image, self._mask, self._key)):
-            if name not in columns:
+        for name in (self._image, self._mask, self._key):
+            if name is not None and name not in columns:
                 raise KeyError(f"There is no column {name!r}. Received: {list(columns)}")
         generator = self._generator
         cpus = _cpus_of_ray_task()

@@ -494,8 +494,8 @@ class ImageDataGenerator(Flows):
         mask: str | None = None,
         key: str = "id",
         *,
-        fill: float = 0,
         seed: Integer = 0,
+        fill: float = 0,
     ) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
         """Returns `apply` as a function of columns, for Ray Data or Hugging Face's datasets.
 
@@ -505,12 +505,11 @@ class ImageDataGenerator(Flows):
         Args:
             image: Name of the column of images: an array, or a list of arrays or of Pillow's
                 images, of one shape.
-            mask: Name of the column of masks, arrays or Pillow's images of the size of the images,
-                or None.
+            mask: Name of a column of masks, which go with the images, in the same forms. Or None.
             key: Name of the column of keys, integers or strings that tell the images apart, from
                 which their random numbers come.
-            fill: What stands in masks where there is nothing of the image; see `fastaug.Masks`.
             seed: As for `apply`.
+            fill: Value outside of a mask.
 
         Returns:
             A function of a mapping of columns, which returns a dict of them with the images
@@ -524,7 +523,7 @@ class ImageDataGenerator(Flows):
         """
         from fastaug.adapters.columns import BatchFunction
 
-        return BatchFunction(self, image, mask, key, fill, seed)
+        return BatchFunction(self, image, mask, key, seed, fill)
 
     def fit(
         self,

@@ -43,11 +43,9 @@ def augment_keyed(generator, images, targets, keys, seed, pool):
     draws = operator.index(seed), 0
     samples = np.array(_numbers(keys, draws[0]), dtype=np.int64)
     masks = list(masks_in(targets))
-    for what, count in (("key", len(samples)), *(("mask", len(each)) for each in masks)):
+    for what, count in (("keys", len(samples)), *(("masks", len(each)) for each in masks)):
         if count != len(source):
-            raise ValueError(
-                f"Expected a {what} for each image. Received: {len(source)} images, {count} {what}s"
-            )
+            raise ValueError(f"Received: {len(source)} images, {count} {what}")
     with imports_no_keras():
         check_dtype(generator, dtype, source.in_floatx)
         if masks:

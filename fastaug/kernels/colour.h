@@ -13,6 +13,7 @@
 
 #include "canvas.h"
 #include "noise.h"
+#include "planes.h"
 #include "platform.h"
 
 FA_INLINE float fa_clamp(float v)
@@ -106,32 +107,29 @@ FA_CLONES static void fa_contrast_floats(const double *p, fa_canvas *canvas)
 
 /* ---- ops on the channels of a pixel --------------------------------------------------------------- */
 
-/* How far a channel is below the greatest one, in parts of their range, at a place on the circle of hues,
- * from 0 to some rounds of 6. Infinite values and NaN have none. */
+/* How far a channel is below the greatest one, in parts of their range, at a positive place on the circle
+ * of hues, which has a length of 6. */
 FA_INLINE float fa_below_most(float place)
 {
-    const float known = place > 0 && place < 64 ? place : 0;
-    const float k = known - 6 * (float)(int)(known * (1 / 6.0f));
-    const float low = k < 4 - k ? k : 4 - k, least = low < 1 ? low : 1;
+    const float k = place - 6 * (float)(int)(place * (1 / 6.0f));
+    const float other = 4 - k, low = k < other ? k : other, least = low < 1 ? low : 1;
     return least > 0 ? least : 0;
 }
 
 FA_INLINE int fa_whole(float v) { return (int)v; }
 FA_INLINE float fa_same(float v) { return v; }
 
-#define FA_PIXEL_BLOCK 64  /* pixels whose channels are taken apart at a time */
-
-/* Ops of three channels, that leave an image of one as it is.
+/* Ops of three channels, of a block of each, that leave an image of one as it is.
  *
- * kind: Type of values. store: Makes one of a float. store_grey: Makes the grey that is blended with.
- * scale: Of the values of fa_hue, before they are stored. */
-#define FA_ON_PIXELS(name, kind, store, store_grey, scale) \
-    FA_INLINE void fa_turn_hue_##name(kind *FA_RESTRICT r, kind *FA_RESTRICT g, \
-                                      kind *FA_RESTRICT b, float turn) \
+ * kind: Type of values. load: Makes a float of one, that has a hue. store: Makes one of a float.
+ * store_grey: Makes the grey that is blended with. scale: Of the values of fa_hue, before they are stored. */
+#define FA_ON_PIXELS(name, kind, load, store, store_grey, scale) \
+    FA_CLONES static void fa_turn_##name(float turn, kind *FA_RESTRICT r, \
+                                         kind *FA_RESTRICT g, kind *FA_RESTRICT b) \
     { \
         ptrdiff_t i; \
         for (i = 0; i < FA_PIXEL_BLOCK; i++) { \
-            const float red = (float)r[i], green = (float)g[i], blue = (float)b[i]; \
+            const float red = load(r[i]), green = load(g[i]), blue = load(b[i]); \
             const float high = red > green ? red : green, low = red < green ? red : green; \
             const float most = high > blue ? high : blue, least = low < blue ? low : blue; \
             const float range = most - least, one = 1 / (range > 0 ? range : 1); \
@@ -144,57 +142,58 @@ FA_INLINE float fa_same(float v) { return v; }
             b[i] = store(scale * (most - range * fa_below_most(place + 1))); \
         } \
     } \
-    FA_CLONES static void fa_hue_##name(const double *p, fa_canvas *canvas) \
+    FA_CLONES static void fa_saturate_##name(float factor, kind *FA_RESTRICT r, \
+                                             kind *FA_RESTRICT g, kind *FA_RESTRICT b) \
+    { \
+        ptrdiff_t i; \
+        for (i = 0; i < FA_PIXEL_BLOCK; i++) { \
+            const float red = (float)r[i], green = (float)g[i], blue = (float)b[i]; \
+            const float grey = (1 - factor) * (float)store_grey(fa_grey(red, green, blue)); \
+            r[i] = store(red * factor + grey); \
+            g[i] = store(green * factor + grey); \
+            b[i] = store(blue * factor + grey); \
+        } \
+    } \
+    FA_CLONES static void fa_whiten_##name(float p, kind *FA_RESTRICT r, \
+                                           kind *FA_RESTRICT g, kind *FA_RESTRICT b) \
+    { \
+        ptrdiff_t i; \
+        (void)p; \
+        for (i = 0; i < FA_PIXEL_BLOCK; i++) \
+            r[i] = g[i] = b[i] = \
+                (kind)store_grey(fa_grey((float)r[i], (float)g[i], (float)b[i])); \
+    } \
+    static void fa_by_blocks_##name(void (*work)(float, kind *, kind *, kind *), float p, \
+                                    fa_canvas *canvas) \
     { \
         const ptrdiff_t pixels = canvas->channels == 3 ? canvas->height * canvas->width : 0; \
-        const float turn = (float)(6 * (p[0] + 1)); \
         kind channel[3][FA_PIXEL_BLOCK]; \
         kind *x = canvas->data; \
-        ptrdiff_t at, i; \
+        ptrdiff_t at; \
         memset(channel, 0, sizeof channel); \
         for (at = 0; at < pixels; at += FA_PIXEL_BLOCK, x += 3 * FA_PIXEL_BLOCK) { \
             const ptrdiff_t count = pixels - at < FA_PIXEL_BLOCK ? pixels - at : FA_PIXEL_BLOCK; \
-            for (i = 0; i < count; i++) { \
-                channel[0][i] = x[3 * i]; \
-                channel[1][i] = x[3 * i + 1]; \
-                channel[2][i] = x[3 * i + 2]; \
-            } \
-            fa_turn_hue_##name(channel[0], channel[1], channel[2], turn); \
-            for (i = 0; i < count; i++) { \
-                x[3 * i] = channel[0][i]; \
-                x[3 * i + 1] = channel[1][i]; \
-                x[3 * i + 2] = channel[2][i]; \
-            } \
+            fa_split_##name(x, count, channel); \
+            work(p, channel[0], channel[1], channel[2]); \
+            fa_join_##name((const kind (*)[FA_PIXEL_BLOCK])channel, count, x); \
         } \
     } \
-    FA_CLONES static void fa_saturation_##name(const double *p, fa_canvas *canvas) \
+    static void fa_hue_##name(const double *p, fa_canvas *canvas) \
     { \
-        const ptrdiff_t size = canvas->channels == 3 ? fa_canvas_size(canvas) : 0; \
-        const float factor = (float)p[0], rest = (float)(1 - p[0]); \
-        float grey[3 * FA_PIXEL_BLOCK]; \
-        kind *x = canvas->data; \
-        ptrdiff_t at, i; \
-        for (at = 0; at < size; at += 3 * FA_PIXEL_BLOCK, x += 3 * FA_PIXEL_BLOCK) { \
-            const ptrdiff_t count = size - at < 3 * FA_PIXEL_BLOCK ? size - at : 3 * FA_PIXEL_BLOCK; \
-            for (i = 0; i < count; i += 3) \
-                grey[i] = grey[i + 1] = grey[i + 2] = rest * (float)store_grey( \
-                    fa_grey((float)x[i], (float)x[i + 1], (float)x[i + 2])); \
-            for (i = 0; i < count; i++) x[i] = store((float)x[i] * factor + grey[i]); \
-        } \
+        fa_by_blocks_##name(fa_turn_##name, (float)(6 * (p[0] + 1)), canvas); \
     } \
-    FA_CLONES static void fa_grayscale_##name(const double *p, fa_canvas *canvas) \
+    static void fa_saturation_##name(const double *p, fa_canvas *canvas) \
     { \
-        const ptrdiff_t size = canvas->channels == 3 ? fa_canvas_size(canvas) : 0; \
-        kind *x = canvas->data; \
-        ptrdiff_t i; \
+        fa_by_blocks_##name(fa_saturate_##name, (float)p[0], canvas); \
+    } \
+    static void fa_grayscale_##name(const double *p, fa_canvas *canvas) \
+    { \
         (void)p; \
-        for (i = 0; i < size; i += 3) \
-            x[i] = x[i + 1] = x[i + 2] = \
-                (kind)store_grey(fa_grey((float)x[i], (float)x[i + 1], (float)x[i + 2])); \
+        fa_by_blocks_##name(fa_whiten_##name, 0, canvas); \
     }
 
-FA_ON_PIXELS(bytes, uint8_t, fa_byte_of, fa_whole, (255.999f / 255))
-FA_ON_PIXELS(floats, float, fa_clamp, fa_same, 1)
+FA_ON_PIXELS(bytes, uint8_t, (float), fa_byte_of, fa_whole, (255.999f / 255))
+FA_ON_PIXELS(floats, float, fa_clamp, fa_clamp, fa_same, 1)
 #undef FA_ON_PIXELS
 
 /* ---- noise ---------------------------------------------------------------------------------------- */

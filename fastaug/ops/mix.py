@@ -5,7 +5,6 @@ import math
 from typing import Any
 
 import numpy as np
-from scipy import special
 
 from fastaug import _core
 from fastaug.ops.base import Draws, check_number
@@ -136,6 +135,8 @@ class CutMix(Mix):
 
 def _beta(alpha, numbers):
     """Returns what of Beta(alpha, alpha) belongs to numbers in [0, 1)."""
+    from scipy import special  # takes longer to import than all of fastaug
+
     return special.betaincinv(alpha, alpha, numbers)
 
 
@@ -160,16 +161,29 @@ class Mixing:
             table[:, 0] = 1
         return cls(order, table)
 
+    @property
+    def others(self) -> np.ndarray:
+        """Which image each one is mixed with, int64."""
+        others = np.empty_like(self.order)
+        others[self.order] = np.roll(self.order, -1)
+        return others
+
     def images(self, images: np.ndarray, channels_first: bool) -> np.ndarray:
         """Returns the mixed images; those that are given may be changed."""
         if images.dtype in (np.uint8, np.float32):
             _core.mix(images, self.order, self.table, channels_first)
             return images
-        mixed = np.ascontiguousarray(images, dtype=np.float32)
-        _core.mix(mixed, self.order, self.table, channels_first)
-        if images.dtype.kind in "iu":
-            mixed = np.floor(mixed + 0.5)
-        return mixed.astype(images.dtype)
+        mixed = images.copy()
+        for image, other, (part, *box) in zip(mixed, images[self.others], self.table, strict=True):
+            if np.isnan(box[0]):
+                blend = part * image + (1 - part) * other  # doubles, as `part` is one
+                image[...] = np.floor(blend + 0.5) if images.dtype.kind in "iu" else blend
+            else:
+                top, left, bottom, right = map(int, box)
+                inside = (slice(top, bottom), slice(left, right))
+                inside = (slice(None), *inside) if channels_first else inside
+                image[inside] = other[inside]
+        return mixed
 
     def labels(
         self, labels: np.ndarray, weights: np.ndarray | None
@@ -181,8 +195,7 @@ class Mixing:
             weights: A weight for each image, or None.
         """
         own = self.table[:, 0].reshape(-1, *[1] * (labels.ndim - 1))
-        others = np.empty_like(self.order)
-        others[self.order] = np.roll(self.order, -1)
+        others = self.others
         if weights is None:
             mixed = own * labels + (1 - own) * labels[others]
             return mixed.astype(labels.dtype), None
@@ -192,7 +205,8 @@ class Mixing:
         share = np.divide(part, both, out=self.table[:, 0].copy(), where=both != 0)
         share = share.reshape(own.shape)
         mixed = share * labels + (1 - share) * labels[others]
-        return mixed.astype(labels.dtype), both.astype(weights.dtype)
+        kind = np.result_type(weights.dtype, np.float32)  # whole numbers do not stay whole
+        return mixed.astype(labels.dtype), both.astype(kind)
 
 
 def label_floats(labels: Any, mix: Mix, classes: int | None, dtype: Any) -> np.ndarray:
@@ -220,7 +234,9 @@ def label_floats(labels: Any, mix: Mix, classes: int | None, dtype: Any) -> np.n
                 f"{mix!r} mixes labels from 0 to {count}, that one not included. Received labels "
                 f"from {labels.min()} to {labels.max()}"
             )
-        labels = np.eye(count, dtype=dtype)[labels]
+        rows = np.zeros((len(labels), count), dtype=dtype)
+        rows[np.arange(len(labels)), labels] = 1
+        labels = rows
     labels = labels.astype(dtype)
     if mix.label_smoothing:
         if labels.ndim == 1:

@@ -1,6 +1,7 @@
 """`mix=`: MixUp and CutMix of finished batches, beside the same written out in NumPy."""
 
 import contextlib
+import copy
 import hashlib
 import io
 import pickle
@@ -180,6 +181,16 @@ def test_a_batch_of_one_stays():
             assert label.max() == 1
 
 
+@pytest.mark.parametrize("mix", MIXES, ids=str)
+def test_a_batch_of_one_keeps_every_bit(mix):
+    settings = {"rotation_range": 0, "horizontal_flip": False, "dtype": "float64"}
+    x, y = np.random.default_rng(4).random((2, 21, 12, 10, 3))
+    y = y[:, 0, 0, 0]
+    for k, (image, label) in enumerate(take(flow(mix, x, y, batch_size=1, **settings), 21)):
+        np.testing.assert_array_equal(image[0], x[k])
+        assert label == y[k]
+
+
 def test_keras_s_streams_stay():
     np.random.seed(5)
     take(flow(fastaug.MixUp(), seed=None, shuffle=True), 3)
@@ -271,6 +282,83 @@ def test_they_are_values(mix):
     assert f"mix={mix!r}" in repr(fastaug.ImageDataGenerator(mix=mix))
 
 
+def test_images_without_weight_have_the_labels_of_the_mix():
+    mix, weights = fastaug.MixUp(1.0), np.zeros(21)
+    (plain,) = take(flow(mix, batch_size=21), 1)
+    (weighted,) = take(flow(mix, weights=weights, batch_size=21), 1)
+    np.testing.assert_allclose(weighted[1], plain[1], atol=1e-6)
+    np.testing.assert_array_equal(weighted[2], weights)
+
+
+def test_whole_weights_become_floats():
+    whole = np.arange(21)
+    (given,) = take(flow(fastaug.MixUp(1.0), weights=whole, batch_size=21), 1)
+    (floats,) = take(flow(fastaug.MixUp(1.0), weights=whole / 1.0, batch_size=21), 1)
+    assert (floats[2] % 1 != 0).any()
+    np.testing.assert_array_equal(given[2], floats[2])
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("dtype", ["float64", "int32"])
+def test_boxes_keep_every_bit(dtype, data_format):
+    x = np.random.default_rng(2).integers(2**25, 2**30, (21, 12, 10, 3)).astype(dtype)
+    x = x + 0.1 if dtype == "float64" else x
+    settings = {"rotation_range": 0, "horizontal_flip": False, "dtype": dtype}
+    mix = fastaug.CutMix()
+    shown = x if data_format == "channels_last" else x.transpose(0, 3, 1, 2)
+    (batch,) = take(flow(mix, shown, batch_size=21, data_format=data_format, **settings), 1)
+    images, _, _ = expected(mix, x, np.eye(5)[LABELS], np.ones(21), np.arange(21))
+    if data_format == "channels_first":
+        images = images.transpose(0, 3, 1, 2)
+    np.testing.assert_array_equal(batch[0], images)
+
+
+def test_many_classes_take_no_more_memory_than_their_rows(monkeypatch):
+    labels = np.arange(21) * 50_000  # a square of them would be a terabyte
+    largest, zeros = [], np.zeros
+    monkeypatch.setattr(np, "zeros", lambda *a, **k: largest.append(a[0]) or zeros(*a, **k))
+    (batch,) = take(flow(fastaug.MixUp(), y=labels, batch_size=2), 1)
+    assert batch[1].shape == (2, 1_000_001)
+    assert max(shape[0] for shape in largest if np.ndim(shape) and shape[-1] == 1_000_001) == 2
+
+
+def test_copies_and_indexes_mix_alike():
+    for copied in copy.deepcopy, lambda iterator: pickle.loads(pickle.dumps(iterator)):
+        iterator = flow(fastaug.MixUp(), seed=None, rotation_range=0, horizontal_flip=False)
+        with iterator, copied(iterator) as other:
+            for one, same in zip(next(iterator), next(other), strict=True):
+                np.testing.assert_array_equal(one, same)
+    (first,) = take(flow(fastaug.MixUp()), 1)
+    with flow(fastaug.MixUp()) as iterator:
+        for one, same in zip(first, iterator[0], strict=True):
+            np.testing.assert_array_equal(one, same)
+
+
+def test_batches_of_any_index_are_mixed():
+    with flow(fastaug.MixUp(), rotation_range=0, horizontal_flip=False) as iterator:
+        images, labels = iterator._get_batches_of_transformed_samples(np.arange(8))
+    np.testing.assert_allclose(labels.sum(axis=1), np.ones(8), atol=1e-6)
+    assert labels.shape == (8, 5) and (labels.max(axis=1) < 0.99).any()
+    assert not np.array_equal(images, IMAGES[:8])
+
+
+def test_without_a_seed_every_flow_mixes_in_another_way():
+    labels = [take(flow(fastaug.MixUp(), seed=None), 1)[0][1] for _ in range(2)]
+    assert not np.array_equal(*labels)
+
+
+def test_what_is_saved_is_not_mixed(tmp_path):
+    generator = fastaug.ImageDataGenerator(mix=fastaug.MixUp(1.0), dtype="uint8")
+    iterator = generator.flow(
+        IMAGES, LABELS, batch_size=21, seed=3, shuffle=False, save_to_dir=tmp_path
+    )
+    take(iterator, 1)
+    for k, image in enumerate(IMAGES):
+        (path,) = tmp_path.glob(f"_{k}_*.png")
+        want = fastaug.array_to_img(image, scale=True)
+        np.testing.assert_array_equal(np.asarray(Image.open(path)), np.asarray(want))
+
+
 def test_it_may_change_between_batches():
     iterator = flow(fastaug.MixUp(), rotation_range=0, horizontal_flip=False, dtype="uint8")
     with iterator:
@@ -338,6 +426,12 @@ def test_files_have_the_classes_of_the_flow(folder, class_mode):
     images, labels, _ = expected(mix, plain[0], one_hot, np.ones(9), np.arange(9))
     np.testing.assert_allclose(mixed[0], images, atol=1e-3)
     np.testing.assert_allclose(mixed[1], labels, atol=1e-6)
+
+
+def test_a_batch_without_the_last_class_has_its_column(folder):
+    with files(folder, fastaug.MixUp(), "sparse") as iterator:
+        _, labels = iterator._get_batches_of_transformed_samples(np.arange(3))  # all of class a
+    np.testing.assert_allclose(labels, np.eye(3)[[0, 0, 0]], atol=1e-6)
 
 
 def test_two_classes_stay_one_number(folder, tmp_path):

@@ -32,6 +32,8 @@ def test_jitter_draws_factors_and_their_order():
         factors = slots[:, :, 1][names == f"adjust_{name}"]
         assert len(factors) == len(SAMPLES)  # once for each image
         assert stats.kstest(factors, stats.uniform(low, high - low).cdf).pvalue > 0.01
+        first = slots[:, 0, 1][names[:, 0] == f"adjust_{name}"]  # whatever its factor is
+        assert stats.kstest(first, stats.uniform(low, high - low).cdf).pvalue > 0.001
     orders, counts = np.unique(names, axis=0, return_counts=True)
     assert len(orders) == math.factorial(4)
     assert stats.chisquare(counts).pvalue > 0.01
