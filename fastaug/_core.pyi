@@ -98,6 +98,7 @@ class Program:
         crop: The first of `CROP_COLUMNS` columns, or None: the top, the left, the height and the
             width of a part of the source, in pixels; the number in `FILTERS` of how it is resized,
             which only uint8 images can be; and the value outside the source. NaN: no crop.
+        rounds: Whether float images become bytes before `augment`, as uint8 ones are.
         only_moves: Whether the ops of `augment` that do not move pixels are left out, and the order
             and the value outside of those that do are the program's own: for a mask.
 
@@ -134,6 +135,7 @@ class Program:
         columns: int = ...,
         augment: Iterable[tuple[str | None, int]] | None = None,
         crop: int | None = None,
+        rounds: bool = False,
         only_moves: bool = False,
         by_image: Callable[..., object] | None = None,
     ) -> Program: ...

@@ -222,7 +222,7 @@ cdef extern from "kernels/augment.h" nogil:
         ptrdiff_t crop
         const fa_image_step *steps
         ptrdiff_t count
-        bint only_moves
+        bint rounds, only_moves
 
     void fa_set_augment(const fa_program *program, fa_augment *augment)
 
@@ -538,7 +538,7 @@ cdef class Program:
                   standardization=(), *, function=None, bint channels_first=False,
                   bint is_bytes=False, bint truncates=False, int order=1, str border="nearest",
                   float cval=0.0, bytes fill=None, Py_ssize_t columns=FA_COLUMNS, augment=None,
-                  crop=None, bint only_moves=False, by_image=None):
+                  crop=None, bint rounds=False, bint only_moves=False, by_image=None):
         cdef Py_ssize_t k
         self._held = [fill]
         if height < 1 or width < 1 or channels < 1:
@@ -591,13 +591,13 @@ cdef class Program:
             if is_bytes and k < self.c.standardization and self._steps[k].op.map_uint8 == NULL:
                 raise ValueError(f"This step makes float32 batches: {steps[k]}")
         if augment is not None:
-            self._set_augment(list(augment), crop, only_moves)
+            self._set_augment(list(augment), crop, rounds, only_moves)
 
     def __dealloc__(self):
         PyMem_RawFree(self._steps)
         PyMem_RawFree(self._image_steps)
 
-    cdef int _set_augment(self, list steps, crop, bint only_moves) except -1:
+    cdef int _set_augment(self, list steps, crop, bint rounds, bint only_moves) except -1:
         """Sets what is done around Keras's steps, from pairs of an op's name, or None for a slot,
         and its first column."""
         cdef Py_ssize_t k, column, columns
@@ -628,7 +628,7 @@ cdef class Program:
             if not 0 <= self._augment.crop <= self.c.columns - FA_CROP_COLUMNS:
                 raise IndexError(f"column {crop} is out of bounds for {self.c.columns} columns")
         self._augment.steps, self._augment.count = self._image_steps, len(steps)
-        self._augment.only_moves = only_moves
+        self._augment.rounds, self._augment.only_moves = rounds, only_moves
         fa_set_augment(&self.c, &self._augment)
         self.c.augment = &self._augment
         return 0

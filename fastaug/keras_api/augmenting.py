@@ -12,7 +12,7 @@ from fastaug.data.images import array_to_img
 from fastaug.keras_api.batches import BatchMaker
 from fastaug.keras_api.iterator import Iterator
 from fastaug.keras_api.order import NEXT, Order, RankOrder
-from fastaug.keras_api.program import ops_of
+from fastaug.keras_api.program import is_of_bytes, ops_of
 from fastaug.keras_api.settings import check_dtype, check_follows
 from fastaug.keras_api.unaugmented import Unaugmented
 from fastaug.log import tell
@@ -125,7 +125,8 @@ class AugmentingIterator(Iterator[Batch]):
         """Raises what the ops of `augment` have against the images of a source."""
         first = self.data_format == "channels_first"
         channels, *size = source.shape if first else (source.shape[2], *source.shape[:2])
-        ops_of(self._generator, source).check(source.dtype, tuple(size), channels)
+        dtype = np.dtype(np.uint8) if is_of_bytes(source) else source.dtype
+        ops_of(self._generator, source).check(dtype, tuple(size), channels)
 
     def _mask_fields(self, source):
         """Returns the `MaskField` of each of the masks that go with the images of a source."""

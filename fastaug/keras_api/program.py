@@ -41,7 +41,7 @@ def augmentation_for(generator, source, data_format, dtype) -> "Augmentation | N
     ):
         return None
     ops = ops_of(generator, source)
-    of_bytes = source.dtype == np.uint8
+    of_bytes = is_of_bytes(source)
     return Augmentation(
         generator, source.shape, data_format, dtype, source.in_floatx, ops, of_bytes
     )
@@ -50,6 +50,11 @@ def augmentation_for(generator, source, data_format, dtype) -> "Augmentation | N
 def _brightens(channels, data_format):
     """Keras reads images in its defaults here, and Pillow knows 1, 3 or 4 channels."""
     return data_format == image_data_format() and channels in (1, 3, 4) and floatx() == "float32"
+
+
+def is_of_bytes(source):
+    """Whether images are bytes for ops: uint8 ones, and those of files, grey ones too."""
+    return source.dtype == np.uint8 or source.in_floatx
 
 
 def ops_of(generator, source=None) -> OpList | None:
@@ -81,7 +86,7 @@ class Augmentation:
         dtype: Type of the batches, float32, or uint8 where `makes_bytes`.
         in_floatx: Whether Keras has the images as floats until they go into the batch.
         ops: The `OpList` of what is done beside Keras's transforms, or None.
-        of_bytes: Whether the images are uint8, and so bytes for the ops.
+        of_bytes: Whether the images are bytes for the ops.
         fitted: Whether to standardize with the generator's statistics, or none.
 
     Attributes:
@@ -155,8 +160,10 @@ class Augmentation:
             around = AroundWarp(self._warp, program, settings["channels_first"])
             return compile_program(*size, function=function, **settings, by_image=around)
 
+        rounds = {"rounds": of_bytes}
+
         def make(**part):
-            return compile_program(*size, function=function, **settings | part)
+            return compile_program(*size, function=function, **settings | rounds | part)
 
         return self.ops.program(make, of_bytes)
 

@@ -3,14 +3,14 @@
 import numpy as np
 
 from fastaug import _core
-from fastaug.keras_api.program import ops_of
+from fastaug.keras_api.program import is_of_bytes, ops_of
 from fastaug.ops.base import NOTHING
 
 
 class SingleImages:
     """Does the ops of `augment` to the images of one batch.
 
-    uint8 sources are bytes for them, rounded and clipped; others float32.
+    uint8 sources and files are bytes for them, rounded and clipped; others float32.
 
     Args:
         ops: The `OpList`.
@@ -24,10 +24,11 @@ class SingleImages:
         self._ops = ops
         self._draws = draws
         self._first = data_format == "channels_first"
-        self._type = np.uint8 if source.dtype == np.uint8 else np.float32
+        self._source_type = np.dtype(np.uint8 if source.dtype == np.uint8 else np.float32)
+        self._type = np.dtype(np.uint8) if is_of_bytes(source) else np.dtype(np.float32)
         channels, *size = source.shape if self._first else (source.shape[2], *source.shape[:2])
         self.shape = ops.shape_after(source.shape, data_format)
-        ops.check(source.dtype, tuple(size), channels)
+        ops.check(self._type, tuple(size), channels)
         keras = np.repeat(NOTHING, len(index), axis=0)
         self._table = ops.table(keras, *draws, index, tuple(size), channels)
 
@@ -41,26 +42,26 @@ class SingleImages:
         """Returns what Keras's transforms get of the image at a place."""
         if self._ops.crop is None:
             return image
-        return self._run(place, image, self._ops.only_crop())
+        return self._run(place, image, self._ops.only_crop(), self._source_type)
 
     def after(self, place, image):
         """Returns what standardization gets, of what these transforms have made of the image."""
-        return self._run(place, image, self._ops.without_crop())
+        return self._run(place, image, self._ops.without_crop(), self._type)
 
-    def _run(self, place, image, ops):
+    def _run(self, place, image, ops, kind):
         given = np.asarray(image)
-        if self._type == np.uint8 and given.dtype != np.uint8:
+        if kind == np.uint8 and given.dtype != np.uint8:
             given = np.clip(np.floor(given + 0.5), 0, 255)
         height, width = self.shape[1:] if self._first else self.shape[:2]
         channels = self.shape[0 if self._first else 2]
-        settings = {"channels_first": self._first, "is_bytes": self._type == np.uint8}
+        settings = {"channels_first": self._first, "is_bytes": kind == np.uint8}
 
         def make(**part):
             return _core.Program(height, width, channels, **settings | part)
 
-        program = ops.program(make, self._type == np.uint8)
-        images = np.ascontiguousarray(given, dtype=self._type)[np.newaxis]
-        out = np.empty((1, *self.shape), self._type)
+        program = ops.program(make, kind == np.uint8)
+        images = np.ascontiguousarray(given, dtype=kind)[np.newaxis]
+        out = np.empty((1, *self.shape), kind)
         row = np.ascontiguousarray(self._table[place : place + 1])
         _core.augment(program, images, np.zeros(1, np.int64), row, None, out, 0, 1)
         return out[0].astype(image.dtype, copy=False)

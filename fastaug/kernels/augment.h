@@ -136,6 +136,7 @@ struct fa_augment {
     ptrdiff_t crop;            /* the first column of the crop, or -1 */
     const fa_image_step *steps;
     ptrdiff_t count;
+    int rounds;                /* whether floats become bytes before the steps */
     int only_moves;            /* only pixels are moved, as the sampler of `bytes` and `floats` says: */
 };                             /* of a mask, which goes where its image goes */
 
@@ -538,10 +539,10 @@ static void fa_process_augmented(const fa_program *program, const fa_image *imag
     canvas.height = form->height;
     canvas.width = form->width;
     canvas.channels = form->channels;
-    canvas.is_bytes = is_bytes;
-    if (fa_only_flips(before, &source, keras_row)) {
+    canvas.is_bytes = is_bytes || augment->rounds;
+    if (canvas.is_bytes == is_bytes && fa_only_flips(before, &source, keras_row)) {
         fa_flip_onto(&source, keras_row, areas.crop, &canvas);
-    } else if (is_bytes && !before->form.is_bytes) { /* a spline makes floats */
+    } else if (canvas.is_bytes && !before->form.is_bytes) { /* as also a spline makes floats */
         fa_process(before, &source, next, keras_row, matrix, 0, areas.work, areas.memory);
         fa_store_bytes(areas.memory, size, 0.5f, canvas.data);
     } else {
@@ -557,6 +558,7 @@ static void fa_process_augmented(const fa_program *program, const fa_image *imag
         return;
     }
     source.data = canvas.data;
+    source.type = canvas.is_bytes ? FA_UINT8 : FA_FLOAT32;
     source.height = form->height;
     source.width = form->width;
     source.row = form->width * form->channels;

@@ -3,6 +3,7 @@
 import collections
 import copy
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
 
@@ -358,13 +359,17 @@ class OpList:
         """
         if dtype.kind not in "biuf":
             raise TypeError(f"Expected images of real numbers. Received: {dtype}")
+        if self.crop is not None:
+            self.crop.check_size(size)
+        final = self.size_after(size)
         for op in [*self._ops, *([self.crop] if self.crop else [])]:
             floats = set(op.kernels) - _core.OPS_OF_FLOATS
             if dtype != np.uint8 and (floats or not op.takes_floats):
                 raise TypeError(f"{op!r} is defined for uint8 images. Received: {dtype}")
             if channels not in (1, 3) and not _core.OPS_OF_COLOURS.isdisjoint(op.kernels):
                 raise ValueError(f"{op!r} needs one channel or three. Received: {channels}")
-            op.check_size(size)
+            if op is not self.crop:
+                op.check_size(final)
 
     def size_after(self, size: tuple[int, int]) -> tuple[int, int]:
         """Returns the height and width of the images that become of those of a size."""
@@ -432,17 +437,24 @@ _FIRST = np.zeros(1, dtype=np.int64)
 
 def apply_ops(ops: Sequence[Op], image: Array, seed: int) -> Array:
     """Does ops to one image, (height, width, channels); see `Op.__call__`."""
-    op_list, is_bytes = OpList(ops), image.dtype == np.uint8
-    size, channels = image.shape[:2], image.shape[2]
-    op_list.check(image.dtype, size, channels)
+    op_list, program = _compiled(tuple(ops), image.dtype, image.shape)
+    table = op_list.table(NOTHING, seed, 0, _FIRST, image.shape[:2], image.shape[2])
+    is_bytes = image.dtype == np.uint8
+    out = np.empty((1, *program.shape), dtype=np.uint8 if is_bytes else np.float32)
+    images = np.ascontiguousarray(image, None if is_bytes else np.float32)[np.newaxis]
+    _core.augment(program, images, _FIRST, table, None, out, 0, 1)
+    return out[0]
+
+
+@functools.lru_cache(maxsize=64)
+def _compiled(ops, dtype, shape):
+    """Returns the `OpList` and the program of ops, for one image of a type and a shape."""
+    op_list, is_bytes = OpList(ops), dtype == np.uint8
+    size, channels = shape[:2], shape[2]
+    op_list.check(dtype, size, channels)
     height, width = op_list.size_after(size)
 
     def make(**part):
         return _core.Program(height, width, channels, **{"is_bytes": is_bytes} | part)
 
-    program = op_list.program(make, is_bytes)
-    table = op_list.table(NOTHING, seed, 0, _FIRST, size, channels)
-    out = np.empty((1, height, width, channels), dtype=np.uint8 if is_bytes else np.float32)
-    images = np.ascontiguousarray(image, None if is_bytes else np.float32)[np.newaxis]
-    _core.augment(program, images, _FIRST, table, None, out, 0, 1)
-    return out[0]
+    return op_list, op_list.program(make, is_bytes)

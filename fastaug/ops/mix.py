@@ -180,8 +180,8 @@ class Mixing:
                 image[...] = np.floor(blend + 0.5) if images.dtype.kind in "iu" else blend
             else:
                 top, left, bottom, right = map(int, box)
-                inside = (slice(top, bottom), slice(left, right))
-                inside = (slice(None), *inside) if channels_first else inside
+                box_of = slice(top, bottom), slice(left, right)
+                inside = (slice(None), *box_of) if channels_first else (*box_of, slice(None))
                 image[inside] = other[inside]
         return mixed
 

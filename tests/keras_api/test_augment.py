@@ -494,3 +494,26 @@ def test_functions_that_fail(workers, function, error, text):
     iterator = flow(augment=[function], workers=workers)
     with iterator, pytest.raises(error, match=text):
         next(iterator)
+
+
+@pytest.mark.parametrize("decoder", ["threads", "processes"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_grey_files_are_bytes_for_ops(folder, decoder, dtype):
+    """Though they are decoded as floats, as they may have 16 bits."""
+    settings = {"rotation_range": 20, "dtype": dtype}
+    given = {"color_mode": "grayscale", "shuffle": False, "settings": settings}
+    crop = fastaug.RandomCrop((20, 18))
+    plain = take(files(folder, decoder, [crop], **given), 3)
+    images = take(files(folder, decoder, [crop, *AUGMENT], **given), 3)
+    rounded = np.clip(np.floor(plain + 0.5), 0, 255).astype("uint8")
+    np.testing.assert_array_equal(images, by_hand(rounded, 3, 0, range(14)))
+    assert images.shape == (14, 20, 18, 1)
+    named = files(folder, decoder, "trivialaugment", **given)
+    assert take(named, 3).shape == (14, 24, 20, 1)
+
+
+def test_an_op_gets_the_size_that_a_crop_makes():
+    crops = [fastaug.Rot90(), fastaug.RandomCrop(20)]
+    assert take(flow(augment=crops, dtype="uint8"), 1).shape == (8, 20, 20, 3)
+    with pytest.raises(ValueError, match="square"):
+        flow(augment=fastaug.Rot90())
