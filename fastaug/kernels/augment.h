@@ -168,8 +168,9 @@ static const double fa_no_parameters[FA_COLUMNS] = {0, 0, 0, 0, 1, 1, 0, 0, NAN,
 static void fa_sample_canvas(const fa_program *program, double *m, int order, float fill, float *work,
                              fa_canvas *canvas)
 {
+    const uint8_t *label = program->augment->only_moves ? program->sampler.fill : NULL;
     fa_from_corner(canvas, m);
-    if (order > 0 && m[6] == 0 && m[7] == 0) {
+    if (order > 0 && !label && m[6] == 0 && m[7] == 0) {
         const fa_program sample = fa_sampling_program(program, canvas->is_bytes, order, fill);
         fa_image image;
         double row[FA_COLUMNS];
@@ -184,7 +185,7 @@ static void fa_sample_canvas(const fa_program *program, double *m, int order, fl
         fa_process(&sample, &image, 0, row, m, 0, work, canvas->other);
         fa_swap_buffers(canvas);
     } else {
-        fa_warp_canvas(m, order, fill, canvas);
+        fa_warp_canvas(m, label ? 0 : order, fill, label, canvas);
     }
 }
 
@@ -221,7 +222,7 @@ static const fa_image_op *fa_op_of(const fa_augment *augment, ptrdiff_t k, const
         op = &fa_image_ops[(int)number];
         if (augment->steps[k].column + 1 + op->columns > augment->bytes.columns) return NULL;
     }
-    return op->matrix || !augment->only_moves ? op : NULL;
+    return op;
 }
 
 /* Does the steps to an image.
@@ -240,7 +241,7 @@ static void fa_apply_image_steps(const fa_program *program, const double *row, f
     for (k = 0; k < augment->count; k++) {
         const double *p;
         const fa_image_op *op = fa_op_of(augment, k, row, &p);
-        if (!op) continue;
+        if (!op || (augment->only_moves && !op->matrix)) continue;
         if (op->matrix) {
             const fa_sampler *own = &augment->bytes.sampler;
             const int order = augment->only_moves ? own->order : (int)p[op->columns - 2];
@@ -251,9 +252,9 @@ static void fa_apply_image_steps(const fa_program *program, const double *row, f
                 const double *q;
                 const fa_image_op *following = fa_op_of(augment, k + 1, row, &q);
                 if (!following) continue;
-                if (!following->matrix || (!augment->only_moves
-                                           && ((int)q[following->columns - 2] != order
-                                               || (float)q[following->columns - 1] != fill)))
+                /* a mask is interpolated as often as its image */
+                if (!following->matrix || q[following->columns - 2] != p[op->columns - 2]
+                    || q[following->columns - 1] != p[op->columns - 1])
                     break;
                 following->matrix(q, other);
                 fa_compose(m, other);

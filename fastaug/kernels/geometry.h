@@ -99,13 +99,13 @@ FA_CLONES static void fa_find_pixels(const double *FA_RESTRICT v, const double *
 #define FA_PROJECTION(type, kind, store) \
     FA_INLINE void fa_take_##type(const kind *x, const fa_sampling *from, const ptrdiff_t channels, \
                                   const int32_t *rows, const int32_t *columns, ptrdiff_t count, \
-                                  kind *FA_RESTRICT out) \
+                                  const uint8_t *label, kind *FA_RESTRICT out) \
     { \
         const kind fill = (kind)from->cval; \
         ptrdiff_t k, c; \
         for (k = 0; k < count; k++, out += channels) { \
             if (rows[k] < 0) { \
-                for (c = 0; c < channels; c++) out[c] = fill; \
+                for (c = 0; c < channels; c++) out[c] = label ? (kind)label[c] : fill; \
             } else { \
                 const kind *pixel = x + rows[k] * from->row + columns[k] * channels; \
                 for (c = 0; c < channels; c++) out[c] = pixel[c]; \
@@ -149,8 +149,9 @@ FA_CLONES static void fa_find_pixels(const double *FA_RESTRICT v, const double *
     } \
     /* A row whose pixels lie side by side in the source, too. */ \
     static void fa_copy_row_##type(const kind *x, const fa_sampling *from, double v, double u, \
-                                   kind *FA_RESTRICT out) \
+                                   const uint8_t *label, kind *FA_RESTRICT out) \
     { \
+        const kind fill = (kind)from->cval; \
         const ptrdiff_t height = from->height, width = from->width, channels = from->channels; \
         const double row = floor(v + 0.5), column = floor(u + 0.5); \
         const int is_inside = row >= 0 && row < (double)height && column > (double)-width \
@@ -158,15 +159,16 @@ FA_CLONES static void fa_find_pixels(const double *FA_RESTRICT v, const double *
         const ptrdiff_t left = is_inside ? (ptrdiff_t)column : width; \
         const ptrdiff_t begin = left < 0 ? -left : 0, end = left > 0 ? width - left : width; \
         ptrdiff_t k; \
-        for (k = 0; k < begin * channels; k++) out[k] = (kind)from->cval; \
+        for (k = 0; k < begin * channels; k++) out[k] = label ? (kind)label[k % channels] : fill; \
         if (is_inside) \
             memcpy(out + begin * channels, \
                    x + (ptrdiff_t)row * from->row + (left + begin) * channels, \
                    (size_t)((end - begin) * channels) * sizeof(kind)); \
-        for (k = end * channels; k < width * channels; k++) out[k] = (kind)from->cval; \
+        for (k = end * channels; k < width * channels; k++) \
+            out[k] = label ? (kind)label[k % channels] : fill; \
     } \
     static void fa_project_##type(const double *m, const fa_sampling *from, float *line, \
-                                  const kind *x, kind *out) \
+                                  const kind *x, const uint8_t *label, kind *out) \
     { \
         const int is_large = from->height * from->row > INT32_MAX; /* for an offset */ \
         const double less = from->order ? 1 : 0, shift = from->order ? 0 : 0.5; \
@@ -179,7 +181,7 @@ FA_CLONES static void fa_find_pixels(const double *FA_RESTRICT v, const double *
         if (!from->order && m[1] == 0 && m[4] == 1 && m[6] == 0 && m[7] == 0) { \
             for (i = 0; i < from->height; i++) \
                 fa_copy_row_##type(x, from, m[0] * (double)i + m[2], m[3] * (double)i + m[5], \
-                                   out + i * from->row); \
+                                   label, out + i * from->row); \
             return; \
         } \
         for (i = 0; i < from->height; i++) \
@@ -191,9 +193,9 @@ FA_CLONES static void fa_find_pixels(const double *FA_RESTRICT v, const double *
                     fa_blend_stretch_##type(x, from, v, u, rows, columns, count, line); \
                     store(line, count * channels, out); \
                 } else if (channels == 3) { /* a number that is known beforehand */ \
-                    fa_take_##type(x, from, 3, rows, columns, count, out); \
+                    fa_take_##type(x, from, 3, rows, columns, count, label, out); \
                 } else { \
-                    fa_take_##type(x, from, channels, rows, columns, count, out); \
+                    fa_take_##type(x, from, channels, rows, columns, count, label, out); \
                 } \
                 out += count * channels; \
             } \
@@ -216,8 +218,10 @@ FA_PROJECTION(f32, float, fa_copy_line)
 /* Samples an image through any matrix; see fa_from_corner.
  *
  * order: 0, nearest, or 1, linear.
- * fill: Value outside, 0 to 255 for bytes. */
-static void fa_warp_canvas(const double *m, int order, float fill, fa_canvas *canvas)
+ * fill: Value outside, 0 to 255 for bytes.
+ * label: A byte for each channel, which stand outside in its place where pixels are picked; or NULL. */
+static void fa_warp_canvas(const double *m, int order, float fill, const uint8_t *label,
+                           fa_canvas *canvas)
 {
     fa_sampling from;
     from.height = canvas->height;
@@ -228,9 +232,9 @@ static void fa_warp_canvas(const double *m, int order, float fill, fa_canvas *ca
     from.border = FA_GRID_CONSTANT;
     from.cval = fill;
     if (canvas->is_bytes)
-        fa_project_u8(m, &from, canvas->memory, canvas->data, canvas->other);
+        fa_project_u8(m, &from, canvas->memory, canvas->data, label, canvas->other);
     else
-        fa_project_f32(m, &from, canvas->memory, canvas->data, canvas->other);
+        fa_project_f32(m, &from, canvas->memory, canvas->data, NULL, canvas->other);
     fa_swap_buffers(canvas);
 }
 

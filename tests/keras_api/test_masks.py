@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import dataclasses
 import gc
 import io
 import math
@@ -20,6 +21,7 @@ from scripts import check_script
 import fastaug
 from fastaug import Masks, _core
 from fastaug.keras_api.params import affine_row
+from fastaug.ops.base import NOTHING, Op, OpList
 
 N, HEIGHT, WIDTH = 11, 12, 17
 
@@ -769,3 +771,73 @@ def test_mask_files_follow_resized_crops(tmp_path, decoder):
         for _ in range(3):
             images, masks = next(flow)
             assert np.abs(images[..., :1] - masks).max() <= 6
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int32, np.float64])
+@pytest.mark.parametrize(
+    "op",
+    [
+        fastaug.Rot90(),
+        fastaug.Perspective(0.5, p=1, interpolation="nearest", fill=255),
+        fastaug.Sometimes(fastaug.Perspective(0.9, p=1, interpolation="nearest", fill=255), 0.5),
+        "trivialaugment",
+        fastaug.RandAugment(3, 20),
+        [fastaug.RandomCrop(20), "randaugment"],
+    ],
+    ids=str,
+)
+def test_masks_follow_ops_that_move(op, kind):
+    """An image of its own rows and columns: where ops leave values alone, they are its mask."""
+    x = numbered(30, 24, 24)
+    masks = (labels_of_pixels(x) + 5).astype(kind) if kind != np.uint8 else x[..., 1] + 5
+    generator = fastaug.ImageDataGenerator(augment=op, dtype="uint8", horizontal_flip=True)
+    with generator.flow(x, fastaug.Masks(masks, fill=3), batch_size=30, seed=4) as flow:
+        images, moved = next(flow)
+        index = flow.index_array
+    draws = 4, 0
+    ops = OpList(op if isinstance(op, list) else [op])
+    program = _core.Program(*images.shape[1:3], 3, is_bytes=True, cval=255, order=0,
+                            border="grid-constant", **ops.for_masks())  # fmt: skip
+    flips = np.repeat(NOTHING, 30, axis=0)
+    np.random.seed(4)
+    np.random.permutation(30)
+    for row in flips:
+        row[6] = generator.get_random_transform((24, 24, 3))["flip_horizontal"]
+    table = ops.table(flips, *draws, index, (24, 24), 3)
+    places = np.empty_like(images)
+    _core.augment(program, x, index, table, None, places, 0, 30)
+    if kind == np.uint8:
+        expected = np.where(places[..., 2] == 7, places[..., 1] + 5, 3)
+    else:
+        expected = np.where(places[..., 2] == 7, labels_of_pixels(places) + 5, 3)
+    assert moved.dtype == kind
+    np.testing.assert_array_equal(moved, expected)
+    assert (places != x[index][:, : places.shape[1], : places.shape[2]]).any()
+    if isinstance(op, fastaug.Rot90 | fastaug.Perspective | fastaug.Sometimes):
+        np.testing.assert_array_equal(images, places)  # the image's own ops, to the pixel
+
+
+def test_a_mask_is_interpolated_as_often_as_its_image():
+    """What one op moves out of the image, another does not bring back, in neither."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Shift(Op):
+        way: float
+
+        @property
+        def steps(self):
+            return ("affine",)
+
+        def draw(self, draws):
+            return np.tile([1.0, 0, 0, 0, 1, self.way, 0, 255], (len(draws), 1))
+
+    x = numbered(4, 12, 12)
+    masks = labels_of_pixels(x)
+    for between, left in ([], 12), ([fastaug.Solarize(256)], 7), ([fastaug.Posterize(8, p=0)], 12):
+        augment = [Shift(5.0), *between, Shift(-5.0)]
+        generator = fastaug.ImageDataGenerator(augment=augment, dtype="uint8")
+        with generator.flow(x, fastaug.Masks(masks, fill=-1), batch_size=4, seed=1) as flow:
+            images, moved = next(flow)
+        expected = np.where(images[..., 2] == 7, labels_of_pixels(images), -1)
+        np.testing.assert_array_equal(moved, expected)
+        assert (moved >= 0).sum() == 4 * 12 * left
