@@ -1,9 +1,12 @@
 """What the batches of an iterator are made of, and into; a user may change it between two."""
 
+import numbers
+
 import numpy as np
 
 from fastaug.keras_api.program import Augmentation, augmentation_for, ops_of
 from fastaug.keras_api.streams import can_stand, global_stream
+from fastaug.ops.random import key_of
 
 
 class BatchSpec:
@@ -36,8 +39,10 @@ class BatchSpec:
 
         An epoch is as many batches as the set has, in whatever order they are asked for.
         """
-        seed = self._own_seed if order.seed is None else int(order.seed)
-        return seed, order.total_batches_seen // max(len(order), 1)
+        seed = self._own_seed if order.seed is None else order.seed
+        if not isinstance(seed, numbers.Integral):  # NumPy takes sequences, too
+            seed = key_of(str(np.asarray(seed).tolist()))
+        return int(seed), order.total_batches_seen // max(len(order), 1)
 
     def moves(self):
         """Returns the `OpList` of `augment`, where it moves the pixels of masks, or None."""

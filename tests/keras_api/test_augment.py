@@ -417,8 +417,8 @@ def test_a_fit_with_augment():
     np.testing.assert_array_equal(generator.mean, plain.mean)
     model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(2)])
     model.compile(keras.optimizers.SGD(1e-9), "mse")
-    flow = generator.flow(IMAGES, np.zeros((37, 2)), batch_size=8, seed=1)
-    assert np.isfinite(model.fit(flow, verbose=0).history["loss"]).all()
+    with generator.flow(IMAGES, np.zeros((37, 2)), batch_size=8, seed=1) as flow:
+        assert np.isfinite(model.fit(flow, verbose=0).history["loss"]).all()
 
 
 # ---------------------------------------------------------------------------- functions
