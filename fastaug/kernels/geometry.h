@@ -215,6 +215,43 @@ FA_PROJECTION(u8, uint8_t, fa_round_line)
 FA_PROJECTION(f32, float, fa_copy_line)
 #undef FA_PROJECTION
 
+#define FA_TILE 32  /* rows and columns whose lines stay in the cache while they are turned */
+
+/* Whether a matrix only exchanges or reverses rows and columns, and every pixel lies in the image. */
+static int fa_is_turn(const double *m, ptrdiff_t height, ptrdiff_t width)
+{
+    const double last = (double)(height - 1), end = (double)(width - 1);
+    const int is_turn = (fabs(m[0]) == 1 && m[1] == 0 && m[3] == 0 && fabs(m[4]) == 1)
+        || (m[0] == 0 && fabs(m[1]) == 1 && fabs(m[3]) == 1 && m[4] == 0);
+    return is_turn && m[6] == 0 && m[7] == 0 && m[2] == floor(m[2]) && m[5] == floor(m[5])
+        && fmin(0, m[0] * last) + fmin(0, m[1] * end) + m[2] >= 0
+        && fmax(0, m[0] * last) + fmax(0, m[1] * end) + m[2] <= last
+        && fmin(0, m[3] * last) + fmin(0, m[4] * end) + m[5] >= 0
+        && fmax(0, m[3] * last) + fmax(0, m[4] * end) + m[5] <= end;
+}
+
+/* Turns an image by quarters, or reverses it: pixels of some bytes, tile by tile. */
+FA_INLINE void fa_turn(const double *m, ptrdiff_t height, ptrdiff_t width, const ptrdiff_t pixel,
+                       const char *x, char *FA_RESTRICT out)
+{
+    const ptrdiff_t row = width * pixel;
+    const ptrdiff_t down = (ptrdiff_t)m[0] * row + (ptrdiff_t)m[3] * pixel;
+    const ptrdiff_t right = (ptrdiff_t)m[1] * row + (ptrdiff_t)m[4] * pixel;
+    ptrdiff_t top, left, i, j, k;
+    x += (ptrdiff_t)m[2] * row + (ptrdiff_t)m[5] * pixel;
+    for (top = 0; top < height; top += FA_TILE)
+        for (left = 0; left < width; left += FA_TILE) {
+            const ptrdiff_t bottom = top + FA_TILE < height ? top + FA_TILE : height;
+            const ptrdiff_t end = left + FA_TILE < width ? left + FA_TILE : width;
+            for (i = top; i < bottom; i++) {
+                const char *from = x + i * down + left * right;
+                char *to = out + i * row + left * pixel;
+                for (j = left; j < end; j++, from += right, to += pixel)
+                    for (k = 0; k < pixel; k++) to[k] = from[k];
+            }
+        }
+}
+
 /* Samples an image through any matrix; see fa_from_corner.
  *
  * order: 0, nearest, or 1, linear.
@@ -224,6 +261,16 @@ static void fa_warp_canvas(const double *m, int order, float fill, const uint8_t
                            fa_canvas *canvas)
 {
     fa_sampling from;
+    if (!order && fa_is_turn(m, canvas->height, canvas->width)) {
+        const ptrdiff_t pixel = canvas->channels
+            * (canvas->is_bytes ? 1 : (ptrdiff_t)sizeof(float));
+        if (pixel == 3) /* a number that is known beforehand */
+            fa_turn(m, canvas->height, canvas->width, 3, canvas->data, canvas->other);
+        else
+            fa_turn(m, canvas->height, canvas->width, pixel, canvas->data, canvas->other);
+        fa_swap_buffers(canvas);
+        return;
+    }
     from.height = canvas->height;
     from.width = canvas->width;
     from.channels = canvas->channels;
