@@ -11,6 +11,7 @@ from PIL import Image
 
 import fastaug
 from fastaug.keras_api import batches
+from fastaug.ops.base import Draws
 
 SETTINGS = {"rotation_range": 20, "width_shift_range": 0.1, "horizontal_flip": True}
 AUGMENT = [fastaug.Posterize(3, p=0.5), fastaug.Solarize(100, p=0.5)]
@@ -517,3 +518,46 @@ def test_an_op_gets_the_size_that_a_crop_makes():
     assert take(flow(augment=crops, dtype="uint8"), 1).shape == (8, 20, 20, 3)
     with pytest.raises(ValueError, match="square"):
         flow(augment=fastaug.Rot90())
+
+
+def test_ops_draw_for_the_size_that_a_crop_makes():
+    """Where something is erased depends on the size of the image."""
+    erasing = fastaug.Erasing(p=1, value=255)
+    crop = fastaug.RandomCrop((9, 30))
+    x = np.zeros((37, 32, 33, 3), np.uint8)
+    draws = Draws(3, 0, np.arange(37), "Erasing", (9, 30), 3)
+    boxes = erasing.boxes(draws.uniform(23), 9, 30)
+    generator = fastaug.ImageDataGenerator(augment=[crop, erasing], dtype="uint8")
+    images = take(generator.flow(x, batch_size=37, seed=3, shuffle=False), 1)
+    for image, (top, left, height, width) in zip(images, boxes, strict=True):
+        expected = np.zeros((9, 30), bool)
+        if not np.isnan(top):
+            expected[int(top) : int(top + height), int(left) : int(left + width)] = True
+        np.testing.assert_array_equal(image[..., 0] == 255, expected)
+
+
+def test_another_crop_of_the_same_size_between_batches(folder):
+    crops = [fastaug.RandomResizedCrop((24, 20), scale=scale) for scale in ((0.1, 0.2), (0.9, 1))]
+    with files(folder, "threads", crops[0], shuffle=False, batch_size=14) as iterator:
+        next(iterator)
+        iterator.image_data_generator.augment = (crops[1],)
+        second = next(iterator)
+    with files(folder, "threads", crops[1], shuffle=False, batch_size=14) as iterator:
+        next(iterator)
+        np.testing.assert_array_equal(second, next(iterator))
+
+
+class AsksItself(fastaug.NumpyArrayIterator):
+    """A subclass that has a batch made of any index, as in Keras."""
+
+    def _get_batches_of_transformed_samples(self, index_array):
+        return super()._get_batches_of_transformed_samples(index_array)
+
+
+def test_a_subclass_that_makes_batches_of_an_index():
+    """They are those of the epoch that the iterator is in, also its last batch."""
+    generator = fastaug.ImageDataGenerator(augment=AUGMENT, dtype="uint8")
+    own = AsksItself(IMAGES, None, generator, batch_size=37, seed=3, dtype="uint8")
+    images = take(own, 3)
+    expected = [by_hand(IMAGES, 3, epoch, range(37)) for epoch in range(3)]
+    np.testing.assert_array_equal(images, np.concatenate(expected))

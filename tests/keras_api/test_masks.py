@@ -841,3 +841,13 @@ def test_a_mask_is_interpolated_as_often_as_its_image():
         expected = np.where(images[..., 2] == 7, labels_of_pixels(images), -1)
         np.testing.assert_array_equal(moved, expected)
         assert (moved >= 0).sum() == 4 * 12 * left
+
+
+def test_masks_follow_an_augment_that_is_set_between_batches():
+    x = numbered(8, 12, 12)
+    generator = fastaug.ImageDataGenerator(augment=fastaug.Rot90(), dtype="uint8")
+    with generator.flow(x, fastaug.Masks(labels_of_pixels(x)), batch_size=8, seed=1) as flow:
+        for augment in (None, fastaug.RandomCrop(5), fastaug.RandomCrop((7, 4)), fastaug.Rot90()):
+            images, moved = next(flow)
+            np.testing.assert_array_equal(moved, labels_of_pixels(images))
+            generator.augment = augment and (augment,)

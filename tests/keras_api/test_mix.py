@@ -505,3 +505,10 @@ def test_a_model_trains():
     with iterator:
         loss = model.fit(iterator, epochs=2, verbose=0).history["loss"]
     assert np.isfinite(loss).all()
+
+
+def test_labels_that_are_replaced_have_classes_of_their_own():
+    with flow(fastaug.MixUp()) as iterator:
+        assert next(iterator)[1].shape == (8, 5)
+        iterator.y = np.arange(21)
+        assert next(iterator)[1].shape == (8, 21)
