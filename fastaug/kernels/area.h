@@ -121,12 +121,20 @@ FA_SHARPNESS(floats, float, float, fa_exact_thirteenth, fa_clamp)
 
 #define FA_ERASE_VALUES 4  /* one for each channel, again and again */
 
+/* A side of a rectangle, brought into the image. */
+FA_INLINE ptrdiff_t fa_within(double side, ptrdiff_t size)
+{
+    return side > 0 ? side < (double)size ? (ptrdiff_t)side : size : 0;
+}
+
 /* p: top, left, height and width of a rectangle; whether it becomes noise, and its key; else its values. */
 #define FA_ERASE(name, kind) \
     FA_CLONES static void fa_erase_##name(const double *p, fa_canvas *canvas) \
     { \
-        const ptrdiff_t top = (ptrdiff_t)p[0], left = (ptrdiff_t)p[1], channels = canvas->channels; \
-        const ptrdiff_t height = (ptrdiff_t)p[2], width = (ptrdiff_t)p[3]; \
+        const ptrdiff_t channels = canvas->channels; \
+        const ptrdiff_t top = fa_within(p[0], canvas->height), left = fa_within(p[1], canvas->width); \
+        const ptrdiff_t height = fa_within(p[0] + p[2], canvas->height) - top; \
+        const ptrdiff_t width = fa_within(p[1] + p[3], canvas->width) - left; \
         const int is_noise = p[4] != 0; \
         const uint64_t key = fa_key_of(p[5]); \
         ptrdiff_t i, j, c; \
