@@ -132,7 +132,7 @@ FA_INLINE float fa_same(float v) { return v; }
             const float red = load(r[i]), green = load(g[i]), blue = load(b[i]); \
             const float high = red > green ? red : green, low = red < green ? red : green; \
             const float most = high > blue ? high : blue, least = low < blue ? low : blue; \
-            const float range = most - least, one = 1 / (range > 0 ? range : 1); \
+            const float range = most - least, one = 1 / (range > 1e-30f ? range : 1); \
             const float of_red = (green - blue) * one, of_green = 2 + (blue - red) * one; \
             const float of_blue = 4 + (red - green) * one; \
             const float other = most == green ? of_green : of_blue; \

@@ -648,3 +648,13 @@ def test_bad_arguments(name):
             getattr(fastaug, name)(**arguments)
         assert text in str(caught.value), arguments
     assert ROWS[name].bad
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_hue_of_nearly_no_colour():
+    """The inverse of a range that is as small as a float may be is infinite."""
+    image = np.full((4, 4, 3), 1e-44, dtype=np.float32)
+    image[..., 0] = 2e-44
+    turned = fastaug.ColorJitter(hue=(0.3, 0.3))(image)
+    assert (turned <= 2e-44).all()
+    assert (turned > 0).any()
