@@ -274,8 +274,7 @@ class AugmentingIterator(Iterator[Batch]):
                     self._order = batch.order
             tell()
             finished = self._maker.finish(batch, self._bad_image, self._replaces, fills)
-            draws = self._maker.draws_of(batch)
-            return self._mixed(self._finished(*finished), finished[1], draws)
+            return self._mixed(self._finished(*finished), finished[1], batch)
         # also an interrupt: nothing runs on behind an exception, but for a job of small batches
         except BaseException:
             self.close()
@@ -292,7 +291,7 @@ class AugmentingIterator(Iterator[Batch]):
             self._follow()
             batch = self._maker.make(index_array, self._order)
         finished = self._maker.finish(batch, self._bad_image, self._replaces)
-        return self._mixed(self._finished(*finished), finished[1], self._maker.draws_of(batch))
+        return self._mixed(self._finished(*finished), finished[1], batch)
 
     def _plain_batches(self):
         return self._maker.source.shape, self._read_plain()
@@ -333,13 +332,13 @@ class AugmentingIterator(Iterator[Batch]):
     def _with_labels(self, images, index, masks):
         raise NotImplementedError
 
-    def _mixed(self, made, index, draws):
+    def _mixed(self, made, index, batch):
         """Returns a batch, mixed if the generator says so; else with labels of the same form.
 
         Args:
             made: The batch.
             index: int64 array, its samples.
-            draws: Seed and epoch of the batch.
+            batch: What the maker knows of it.
         """
         mix = getattr(self.image_data_generator, "mix", None)
         if mix is None or not self._shapes_labels:
@@ -352,6 +351,7 @@ class AugmentingIterator(Iterator[Batch]):
             return (images, self._mixable(labels, mix), *weights)
         first = self.data_format == "channels_first"
         channels, *size = images.shape[1:] if first else (images.shape[3], *images.shape[1:3])
+        draws = self._maker.draws_of(batch)
         mixing = Mixing.of(mix, Draws(*draws, index, mix.name, tuple(size), channels))
         mixed = mixing.labels(self._mixable(labels, mix), *(weights or [None]))
         return (mixing.images(images, first), *mixed[: 1 + len(weights)])
