@@ -61,6 +61,26 @@ FA_CLONES static void fa_solarize_floats(const double *p, fa_canvas *canvas)
     for (i = 0; i < size; i++) x[i] = x[i] >= threshold ? 255 - x[i] : x[i];
 }
 
+/* Inverts each value. */
+static void fa_map_invert(const double *p, const fa_statistics *statistics, ptrdiff_t channel,
+                          uint8_t *table)
+{
+    int k;
+    (void)p;
+    (void)statistics;
+    (void)channel;
+    for (k = 0; k < 256; k++) table[k] = (uint8_t)(255 - table[k]);
+}
+
+FA_CLONES static void fa_invert_floats(const double *p, fa_canvas *canvas)
+{
+    const ptrdiff_t size = fa_canvas_size(canvas);
+    float *x = canvas->data;
+    ptrdiff_t i;
+    (void)p;
+    for (i = 0; i < size; i++) x[i] = 255 - x[i];
+}
+
 /* p: factor. */
 static void fa_map_adjust_brightness(const double *p, const fa_statistics *statistics, ptrdiff_t channel,
                               uint8_t *table)

@@ -49,6 +49,7 @@ static const fa_image_op fa_image_ops[] = {
     {"gaussian_blur", 3, 0, 0, NULL, fa_blur_image_bytes, fa_blur_image_floats, NULL},
     {"gaussian_noise", 4, 0, 0, NULL, fa_noise_bytes, fa_noise_floats, NULL},
     {"grayscale", 1, 0, 1, NULL, fa_grayscale_bytes, fa_grayscale_floats, NULL},
+    {"invert", 1, 0, 1, fa_map_invert, NULL, fa_invert_floats, NULL},
     {"perspective", 10, 0, 0, NULL, NULL, NULL, fa_perspective_matrix},
     {"posterize", 1, 0, 1, fa_map_posterize, NULL, NULL, NULL},
     {"sharpness", 1, 0, 0, NULL, fa_sharpness_bytes, fa_sharpness_floats, NULL},

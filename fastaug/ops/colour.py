@@ -19,7 +19,14 @@ from fastaug.ops.base import (
     set_fields,
 )
 
-__all__: list[str] = ["ColorJitter", "GaussianNoise", "Grayscale", "Posterize", "Solarize"]
+__all__: list[str] = [
+    "ColorJitter",
+    "GaussianNoise",
+    "Grayscale",
+    "Invert",
+    "Posterize",
+    "Solarize",
+]
 
 _Range = float | Sequence[float]
 _ADJUSTMENTS = ("brightness", "contrast", "saturation", "hue")
@@ -174,6 +181,39 @@ class Grayscale(Op):
     def steps(self) -> tuple[str, ...]:
         """The core's op."""
         return ("grayscale",)
+
+    def draw(self, draws: Draws) -> np.ndarray:
+        """Returns a column that says that it is done."""
+        return np.zeros((len(draws), 1))
+
+
+@dataclasses.dataclass(frozen=True)
+class Invert(Op):
+    """Inverts each value: 255 minus it.
+
+    As `torchvision.transforms.v2.RandomInvert` and `PIL.ImageOps.invert`. For uint8 and float
+    images of one or three channels.
+
+    Args:
+        p: Probability with which an image is inverted.
+
+    Raises:
+        ValueError: If `p` is no probability; with images, if they have other channels.
+
+    Example:
+        >>> fastaug.Invert()(np.array([[0, 200]], dtype="uint8"))
+        array([[255,  55]], dtype=uint8)
+    """
+
+    p: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_probability(self.p)
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """The core's op."""
+        return ("invert",)
 
     def draw(self, draws: Draws) -> np.ndarray:
         """Returns a column that says that it is done."""

@@ -282,6 +282,12 @@ ROWS = {
         },
         bad=[BAD_P],
     ),
+    "Invert": Row(
+        [fastaug.Invert()],
+        {"invert": by_type(of_pillow(lambda i, _: ImageOps.invert(i)), lambda i, _: 255 - i)},
+        exact=True,
+        bad=[BAD_P],
+    ),
     "Perspective": Row(
         [
             fastaug.Perspective(p=1),
