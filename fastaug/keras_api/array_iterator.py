@@ -10,6 +10,7 @@ from fastaug.data.sources import source_of
 from fastaug.defaults import floatx, image_data_format
 from fastaug.keras_api.advice import about_images, about_split, about_validation
 from fastaug.keras_api.augmenting import AugmentingIterator
+from fastaug.ops.base import size_and_channels
 from fastaug.ops.mix import label_floats
 from fastaug.program.fields import MaskField, Masks, is_structure, map_leaves, masks_in
 from fastaug.typing import (
@@ -243,7 +244,7 @@ class NumpyArrayIterator(AugmentingIterator[Batch]):
 
     def _mask_fields(self, source):
         first = self.data_format == "channels_first"
-        size = source.shape[1:] if first else source.shape[:2]
+        size, _ = size_and_channels(source.shape, first)
         return [
             MaskField(masks, masks.shape[1:], masks.dtype, size, first)
             for masks in masks_in(self.y)

@@ -16,7 +16,7 @@ from fastaug.keras_api.program import is_of_bytes, ops_of
 from fastaug.keras_api.settings import check_dtype, check_follows
 from fastaug.keras_api.unaugmented import Unaugmented
 from fastaug.log import tell
-from fastaug.ops.base import Draws
+from fastaug.ops.base import Draws, size_and_channels
 from fastaug.ops.mix import Mixing
 from fastaug.typing import Array, Batch, DataFormat, DTypeLike, Path
 
@@ -124,9 +124,8 @@ class AugmentingIterator(Iterator[Batch]):
     def _check_ops(self, source):
         """Raises what the ops of `augment` have against the images of a source."""
         first = self.data_format == "channels_first"
-        channels, *size = source.shape if first else (source.shape[2], *source.shape[:2])
         dtype = np.dtype(np.uint8) if is_of_bytes(source) else source.dtype
-        ops_of(self._generator, source).check(dtype, tuple(size), channels)
+        ops_of(self._generator, source).check(dtype, *size_and_channels(source.shape, first))
 
     def _mask_fields(self, source):
         """Returns the `MaskField` of each of the masks that go with the images of a source."""
@@ -350,9 +349,9 @@ class AugmentingIterator(Iterator[Batch]):
         if not self.augment:
             return (images, self._mixable(labels, mix), *weights)
         first = self.data_format == "channels_first"
-        channels, *size = images.shape[1:] if first else (images.shape[3], *images.shape[1:3])
+        size, channels = size_and_channels(images.shape[1:], first)
         draws = self._maker.draws_of(batch)
-        mixing = Mixing.of(mix, Draws(*draws, index, mix.name, tuple(size), channels))
+        mixing = Mixing.of(mix, Draws(*draws, index, mix.name, size, channels))
         mixed = mixing.labels(self._mixable(labels, mix), *(weights or [None]))
         return (mixing.images(images, first), *mixed[: 1 + len(weights)])
 

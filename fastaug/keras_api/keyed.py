@@ -20,6 +20,7 @@ from fastaug.keras_api.settings import check_dtype, check_follows
 from fastaug.keras_api.single_images import SingleImages
 from fastaug.keras_api.spec import BatchSpec
 from fastaug.keras_api.streams import lent_generator, lent_to_user_code, seeded
+from fastaug.ops.base import size_and_channels
 from fastaug.program.fields import MaskField, Masks, map_leaves, masks_in
 from fastaug.run.threads import finish
 
@@ -97,7 +98,7 @@ def _make_one_by_one(generator, source, draws, samples, out):
 
 def _field_of(masks, shape, data_format):
     first = data_format == "channels_first"
-    size = shape[1:] if first else shape[:2]
+    size, _ = size_and_channels(shape, first)
     return MaskField(masks, masks.shape[1:], masks.dtype, size, first)
 
 

@@ -15,7 +15,7 @@ from fastaug.keras_api.recognise import affine_map, apply_elementwise, channel_m
 from fastaug.keras_api.settings import Settings, makes_bytes, stays_in_levels
 from fastaug.keras_api.standardization import Standardization
 from fastaug.keras_api.warp import AroundWarp, border_name, check_order, choose
-from fastaug.ops.base import OpList
+from fastaug.ops.base import OpList, size_and_channels
 from fastaug.program.chunks import chunked_job
 
 
@@ -114,10 +114,10 @@ class Augmentation:
         self.settings = Settings(generator, dtype)
         self.sampler = ParameterSampler.of(generator)
         channels_first = data_format == "channels_first"
-        self._channels, *size = shape if channels_first else (shape[2], *shape[:2])
-        channels, self._source_size = self._channels, tuple(size)
+        self._source_size, self._channels = size_and_channels(shape, channels_first)
+        channels = self._channels
         self.ops = ops
-        self.height, self.width = size
+        self.height, self.width = self._source_size
         if self.ops is not None:
             self.height, self.width = self.ops.size_after(self._source_size)
         border = border_name(generator.fill_mode)

@@ -4,7 +4,7 @@ import numpy as np
 
 from fastaug import _core
 from fastaug.keras_api.program import is_of_bytes, ops_of
-from fastaug.ops.base import NOTHING
+from fastaug.ops.base import NOTHING, as_bytes, size_and_channels
 
 
 class SingleImages:
@@ -21,16 +21,25 @@ class SingleImages:
     """
 
     def __init__(self, ops, source, data_format, draws, index):
-        self._ops = ops
-        self._draws = draws
-        self._first = data_format == "channels_first"
-        self._source_type = np.dtype(np.uint8 if source.dtype == np.uint8 else np.float32)
-        self._type = np.dtype(np.uint8) if is_of_bytes(source) else np.dtype(np.float32)
-        channels, *size = source.shape if self._first else (source.shape[2], *source.shape[:2])
-        self.shape = ops.shape_after(source.shape, data_format)
-        ops.check(self._type, tuple(size), channels)
+        first = data_format == "channels_first"
+        size, channels = size_and_channels(source.shape, first)
+        kind = np.dtype(np.uint8 if is_of_bytes(source) else np.float32)
+        ops.check(kind, size, channels)
         keras = np.repeat(NOTHING, len(index), axis=0)
-        self._table = ops.table(keras, *draws, index, tuple(size), channels)
+        self._table = ops.table(keras, *draws, index, size, channels)
+        self.shape = ops.shape_after(source.shape, data_format)
+        height, width = ops.size_after(size)
+
+        def program_of(some, is_bytes):
+            settings = {"channels_first": first, "is_bytes": is_bytes}
+
+            def make(**part):
+                return _core.Program(height, width, channels, **settings | part)
+
+            return some.program(make, is_bytes)
+
+        self._crop = ops.crop and program_of(ops.only_crop(), source.dtype == np.uint8)
+        self._rest = program_of(ops.without_crop(), kind == np.uint8)
 
     @classmethod
     def of(cls, generator, source, draws, index):
@@ -40,26 +49,17 @@ class SingleImages:
 
     def before(self, place, image):
         """Returns what Keras's transforms get of the image at a place."""
-        if self._ops.crop is None:
-            return image
-        return self._run(place, image, self._ops.only_crop(), self._source_type)
+        return image if self._crop is None else self._run(place, image, self._crop)
 
     def after(self, place, image):
         """Returns what standardization gets, of what these transforms have made of the image."""
-        return self._run(place, image, self._ops.without_crop(), self._type)
+        return self._run(place, image, self._rest)
 
-    def _run(self, place, image, ops, kind):
+    def _run(self, place, image, program):
         given = np.asarray(image)
-        if kind == np.uint8 and given.dtype != np.uint8:
-            given = np.clip(np.floor(given + 0.5), 0, 255)
-        height, width = self.shape[1:] if self._first else self.shape[:2]
-        channels = self.shape[0 if self._first else 2]
-        settings = {"channels_first": self._first, "is_bytes": kind == np.uint8}
-
-        def make(**part):
-            return _core.Program(height, width, channels, **settings | part)
-
-        program = ops.program(make, kind == np.uint8)
+        if program.is_bytes and given.dtype != np.uint8:
+            given = as_bytes(given)
+        kind = np.uint8 if program.is_bytes else np.float32
         images = np.ascontiguousarray(given, dtype=kind)[np.newaxis]
         out = np.empty((1, *self.shape), kind)
         row = np.ascontiguousarray(self._table[place : place + 1])

@@ -6,6 +6,7 @@ import numpy as np
 
 from fastaug.keras_api.program import Augmentation, augmentation_for, ops_of
 from fastaug.keras_api.streams import can_stand, global_stream
+from fastaug.ops.base import size_and_channels
 from fastaug.ops.random import key_of
 
 
@@ -60,9 +61,8 @@ class BatchSpec:
         """
         if ops is None:
             return table
-        first, shape = self._data_format == "channels_first", self.source.shape
-        channels, *size = shape if first else (shape[2], *shape[:2])
-        return ops.table(table, *draws, index, tuple(size), channels)
+        first = self._data_format == "channels_first"
+        return ops.table(table, *draws, index, *size_and_channels(self.source.shape, first))
 
     def shape(self, augmentation):
         """Returns the shape of a finished image, with what `augmentation` returned."""

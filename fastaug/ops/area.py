@@ -10,6 +10,7 @@ import numpy as np
 from fastaug.ops.base import (
     Draws,
     Op,
+    PlainOp,
     between,
     check_number,
     check_pair,
@@ -22,7 +23,7 @@ __all__: list[str] = ["AutoContrast", "Equalize", "Erasing", "GaussianBlur", "Sh
 
 
 @dataclasses.dataclass(frozen=True)
-class AutoContrast(Op):
+class AutoContrast(PlainOp):
     """Stretches the values of each channel to the range of 0 to 255.
 
     As `torchvision.transforms.v2.RandomAutocontrast`; `PIL.ImageOps.autocontrast` differs by at
@@ -39,23 +40,11 @@ class AutoContrast(Op):
         array([[  0, 127, 254]], dtype=uint8)
     """
 
-    p: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_probability(self.p)
-
-    @property
-    def steps(self) -> tuple[str, ...]:
-        """The core's op."""
-        return ("autocontrast",)
-
-    def draw(self, draws: Draws) -> np.ndarray:
-        """Returns a column that says that it is done."""
-        return np.zeros((len(draws), 1))
+    kernel = "autocontrast"
 
 
 @dataclasses.dataclass(frozen=True)
-class Equalize(Op):
+class Equalize(PlainOp):
     """Makes the histogram of each channel flat.
 
     As `torchvision.transforms.v2.RandomEqualize` and `PIL.ImageOps.equalize`. For uint8 images of
@@ -74,19 +63,7 @@ class Equalize(Op):
         array([  0,  85, 170, 255], dtype=uint8)
     """
 
-    p: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_probability(self.p)
-
-    @property
-    def steps(self) -> tuple[str, ...]:
-        """The core's op."""
-        return ("equalize",)
-
-    def draw(self, draws: Draws) -> np.ndarray:
-        """Returns a column that says that it is done."""
-        return np.zeros((len(draws), 1))
+    kernel = "equalize"
 
 
 _LARGEST_WINDOW = 255

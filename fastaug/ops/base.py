@@ -137,6 +137,27 @@ class Op:
 
 
 @dataclasses.dataclass(frozen=True)
+class PlainOp(Op):
+    """An op of the core's that has no parameters but its probability."""
+
+    p: float = 1.0
+
+    kernel: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        check_probability(self.p)
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """The core's op."""
+        return (self.kernel,)
+
+    def draw(self, draws: Draws) -> np.ndarray:
+        """Returns a column that says that it is done."""
+        return np.zeros((len(draws), 1))
+
+
+@dataclasses.dataclass(frozen=True)
 class Call(Op):
     """A function of the user's, which is called for each image with the GIL, in the threads.
 
@@ -175,8 +196,20 @@ class Call(Op):
                 f"{image.shape}"
             )
         if image.dtype == np.uint8 and result.dtype != np.uint8:
-            return np.clip(np.floor(result + 0.5), 0, 255).astype(np.uint8)
+            return as_bytes(result)
         return result.astype(image.dtype, copy=False)
+
+
+def as_bytes(image: Array) -> Array:
+    """Returns an image on the scale of 0 to 255 as uint8, rounded and clipped."""
+    return np.clip(np.floor(image + 0.5), 0, 255).astype(np.uint8)
+
+
+def size_and_channels(shape: Sequence[int], channels_first: bool) -> tuple[tuple[int, int], int]:
+    """Returns height and width of an image of a shape, and its channels."""
+    if channels_first:
+        return (shape[1], shape[2]), shape[0]
+    return (shape[0], shape[1]), shape[2]
 
 
 def check_probability(p: Any) -> None:
@@ -378,8 +411,9 @@ class OpList:
     def shape_after(self, shape: tuple[int, int, int], data_format: str) -> tuple[int, int, int]:
         """Returns the shape of the images that become of those of a shape."""
         first = data_format == "channels_first"
-        height, width = self.size_after(shape[1:] if first else shape[:2])
-        return (shape[0], height, width) if first else (height, width, shape[2])
+        size, channels = size_and_channels(shape, first)
+        height, width = self.size_after(size)
+        return (channels, height, width) if first else (height, width, channels)
 
     def table(
         self,

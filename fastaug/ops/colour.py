@@ -10,6 +10,7 @@ from fastaug import _core
 from fastaug.ops.base import (
     Draws,
     Op,
+    PlainOp,
     between,
     check_number,
     check_pair,
@@ -155,7 +156,7 @@ class GaussianNoise(Op):
 
 
 @dataclasses.dataclass(frozen=True)
-class Grayscale(Op):
+class Grayscale(PlainOp):
     """Makes an image grey, by the luma of ITU-R BT.601; it keeps its channels.
 
     As `torchvision.transforms.v2.RandomGrayscale`. For uint8 and float images of one or three
@@ -172,23 +173,11 @@ class Grayscale(Op):
         array([[[76, 76, 76]]], dtype=uint8)
     """
 
-    p: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_probability(self.p)
-
-    @property
-    def steps(self) -> tuple[str, ...]:
-        """The core's op."""
-        return ("grayscale",)
-
-    def draw(self, draws: Draws) -> np.ndarray:
-        """Returns a column that says that it is done."""
-        return np.zeros((len(draws), 1))
+    kernel = "grayscale"
 
 
 @dataclasses.dataclass(frozen=True)
-class Invert(Op):
+class Invert(PlainOp):
     """Inverts each value: 255 minus it.
 
     As `torchvision.transforms.v2.RandomInvert` and `PIL.ImageOps.invert`. For uint8 and float
@@ -205,19 +194,7 @@ class Invert(Op):
         array([[255,  55]], dtype=uint8)
     """
 
-    p: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_probability(self.p)
-
-    @property
-    def steps(self) -> tuple[str, ...]:
-        """The core's op."""
-        return ("invert",)
-
-    def draw(self, draws: Draws) -> np.ndarray:
-        """Returns a column that says that it is done."""
-        return np.zeros((len(draws), 1))
+    kernel = "invert"
 
 
 @dataclasses.dataclass(frozen=True)
