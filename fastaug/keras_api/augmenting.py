@@ -12,7 +12,7 @@ from fastaug.data.images import array_to_img
 from fastaug.keras_api.batches import BatchMaker
 from fastaug.keras_api.iterator import Iterator
 from fastaug.keras_api.order import NEXT, Order, RankOrder
-from fastaug.keras_api.program import is_of_bytes, ops_of
+from fastaug.keras_api.program import check_ops, ops_of
 from fastaug.keras_api.settings import check_dtype, check_follows
 from fastaug.keras_api.unaugmented import Unaugmented
 from fastaug.log import tell
@@ -77,7 +77,7 @@ class AugmentingIterator(Iterator[Batch]):
         if seed is None and self.augment and (augment is not None or mix is not None):
             self._own_seed = int(np.random.randint(1 << 62, dtype=np.int64))
         if augment is not None:
-            self._check_ops(source)
+            check_ops(ops_of(generator, source), source, self.data_format)
         if mix is not None and self._shapes_labels:
             self._check_mix(mix)
         self._maker = self._new_maker(source)
@@ -120,12 +120,6 @@ class AugmentingIterator(Iterator[Batch]):
             fields=fields,
             own_seed=self._own_seed,
         )
-
-    def _check_ops(self, source):
-        """Raises what the ops of `augment` have against the images of a source."""
-        first = self.data_format == "channels_first"
-        dtype = np.dtype(np.uint8) if is_of_bytes(source) else source.dtype
-        ops_of(self._generator, source).check(dtype, *size_and_channels(source.shape, first))
 
     def _mask_fields(self, source):
         """Returns the `MaskField` of each of the masks that go with the images of a source."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastaug.ops.base import Op, OpList, as_op
+from fastaug.ops.base import Op, OpList, as_ops
 from fastaug.ops.mix import Mix
 
 _DIM_ORDERINGS = {"default": None, "tf": "channels_last", "th": "channels_first"}
@@ -69,9 +69,8 @@ def checked_ops(augment: Any, warp: str) -> tuple[Op, ...] | None:
     """
     if augment is None:
         return None
-    ops = tuple(augment) if isinstance(augment, list | tuple) else (augment,)
+    ops = tuple(as_ops(augment))
     OpList(ops)
-    ops = tuple([as_op(op) for op in ops])
     if warp == "opencv":
         raise ValueError(f'`warp="opencv"` has no `augment`. Received: {augment=}')
     return ops or None

@@ -20,6 +20,7 @@ from fastaug.defaults import floatx, image_data_format
 from fastaug.keras_api.advice import about_folders, about_rows, about_split, about_validation
 from fastaug.keras_api.augmenting import AugmentingIterator
 from fastaug.keras_api.iterator import check_batch_size
+from fastaug.keras_api.program import ops_of
 from fastaug.ops.mix import label_floats
 from fastaug.program.fields import MaskField, Masks
 from fastaug.typing import (
@@ -199,8 +200,10 @@ class _FileIterator(AugmentingIterator[Batch]):
         Raises:
             ValueError: If it makes images of another size than `target_size`.
         """
-        augment = getattr(self._generator, "augment", None) or ()
-        crop = next((op for op in augment if op.is_crop and op.is_of_picture), None)
+        ops = ops_of(self._generator)
+        crop = ops and ops.crop
+        if crop is not None and not crop.is_of_picture:
+            crop = None
         if crop is not None and crop.size != tuple(self.target_size):
             raise ValueError(
                 f"{crop!r} makes images of {crop.size}: `target_size` should be the same. "

@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastaug import _core
-from fastaug.keras_api.program import is_of_bytes, ops_of
+from fastaug.keras_api.program import check_ops, is_of_bytes, ops_of
 from fastaug.ops.base import NOTHING, as_bytes, size_and_channels
 
 
@@ -24,7 +24,7 @@ class SingleImages:
         first = data_format == "channels_first"
         size, channels = size_and_channels(source.shape, first)
         kind = np.dtype(np.uint8 if is_of_bytes(source) else np.float32)
-        ops.check(kind, size, channels)
+        check_ops(ops, source, data_format)
         keras = np.repeat(NOTHING, len(index), axis=0)
         self._table = ops.table(keras, *draws, index, size, channels)
         self.shape = ops.shape_after(source.shape, data_format)

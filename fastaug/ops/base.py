@@ -270,6 +270,23 @@ def as_op(op: Any) -> Any:
     return op
 
 
+def as_ops(given: Any) -> list[Op]:
+    """Returns an op, a name or a function, or a list of such, as a list of ops.
+
+    Raises:
+        TypeError: If one is none of these.
+        ValueError: If no op that needs no arguments has a name.
+    """
+    ops = [as_op(op) for op in (given if isinstance(given, list | tuple) else [given])]
+    for op in ops:
+        if not isinstance(op, Op):
+            raise TypeError(
+                "Expected an op, such as fastaug.Posterize(4), or a function of an image and a "
+                f"generator of random numbers. Received: {op!r}"
+            )
+    return ops
+
+
 def numbered(names: Sequence[str]) -> list[str]:
     """Returns names of streams: the second of one name is 'name#1'."""
     counts: collections.Counter[str] = collections.Counter()
@@ -299,7 +316,7 @@ class OpList:
     """Ops that are done to images one after the other, as the core knows them.
 
     Args:
-        given: The ops, or functions, of which one may be a crop.
+        given: An op, a name or a function, or a list of such, of which one may be a crop.
 
     Attributes:
         calls: The functions among them, and the first column of each.
@@ -311,14 +328,8 @@ class OpList:
         ValueError: If there are several crops.
     """
 
-    def __init__(self, given: Sequence[Op | Callable[..., Any]]) -> None:
-        ops: list[Op] = [as_op(op) for op in given]
-        for op in ops:
-            if not isinstance(op, Op):
-                raise TypeError(
-                    "Expected an op, such as fastaug.Posterize(4), or a function of an image and a "
-                    f"generator of random numbers. Received: {op!r}"
-                )
+    def __init__(self, given: Any) -> None:
+        ops = as_ops(given)
         crops = [op for op in ops if op.is_crop]
         if len(crops) > 1:
             raise ValueError(f"Only one op may crop. Received: {crops}")

@@ -561,3 +561,33 @@ def test_a_subclass_that_makes_batches_of_an_index():
     images = take(own, 3)
     expected = [by_hand(IMAGES, 3, epoch, range(37)) for epoch in range(3)]
     np.testing.assert_array_equal(images, np.concatenate(expected))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(
+    ("x", "augment", "error", "text"),
+    [
+        (IMAGES.astype("float32"), fastaug.RandomResizedCrop(8), TypeError, "uint8 images"),
+        (IMAGES.astype("float32"), fastaug.Equalize(), TypeError, "uint8 images"),
+        (IMAGES, fastaug.GaussianBlur(101), ValueError, "larger than half"),
+        (IMAGES, fastaug.Rot90(), ValueError, "square"),
+    ],
+)
+def test_what_is_set_later_or_applied_is_checked_too(x, augment, error, text, workers):
+    generator = fastaug.ImageDataGenerator(workers=workers)
+    with generator.flow(x, batch_size=8, seed=1) as iterator:
+        next(iterator)
+        generator.augment = (augment,)
+        with pytest.raises(error, match=text):
+            next(iterator)
+    with pytest.raises(error, match=text):
+        generator.apply(x, keys=range(len(x)))
+
+
+def test_what_is_set_later_may_be_an_op_a_name_or_a_list(folder):
+    for augment in (fastaug.Equalize(), "equalize", ["equalize"], [fastaug.Equalize()]):
+        for source in (files(folder, "threads", None), flow(augment=None)):
+            with source as iterator:
+                iterator.image_data_generator.augment = augment
+                batch = next(iterator)
+        np.testing.assert_array_equal(batch, take(flow(augment="equalize"), 1))
