@@ -312,6 +312,10 @@ def layout(steps: Sequence[str | None]) -> tuple[list[int], int]:
     return starts, columns
 
 
+# An op of one column that does nothing to a mask, between others that move it.
+_NO_MOVE = "invert"
+
+
 class OpList:
     """Ops that are done to images one after the other, as the core knows them.
 
@@ -366,7 +370,10 @@ class OpList:
 
     def for_masks(self) -> dict[str, Any]:
         """Returns the arguments of `_core.Program` that move a mask as its image."""
-        steps = [step for part in self._parts for step in part["augment"]]
+        steps = list(self._parts[0]["augment"])
+        for part, (_, column) in zip(self._parts[1:], self.calls, strict=True):
+            # an image is interpolated before a function, and so is its mask
+            steps += [(_NO_MOVE, column), *part["augment"]]
         return {**self._parts[0], "augment": steps, "only_moves": True}
 
     def only_crop(self) -> Self:

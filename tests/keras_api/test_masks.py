@@ -833,7 +833,14 @@ def test_a_mask_is_interpolated_as_often_as_its_image():
 
     x = numbered(4, 12, 12)
     masks = labels_of_pixels(x)
-    for between, left in ([], 12), ([fastaug.Solarize(256)], 7), ([fastaug.Posterize(8, p=0)], 12):
+    betweens = (
+        ([], 12),
+        ([fastaug.Solarize(256)], 7),
+        ([fastaug.Posterize(8, p=0)], 12),
+        ([lambda image, rng: image], 7),
+        ([lambda image, rng: image, fastaug.RandomCrop(12)], 7),
+    )
+    for between, left in betweens:
         augment = [Shift(5.0), *between, Shift(-5.0)]
         generator = fastaug.ImageDataGenerator(augment=augment, dtype="uint8")
         with generator.flow(x, fastaug.Masks(masks, fill=-1), batch_size=4, seed=1) as flow:
