@@ -10,6 +10,7 @@ import numpy as np
 
 from fastaug.data.images import array_to_img
 from fastaug.keras_api.batches import BatchMaker
+from fastaug.keras_api.checks import checked_mix
 from fastaug.keras_api.iterator import Iterator
 from fastaug.keras_api.order import NEXT, Order, RankOrder
 from fastaug.keras_api.program import check_ops, ops_of
@@ -73,7 +74,7 @@ class AugmentingIterator(Iterator[Batch]):
         if hasattr(generator, "_overrides_methods"):  # one of ours
             check_dtype(generator, self.dtype, source.in_floatx)
         self._hash_limit = hash_limit
-        augment, mix = getattr(generator, "augment", None), getattr(generator, "mix", None)
+        augment, mix = getattr(generator, "augment", None), self._mix
         if seed is None and self.augment and (augment is not None or mix is not None):
             self._own_seed = int(np.random.randint(1 << 62, dtype=np.int64))
         if augment is not None:
@@ -333,10 +334,10 @@ class AugmentingIterator(Iterator[Batch]):
             index: int64 array, its samples.
             batch: What the maker knows of it.
         """
-        mix = getattr(self.image_data_generator, "mix", None)
+        mix = self._mix
         if mix is None or not self._shapes_labels:
             return made
-        if mix is not self._checked_mix:  # set since this was made
+        if mix != self._checked_mix:  # set since this was made
             self._check_mix(mix)
             self._checked_mix = mix
         images, labels, *weights = made
@@ -348,6 +349,11 @@ class AugmentingIterator(Iterator[Batch]):
         mixing = Mixing.of(mix, Draws(*draws, index, mix.name, size, channels))
         mixed = mixing.labels(self._mixable(labels, mix), *(weights or [None]))
         return (mixing.images(images, first), *mixed[: 1 + len(weights)])
+
+    @property
+    def _mix(self):
+        """What mixes the batches, as the generator is set now, or None."""
+        return checked_mix(getattr(self.image_data_generator, "mix", None))
 
     @property
     def _shapes_labels(self):

@@ -77,11 +77,16 @@ def checked_ops(augment: Any, warp: str) -> tuple[Op, ...] | None:
 
 
 def checked_mix(mix: Any) -> Mix | None:
-    """Returns `mix`.
+    """Returns `mix`, or that of its name.
 
     Raises:
         TypeError: If it mixes no batches.
+        ValueError: If none has the name.
     """
+    if isinstance(mix, str):
+        from fastaug.ops.policy import op_of
+
+        return op_of(mix, Mix)
     if mix is not None and not isinstance(mix, Mix):
         raise TypeError(f"`mix` should be such as fastaug.MixUp(0.2). Received: mix={mix!r}")
     return mix

@@ -4,6 +4,7 @@ import collections
 import copy
 import dataclasses
 import functools
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from fastaug import _core
 from fastaug.ops.random import uniform
-from fastaug.typing import Array
+from fastaug.typing import Array, Integer
 
 #: The row of Keras's columns that does nothing.
 NOTHING = np.array([[0, 0, 0, 0, 1, 1, 0, 0, np.nan, np.nan]])
@@ -104,10 +105,10 @@ class Op:
         if self.p < 1:
             off = draws.of("p").uniform(1)[:, 0] >= self.p
             starts, _ = layout(self.steps)
-            columns[np.ix_(off, np.array(starts))] = np.nan
+            columns[np.ix_(off, np.array(starts, dtype=int))] = np.nan
         return columns
 
-    def __call__(self, image: Array, seed: int | None = None) -> Array:
+    def __call__(self, image: Array, seed: Integer | None = None) -> Array:
         """Does it to one image.
 
         Args:
@@ -120,7 +121,8 @@ class Op:
 
         Raises:
             ValueError: If the image has another rank, or channels that the op does not know.
-            TypeError: If it is of another type, or of floats, for which the op is not defined.
+            TypeError: If it is of another type, or of floats, for which the op is not defined; if
+                the seed is no integer.
 
         Example:
             >>> fastaug.Posterize(bits=1)(np.array([[3, 200]], dtype="uint8"))
@@ -130,9 +132,9 @@ class Op:
         if image.ndim not in (2, 3):
             raise ValueError(f"Expected an image of rank 2 or 3. Received shape: {image.shape}")
         if seed is None:
-            seed = int(np.random.randint(1 << 62, dtype=np.int64))
+            seed = np.random.randint(1 << 62, dtype=np.int64)
         pixels = image if image.ndim == 3 else image[..., np.newaxis]
-        out = apply_ops([self], pixels, seed)
+        out = apply_ops([self], pixels, operator.index(seed))
         return out if image.ndim == 3 else out[..., 0]
 
 
@@ -205,6 +207,11 @@ def as_bytes(image: Array) -> Array:
     return np.clip(np.floor(image + 0.5), 0, 255).astype(np.uint8)
 
 
+# What `augment` may be.
+_OneOp = Op | str | Callable[[Array, np.random.Generator], Array]
+Augment = _OneOp | Sequence[_OneOp]
+
+
 def size_and_channels(shape: Sequence[int], channels_first: bool) -> tuple[tuple[int, int], int]:
     """Returns height and width of an image of a shape, and its channels."""
     if channels_first:
@@ -224,6 +231,19 @@ def check_number(name: str, value: Any, low: float, high: float) -> None:
         raise TypeError(f"`{name}` should be a number. Received: {name}={value!r}")
     if not low <= value <= high:
         raise ValueError(f"`{name}` should be from {low} to {high}. Received: {name}={value!r}")
+
+
+def check_integer(name: str, value: Any, low: int, high: int) -> None:
+    """Raises a ValueError, or a TypeError, unless it is an integer from low to high."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"`{name}` should be an integer. Received: {name}={value!r}")
+    check_number(name, value, low, high)
+
+
+def check_bool(name: str, value: Any) -> None:
+    """Raises a TypeError unless it is True or False."""
+    if not isinstance(value, bool):
+        raise TypeError(f"`{name}` should be a bool. Received: {name}={value!r}")
 
 
 def check_pair(name: str, pair: Any, low: float, high: float) -> tuple[float, float]:

@@ -1,13 +1,12 @@
 """Ops on finished batches: each image is mixed with another one of its batch, and so are labels."""
 
 import dataclasses
-import math
 from typing import Any
 
 import numpy as np
 
 from fastaug import _core
-from fastaug.ops.base import Draws, check_number
+from fastaug.ops.base import Draws, check_integer, check_number
 
 __all__: list[str] = ["CutMix", "MixUp"]
 
@@ -31,19 +30,10 @@ class Mix:
         raise NotImplementedError
 
     def _check(self, alpha=1.0):
-        check_number("alpha", alpha, np.nextafter(0, 1), math.inf)
+        check_number("alpha", alpha, np.nextafter(0, 1), np.finfo(float).max)
         check_number("label_smoothing", self.label_smoothing, 0, 1)
-        classes = self.num_classes
-        if classes is None:
-            return
-        if isinstance(classes, bool) or not isinstance(classes, int | np.integer):
-            raise TypeError(
-                f"`num_classes` should be an integer. Received: num_classes={classes!r}"
-            )
-        if classes < 1:
-            raise ValueError(
-                f"`num_classes` should be at least 1. Received: num_classes={classes!r}"
-            )
+        if self.num_classes is not None:
+            check_integer("num_classes", self.num_classes, 1, np.iinfo(np.int64).max)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -263,7 +263,9 @@ def test_other_inputs_cannot_be_mixed():
         (lambda: fastaug.MixUp(num_classes=0), ValueError, "num_classes=0"),
         (lambda: fastaug.MixUp(num_classes=2.0), TypeError, "num_classes=2.0"),
         (lambda: fastaug.CutMix(label_smoothing=1.5), ValueError, "label_smoothing=1.5"),
-        (lambda: fastaug.ImageDataGenerator(mix="mixup"), TypeError, "mix='mixup'"),
+        (lambda: fastaug.MixUp(float("inf")), ValueError, "alpha=inf"),
+        (lambda: fastaug.ImageDataGenerator(mix="equalize"), ValueError, "['cutmix', 'mixup']"),
+        (lambda: fastaug.ImageDataGenerator(mix=["mixup"]), TypeError, "mix=['mixup']"),
         (lambda: fastaug.ImageDataGenerator(mix=fastaug.Posterize(4)), TypeError, "Posterize"),
     ],
 )
@@ -367,6 +369,18 @@ def test_it_may_change_between_batches():
         images, labels = next(iterator)
         np.testing.assert_array_equal(images, IMAGES[8:16])
         assert labels.shape == (8,)
+        iterator.image_data_generator.mix = "cutmix"
+        assert next(iterator)[1].shape == (5, 5)
+        iterator.image_data_generator.mix = fastaug.Equalize()
+        with pytest.raises(TypeError, match="Equalize"):
+            next(iterator)
+
+
+def test_names_of_mixes():
+    assert fastaug.ImageDataGenerator(mix="mixup").mix == fastaug.MixUp()
+    assert fastaug.ImageDataGenerator(mix="cutmix").mix == fastaug.CutMix()
+    choice = fastaug.OneOf("mixup", fastaug.CutMix(0.5))
+    assert choice == fastaug.OneOf(fastaug.MixUp(), fastaug.CutMix(0.5))
 
 
 # ---------------------------------------------------------------------------- the core
