@@ -18,7 +18,7 @@ from fastaug.keras_api.settings import check_dtype, check_follows
 from fastaug.keras_api.unaugmented import Unaugmented
 from fastaug.log import tell
 from fastaug.ops.base import Draws, size_and_channels
-from fastaug.ops.mix import Mixing
+from fastaug.ops.mix import Mixing, check_weights, count_classes
 from fastaug.typing import Array, Batch, DataFormat, DTypeLike, Path
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ class AugmentingIterator(Iterator[Batch]):
 
     Endless in a `for` loop and with `next`; `it[i]` is batch `i` of an epoch, `it[-1]` the last.
     A subclass sets `image_data_generator`, `augment`, `data_format`, `dtype`, `save_to_dir`,
-    `save_prefix` and `save_format` first, and implements `_with_labels`, `_is_labelled`,
-    `_check_mix`, `_mixable` and, if it has masks, `_mask_fields`.
+    `save_prefix` and `save_format` first, has `sample_weight`, and implements `_with_labels`,
+    `_is_labelled`, `_check_mix`, `_mixable` and, if it has masks, `_mask_fields`.
 
     Args:
         source: Where the images come from.
@@ -50,12 +50,14 @@ class AugmentingIterator(Iterator[Batch]):
     augment: bool
     data_format: DataFormat
     dtype: DTypeLike
+    sample_weight: Any
     save_to_dir: Path | None
     save_prefix: str
     save_format: str
     _maker: Any = None
     _checked_mix = None  # the last one of which labels were checked
     _counted = None  # labels, and their number of classes
+    _classes_of_all = 0  # the number in both subsets, where they may differ
     _own_seed = 0  # of what the ops of `augment` draw, without a seed
     _replaces = False  # whether other images take the place of those that cannot be read
 
@@ -80,7 +82,7 @@ class AugmentingIterator(Iterator[Batch]):
         if augment is not None:
             check_ops(ops_of(generator, source), source, self.data_format)
         if mix is not None and self._shapes_labels:
-            self._check_mix(mix)
+            self._check_mixing(mix)
         self._maker = self._new_maker(source)
         # A subclass with its own idea of a batch gets Keras's way of asking for one.
         self._asks_itself = any(
@@ -127,7 +129,7 @@ class AugmentingIterator(Iterator[Batch]):
         return ()
 
     def __getstate__(self):
-        return super().__getstate__() | {"_maker": None}
+        return super().__getstate__() | {"_maker": None, "_counted": None}
 
     @property
     def num_batches(self) -> int:
@@ -338,8 +340,7 @@ class AugmentingIterator(Iterator[Batch]):
         if mix is None or not self._shapes_labels:
             return made
         if mix != self._checked_mix:  # set since this was made
-            self._check_mix(mix)
-            self._checked_mix = mix
+            self._check_mixing(mix)
         images, labels, *weights = made
         if not self.augment:
             return (images, self._mixable(labels, mix), *weights)
@@ -365,6 +366,13 @@ class AugmentingIterator(Iterator[Batch]):
         """Whether the batches have labels."""
         raise NotImplementedError
 
+    def _check_mixing(self, mix):
+        """Raises an error if labels or weights cannot be mixed."""
+        self._check_mix(mix)
+        if self.sample_weight is not None:
+            check_weights(self.sample_weight)
+        self._checked_mix = mix
+
     def _check_mix(self, mix):
         """Raises an error if labels cannot be mixed."""
         raise NotImplementedError
@@ -374,12 +382,10 @@ class AugmentingIterator(Iterator[Batch]):
         raise NotImplementedError
 
     def _classes_of(self, labels):
-        """Returns how many classes integer labels have that are all there are, or None."""
+        """Returns how many classes integer labels have, of both subsets, or 0."""
         if self._counted is None or self._counted[0] is not labels:
-            numbers = np.asarray(labels)
-            is_whole = numbers.dtype.kind in "iu" and numbers.size
-            self._counted = labels, int(numbers.max()) + 1 if is_whole else None
-        return self._counted[1]
+            self._counted = labels, count_classes(labels)
+        return self._counted[1] and max(self._counted[1], self._classes_of_all)
 
     def _float_type(self):
         """The type of labels that are mixed."""
