@@ -58,7 +58,7 @@ class AugmentingIterator(Iterator[Batch]):
     _checked_mix = None  # the last one of which labels were checked
     _counted = None  # labels, and their number of classes
     _classes_of_all = 0  # the number in both subsets, where they may differ
-    _own_seed = 0  # of what the ops of `augment` draw, without a seed
+    _own_seed: int | None = None  # of what ops draw without a seed, once there are some
     _replaces = False  # whether other images take the place of those that cannot be read
 
     def __init__(self, source, batch_size, shuffle, seed, hash_limit):
@@ -77,8 +77,7 @@ class AugmentingIterator(Iterator[Batch]):
             check_dtype(generator, self.dtype, source.in_floatx)
         self._hash_limit = hash_limit
         augment, mix = getattr(generator, "augment", None), self._mix
-        if seed is None and self.augment and (augment is not None or mix is not None):
-            self._own_seed = int(np.random.randint(1 << 62, dtype=np.int64))
+        self._draw_own_seed()
         if augment is not None:
             check_ops(ops_of(generator, source), source, self.data_format)
         if mix is not None and self._shapes_labels:
@@ -121,8 +120,18 @@ class AugmentingIterator(Iterator[Batch]):
             workers=getattr(generator, "_threads", 0),
             prefetch=getattr(generator, "prefetch", 0),
             fields=fields,
-            own_seed=self._own_seed,
         )
+
+    def _draw_own_seed(self):
+        """Draws what stands for the seed of ops and mixes, if there are some and it is missing."""
+        has_ops = getattr(self.image_data_generator, "augment", None) is not None
+        if (
+            self._own_seed is None
+            and self._order.seed is None
+            and self.augment
+            and (has_ops or self._mix is not None)
+        ):
+            self._own_seed = int(np.random.randint(1 << 62, dtype=np.int64))
 
     def _mask_fields(self, source):
         """Returns the `MaskField` of each of the masks that go with the images of a source."""
@@ -278,9 +287,9 @@ class AugmentingIterator(Iterator[Batch]):
 
     def _follow(self):
         """Takes on what a user may have changed in the iterator; under the maker's lock."""
-        self._maker.follow(
-            self._generator, self.dtype, self._hash_limit if self.save_to_dir else None
-        )
+        self._draw_own_seed()
+        hash_limit = self._hash_limit if self.save_to_dir else None
+        self._maker.follow(self._generator, self.dtype, hash_limit, self._own_seed or 0)
 
     def _get_batches_of_transformed_samples(self, index_array: Array) -> Batch:
         with self._maker.lock:  # not `lock`, which who calls this may hold

@@ -169,6 +169,26 @@ def test_without_a_seed_the_key_comes_from_numpy():
     assert not np.array_equal(batch(1), batch(2))
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("setting", ["augment", "mix"])
+def test_nor_a_key_of_what_is_set_later(setting, workers):
+    """One that is missing is drawn when it is first needed."""
+
+    def batches(seed):
+        np.random.seed(seed)
+        generator = fastaug.ImageDataGenerator(workers=workers)
+        with generator.flow(IMAGES, np.arange(37), batch_size=8, shuffle=False) as iterator:
+            plain = next(iterator)[0]
+            value = (fastaug.ColorJitter(0.9),) if setting == "augment" else fastaug.MixUp()
+            setattr(generator, setting, value)
+            return plain, *[next(iterator)[0] for _ in range(5)]
+
+    first, again, other = batches(1), batches(1), batches(2)
+    for k in range(6):
+        np.testing.assert_array_equal(first[k], again[k])
+        assert np.array_equal(first[k], other[k]) == (k == 0)
+
+
 class OwnStandardize(fastaug.ImageDataGenerator):
     def standardize(self, x):
         return x
