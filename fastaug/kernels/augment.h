@@ -109,24 +109,15 @@ FA_CLONES static void fa_find_range(const fa_canvas *canvas, fa_statistics *stat
     }
 }
 
-#define FA_SUMMED (1 << 20)  /* bytes whose sum is held by 32 bits */
-
-FA_CLONES static double fa_sum_grey(const uint8_t *FA_RESTRICT x, ptrdiff_t size, ptrdiff_t channels)
+/* The mean grey of the pixels, each without its fraction. */
+static double fa_find_grey_mean(const fa_canvas *canvas)
 {
-    const ptrdiff_t most = FA_SUMMED * channels;
-    double sum = 0;
-    ptrdiff_t at, i;
-    for (at = 0; at < size; at += most) {
-        const ptrdiff_t end = size - at < most ? size : at + most;
-        int32_t part = 0;
-        if (channels == 1)
-            for (i = at; i < end; i++) part += x[i];
-        else
-            for (i = at; i < end; i += 3)
-                part += (int)fa_grey((float)x[i], (float)x[i + 1], (float)x[i + 2]);
-        sum += part;
-    }
-    return sum;
+    const uint8_t *x = canvas->data;
+    const ptrdiff_t pixels = canvas->height * canvas->width;
+    ptrdiff_t sum = 0, i;
+    if (canvas->channels == 3) return fa_sum_grey(x, pixels) / (double)pixels;
+    for (i = 0; i < pixels; i++) sum += x[i];
+    return (double)sum / (double)pixels;
 }
 
 struct fa_augment {
@@ -233,7 +224,6 @@ static void fa_apply_image_steps(const fa_program *program, const double *row, f
                                  fa_canvas *canvas)
 {
     const fa_augment *augment = program->augment;
-    const ptrdiff_t pixels = canvas->height * canvas->width;
     fa_pending pending;
     fa_statistics statistics;
     ptrdiff_t k, c;
@@ -269,8 +259,7 @@ static void fa_apply_image_steps(const fa_program *program, const double *row, f
                 fa_find_range(canvas, &statistics);
             } else if (op->reads == FA_READS_GREY_MEAN) {
                 fa_do_pending(&pending, canvas);
-                statistics.grey_mean = fa_sum_grey(canvas->data, fa_canvas_size(canvas), canvas->channels)
-                    / (double)pixels;
+                statistics.grey_mean = fa_find_grey_mean(canvas);
             }
             for (c = 0; c < canvas->channels; c++) op->map(p, &statistics, c, pending.table[c]);
             pending.is_identity = 0;
