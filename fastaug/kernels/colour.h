@@ -34,7 +34,7 @@ FA_INLINE float fa_grey(float r, float g, float b) { return 0.2989f * r + 0.587f
 static void fa_map_posterize(const double *p, const fa_statistics *statistics, ptrdiff_t channel,
                              uint8_t *table)
 {
-    const uint8_t mask = (uint8_t)(0xFF00 >> (int)p[0]);
+    const uint8_t mask = (uint8_t)(0xFF00 >> fa_within(p[0], 8));
     int k;
     (void)statistics;
     (void)channel;
