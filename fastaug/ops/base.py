@@ -14,9 +14,6 @@ from fastaug import _core
 from fastaug.ops.random import uniform
 from fastaug.typing import Array, Integer
 
-#: The row of Keras's columns that does nothing.
-NOTHING = np.array([[0, 0, 0, 0, 1, 1, 0, 0, np.nan, np.nan]])
-
 
 @dataclasses.dataclass(frozen=True)
 class Draws:
@@ -514,7 +511,7 @@ class _ByImage:
                 program, image[np.newaxis], _FIRST, row[np.newaxis], None, result[np.newaxis], 0, 1,
                 standardize and is_last,
             )  # fmt: skip
-            row[: NOTHING.shape[1]] = NOTHING
+            row[: _core.IDENTITY.shape[1]] = _core.IDENTITY
             if not is_last:
                 call, column = self._calls[k]
                 image = np.ascontiguousarray(call.apply(result, row[column : column + 2]))
@@ -526,7 +523,7 @@ _FIRST = np.zeros(1, dtype=np.int64)
 def apply_ops(ops: Sequence[Op], image: Array, seed: int) -> Array:
     """Does ops to one image, (height, width, channels); see `Op.__call__`."""
     op_list, program = _compiled(tuple(ops), image.dtype, image.shape)
-    table = op_list.table(NOTHING, seed, 0, _FIRST, image.shape[:2], image.shape[2])
+    table = op_list.table(_core.IDENTITY, seed, 0, _FIRST, image.shape[:2], image.shape[2])
     is_bytes = image.dtype == np.uint8
     out = np.empty((1, *program.shape), dtype=np.uint8 if is_bytes else np.float32)
     images = np.ascontiguousarray(image, None if is_bytes else np.float32)[np.newaxis]

@@ -21,7 +21,7 @@ from scripts import check_script
 import fastaug
 from fastaug import Masks, _core
 from fastaug.keras_api.params import affine_row
-from fastaug.ops.base import NOTHING, Op, OpList
+from fastaug.ops.base import Op, OpList
 
 N, HEIGHT, WIDTH = 11, 12, 17
 
@@ -801,7 +801,7 @@ def test_masks_follow_ops_that_move(op, kind):
     ops = OpList(op if isinstance(op, list) else [op])
     program = _core.Program(*images.shape[1:3], 3, is_bytes=True, cval=255, order=0,
                             border="grid-constant", **ops.for_masks())  # fmt: skip
-    flips = np.repeat(NOTHING, 30, axis=0)
+    flips = np.repeat(_core.IDENTITY, 30, axis=0)
     np.random.seed(4)
     np.random.permutation(30)
     for row in flips:
