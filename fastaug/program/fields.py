@@ -227,13 +227,12 @@ class MaskField:
         """Returns the program that moves masks as their images."""
         if ops is None:
             return self._program
-        if self._moving[0] is not ops:
+        known, program = self._moving  # of another thread, perhaps: whole in any case
+        if known is not ops:
             size = ops.size_after(self._size)
-            self._moving = (
-                ops,
-                _core.Program(*size, self._channels, **self._rule, **ops.for_masks()),
-            )
-        return self._moving[1]
+            program = _core.Program(*size, self._channels, **self._rule, **ops.for_masks())
+            self._moving = ops, program
+        return program
 
     def shape_after(self, ops):
         """Returns the shape of a mask in a batch."""
