@@ -170,12 +170,6 @@ FA_SHARPNESS(floats, float, float, fa_exact_thirteenth, fa_clamp, )
 
 #define FA_ERASE_VALUES 4  /* one for each channel, again and again */
 
-/* A side of a rectangle, brought into the image. */
-FA_INLINE ptrdiff_t fa_within(double side, ptrdiff_t size)
-{
-    return side > 0 ? side < (double)size ? (ptrdiff_t)side : size : 0;
-}
-
 /* p: top, left, height and width of a rectangle; whether it becomes noise, and its key; else its values. */
 #define FA_ERASE(name, kind) \
     FA_CLONES static void fa_erase_##name(const double *p, fa_canvas *canvas) \
@@ -188,7 +182,8 @@ FA_INLINE ptrdiff_t fa_within(double side, ptrdiff_t size)
         const uint64_t key = fa_key_of(p[5]); \
         ptrdiff_t i, j, c; \
         kind *first = (kind *)canvas->data + (top * canvas->width + left) * channels; \
-        for (j = 0; j < width * (height > 0); j++) \
+        if (height < 1 || width < 1) return; \
+        for (j = 0; j < width; j++) \
             for (c = 0; c < channels; c++) \
                 first[j * channels + c] = (kind)p[6 + c % FA_ERASE_VALUES]; \
         for (i = top; i < top + height; i++) { \

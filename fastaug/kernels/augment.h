@@ -200,11 +200,12 @@ static void fa_set_augment(const fa_program *program, fa_augment *augment)
     augment->after.after_function = program->after_function - program->standardization;
 }
 
-/* The op of a step that is on, and its columns; NULL: it is off. */
+/* The op of a step that is on, and its columns; NULL: it is off, or cannot be done to such images. */
 static const fa_image_op *fa_op_of(const fa_augment *augment, ptrdiff_t k, const double *row,
                                    const double **p)
 {
     const fa_image_op *op = augment->steps[k].op;
+    const ptrdiff_t channels = augment->bytes.form.channels;
     *p = row + augment->steps[k].column;
     if (isnan(**p)) return NULL;
     if (!op) { /* a slot: numbers of a table that somebody has changed name no op */
@@ -212,6 +213,7 @@ static const fa_image_op *fa_op_of(const fa_augment *augment, ptrdiff_t k, const
         if (!(number >= 0 && number < (double)FA_IMAGE_OPS)) return NULL;
         op = &fa_image_ops[(int)number];
         if (augment->steps[k].column + 1 + op->columns > augment->bytes.columns) return NULL;
+        if (op->only_colours && channels != 1 && channels != 3 && !augment->only_moves) return NULL;
     }
     return op;
 }
@@ -234,7 +236,7 @@ static void fa_apply_image_steps(const fa_program *program, const double *row, f
         if (!op || (augment->only_moves && !op->matrix)) continue;
         if (op->matrix) {
             const fa_sampler *own = &augment->bytes.sampler;
-            const int order = augment->only_moves ? own->order : (int)p[op->columns - 2];
+            const int order = augment->only_moves ? own->order : p[op->columns - 2] > 0;
             const float fill = augment->only_moves ? own->cval : (float)p[op->columns - 1];
             double m[9], other[9];
             op->matrix(p, m);
@@ -385,14 +387,18 @@ static fa_weights fa_stretch_weights(int filter, ptrdiff_t length, ptrdiff_t siz
  *
  * p: The columns of the crop.
  * magnifies: Whether a part that is smaller than the form, and is to be interpolated linearly, may stay
- *     as it is; that of a mask does, whatever its size. */
+ *     as it is; that of a mask or of floats does, whatever its size. */
 static fa_image fa_crop(const fa_program *program, const fa_image *image, const double *p,
                         int magnifies, const fa_areas *areas)
 {
     const fa_form *form = &program->form;
     const ptrdiff_t channels = form->channels, value = image->type == FA_UINT8 ? 1 : 4;
-    const ptrdiff_t top = (ptrdiff_t)p[FA_CROP_TOP], left = (ptrdiff_t)p[FA_CROP_LEFT];
-    const ptrdiff_t height = (ptrdiff_t)p[FA_CROP_HEIGHT], width = (ptrdiff_t)p[FA_CROP_WIDTH];
+    const ptrdiff_t most = (ptrdiff_t)1 << 30; /* pixels of a side */
+    const ptrdiff_t top = fa_within(p[FA_CROP_TOP] + (double)most, 2 * most) - most;
+    const ptrdiff_t left = fa_within(p[FA_CROP_LEFT] + (double)most, 2 * most) - most;
+    const ptrdiff_t height = fa_within(p[FA_CROP_HEIGHT] - 1, most) + 1;
+    const ptrdiff_t width = fa_within(p[FA_CROP_WIDTH] - 1, most) + 1;
+    const int filter = (int)fa_within(p[FA_CROP_FILTER], FA_FILTERS - 1);
     fa_image crop = *image;
     if (top < 0 || left < 0 || top + height > image->height || left + width > image->width) {
         const float fill = program->augment->only_moves ? program->sampler.cval
@@ -412,12 +418,11 @@ static fa_image fa_crop(const fa_program *program, const fa_image *image, const 
         crop.width = width;
         crop.padding = 0;
         if (height == form->height && width == form->width) return crop;
-        if (program->augment->only_moves
-            || (magnifies && (int)p[FA_CROP_FILTER] == FA_BILINEAR && height <= form->height
+        if (program->augment->only_moves || value != 1
+            || (magnifies && filter == FA_BILINEAR && height <= form->height
                 && width <= form->width))
             return crop;
         {
-            const int filter = (int)p[FA_CROP_FILTER];
             const ptrdiff_t fewer = height - form->height, narrower = 2 * (width - form->width);
             const fa_weights rows = fa_stretch_weights(filter, height, form->height,
                                                        areas->weights[0], areas->filter);

@@ -173,7 +173,14 @@ FA_INLINE ptrdiff_t fa_mirrored(ptrdiff_t i, ptrdiff_t n)
     return i < n ? i : 2 * (n - 1) - i;
 }
 
-/* p: height and width of the window, odd numbers, and the bell curve's standard deviation.
+/* Whether the half of a window reaches no further than the mirrored image, and there is room for it. */
+FA_INLINE int fa_reaches(double window, ptrdiff_t size)
+{
+    return window >= 1 && window < 2 * FA_BLUR_REACH + 2 && window < 2 * (double)size;
+}
+
+/* p: height and width of the window, odd numbers, and the bell curve's standard deviation. An image that
+ * is too small for the window stays.
  *
  * Each row is blurred down into a line, which gets a mirrored border, and that across. */
 #define FA_BLUR(name, kind, middle, down_name, across_name) \
@@ -181,12 +188,13 @@ FA_INLINE ptrdiff_t fa_mirrored(ptrdiff_t i, ptrdiff_t n)
     { \
         const ptrdiff_t height = canvas->height, width = canvas->width, channels = canvas->channels; \
         const ptrdiff_t size = width * channels, edge = size - channels; \
-        const ptrdiff_t down = (ptrdiff_t)p[0] / 2, across = (ptrdiff_t)p[1] / 2; \
+        const ptrdiff_t down = fa_within(p[0], 2 * height) / 2, across = fa_within(p[1], 2 * width) / 2; \
         middle *line = (middle *)(void *)canvas->memory + across * channels; \
         const kind *x = canvas->data; \
         kind *out = canvas->other; \
         fa_blur_tap taps_down[FA_BLUR_REACH + 1], taps_across[FA_BLUR_REACH + 1]; \
         ptrdiff_t i, j, c, k; \
+        if (!fa_reaches(p[0], height) || !fa_reaches(p[1], width)) return; \
         fa_set_bell(down, p[2], taps_down); \
         fa_set_bell(across, p[2], taps_across); \
         for (k = 0; k <= across; k++) { \

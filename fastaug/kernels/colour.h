@@ -61,7 +61,7 @@ FA_CLONES static double fa_sum_grey(const uint8_t *FA_RESTRICT x, ptrdiff_t pixe
 static void fa_map_posterize(const double *p, const fa_statistics *statistics, ptrdiff_t channel,
                              uint8_t *table)
 {
-    const uint8_t mask = (uint8_t)(0xFF00 >> (int)p[0]);
+    const uint8_t mask = (uint8_t)(0xFF00 >> fa_within(p[0], 8));
     int k;
     (void)statistics;
     (void)channel;

@@ -8,7 +8,7 @@ from scipy import stats
 
 import fastaug
 from fastaug import _core
-from fastaug.ops.base import Draws, columns_of
+from fastaug.ops.base import Draws, Op, columns_of
 from fastaug.ops.policy import op_of
 
 SAMPLES = np.arange(4000)
@@ -325,3 +325,24 @@ def test_seeds_of_an_image_are_integers(seed):
     jitter = fastaug.ColorJitter(0.5)
     wide = jitter(SMALL, seed=np.uint64(1 << 63))
     np.testing.assert_array_equal(wide, jitter(SMALL, seed=1 << 63))
+
+
+@pytest.mark.parametrize(
+    ("steps", "columns", "text"),
+    [
+        (("erasing",), 3, r"10 columns.*\(1, 3\)"),
+        (("posterize",), 2, r"1 columns.*\(1, 2\)"),
+        (("posterise",), 1, "'posterise'"),
+    ],
+)
+def test_columns_of_an_op_of_ones_own(steps, columns, text):
+    class Own(Op):
+        @property
+        def steps(self):
+            return steps
+
+        def draw(self, draws):
+            return np.zeros((len(draws), columns))
+
+    with pytest.raises(ValueError, match=text):
+        Own()(SMALL, seed=1)
