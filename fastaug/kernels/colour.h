@@ -144,9 +144,10 @@ FA_INLINE float fa_same(float v) { return v; }
  * kind: Type of values. load: Makes a float of one, that has a hue. store: Makes one of a float.
  * store_grey: Makes the grey that is blended with. scale: Of the values of fa_hue, before they are stored. */
 #define FA_ON_PIXELS(name, kind, load, store, store_grey, scale) \
-    FA_CLONES static void fa_turn_##name(float turn, kind *FA_RESTRICT r, \
+    FA_CLONES static void fa_turn_##name(double part, kind *FA_RESTRICT r, \
                                          kind *FA_RESTRICT g, kind *FA_RESTRICT b) \
     { \
+        const float turn = (float)(6 * (part + 1)); \
         ptrdiff_t i; \
         for (i = 0; i < FA_PIXEL_BLOCK; i++) { \
             const float red = load(r[i]), green = load(g[i]), blue = load(b[i]); \
@@ -162,19 +163,20 @@ FA_INLINE float fa_same(float v) { return v; }
             b[i] = store(scale * (most - range * fa_below_most(place + 1))); \
         } \
     } \
-    FA_CLONES static void fa_saturate_##name(float factor, kind *FA_RESTRICT r, \
+    FA_CLONES static void fa_saturate_##name(double p, kind *FA_RESTRICT r, \
                                              kind *FA_RESTRICT g, kind *FA_RESTRICT b) \
     { \
+        const float factor = (float)p, rest = (float)(1 - p); \
         ptrdiff_t i; \
         for (i = 0; i < FA_PIXEL_BLOCK; i++) { \
             const float red = (float)r[i], green = (float)g[i], blue = (float)b[i]; \
-            const float grey = (1 - factor) * (float)store_grey(fa_grey(red, green, blue)); \
+            const float grey = rest * (float)store_grey(fa_grey(red, green, blue)); \
             r[i] = store(red * factor + grey); \
             g[i] = store(green * factor + grey); \
             b[i] = store(blue * factor + grey); \
         } \
     } \
-    FA_CLONES static void fa_whiten_##name(float p, kind *FA_RESTRICT r, \
+    FA_CLONES static void fa_whiten_##name(double p, kind *FA_RESTRICT r, \
                                            kind *FA_RESTRICT g, kind *FA_RESTRICT b) \
     { \
         ptrdiff_t i; \
@@ -183,7 +185,7 @@ FA_INLINE float fa_same(float v) { return v; }
             r[i] = g[i] = b[i] = \
                 (kind)store_grey(fa_grey((float)r[i], (float)g[i], (float)b[i])); \
     } \
-    static void fa_by_blocks_##name(void (*work)(float, kind *, kind *, kind *), float p, \
+    static void fa_by_blocks_##name(void (*work)(double, kind *, kind *, kind *), double p, \
                                     fa_canvas *canvas) \
     { \
         const ptrdiff_t pixels = canvas->channels == 3 ? canvas->height * canvas->width : 0; \
@@ -200,11 +202,11 @@ FA_INLINE float fa_same(float v) { return v; }
     } \
     static void fa_hue_##name(const double *p, fa_canvas *canvas) \
     { \
-        fa_by_blocks_##name(fa_turn_##name, (float)(6 * (p[0] + 1)), canvas); \
+        fa_by_blocks_##name(fa_turn_##name, p[0], canvas); \
     } \
     static void fa_saturation_##name(const double *p, fa_canvas *canvas) \
     { \
-        fa_by_blocks_##name(fa_saturate_##name, (float)p[0], canvas); \
+        fa_by_blocks_##name(fa_saturate_##name, p[0], canvas); \
     } \
     static void fa_grayscale_##name(const double *p, fa_canvas *canvas) \
     { \
