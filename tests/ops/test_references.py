@@ -22,7 +22,7 @@ import fastaug.ops
 from fastaug import _core
 from fastaug.ops.base import Draws, Op, layout
 
-SIZES = [(1, 1), (1, 7), (2, 3), (5, 4), (13, 9), (33, 64), (67, 45)]
+SIZES = [(1, 1), (1, 7), (2, 3), (5, 4), (13, 9), (33, 64), (67, 45), (5, 300)]
 SEEDS = range(6)
 
 
