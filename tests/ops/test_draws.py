@@ -1,5 +1,7 @@
 """What ops draw, beside the published ranges and torchvision's way, with one sample's numbers."""
 
+import fractions
+import itertools
 import math
 
 import numpy as np
@@ -128,6 +130,13 @@ def test_rectangles_lie_where_torchvision_s_do(size, scale, ratio):
             assert box[1] + box[3] <= size[1]
             found += 1
     assert found or size == (1, 9)
+
+
+def test_random_rectangles_have_a_key_of_their_own():
+    op = fastaug.Erasing(1, value="random")
+    draws = draws_of(op)
+    keys, numbers = op.draw(draws)[:, 5], draws.uniform(23)
+    np.testing.assert_array_equal(keys, np.floor(numbers[:, 22] * 2.0**53))  # 0 to 21: the box
 
 
 def test_values_of_channels():
@@ -287,6 +296,53 @@ def test_randaugment_draws_what_torchvision_s_does(magnitude, bins):
         assert 0.4 < np.mean(np.array(found[name]) < 0) < 0.6
     assert set(found["Posterize"]) == {round(8 - magnitude / ((bins - 1) / 4))}
     np.testing.assert_allclose(found["Solarize"], 255 * (1 - part))
+
+
+def inverse_affine(centre, angle, translate, shear):
+    """torchvision's `_get_inverse_affine_matrix`, x and y from the middle, for a scale of 1."""
+    turn, sx, sy = np.radians([angle, *shear])
+    a, c = np.cos(turn - sy) / np.cos(sy), np.sin(turn - sy) / np.cos(sy)
+    b, d = -a * np.tan(sx) - np.sin(turn), np.cos(turn) - c * np.tan(sx)
+    matrix = np.array([[d, -b], [-c, a]])
+    return np.column_stack([matrix, centre - matrix @ (np.add(centre, translate))])
+
+
+@pytest.mark.parametrize("op", [fastaug.TrivialAugment(), fastaug.RandAugment()], ids=repr)
+def test_signs_and_centres_of_moves_are_torchvision_s(op):
+    height, width = 60, 80
+    names = ["ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate"]
+    corner = np.array([-width / 2, -height / 2])  # center=[0, 0] of shears
+    for name, is_negative, k in itertools.product(names, (False, True), (1, 17, 30)):
+        number = np.array([names.index(name) + 1])
+        (slot,) = op._slots(number, np.array([k]), np.array([is_negative]), (height, width))
+        m = op.magnitudes((height, width))[name][k] * (-1 if is_negative else 1)
+        slope = np.degrees(np.arctan(m))
+        expected = {
+            "ShearX": inverse_affine(corner, 0, (0, 0), (slope, 0)),
+            "ShearY": inverse_affine(corner, 0, (0, 0), (0, slope)),
+            "TranslateX": inverse_affine((0, 0), 0, (int(m), 0), (0, 0)),
+            "TranslateY": inverse_affine((0, 0), 0, (0, int(m)), (0, 0)),
+            "Rotate": inverse_affine((0, 0), -m, (0, 0), (0, 0)),  # F.rotate turns the other way
+        }[name]
+        rows_first = expected[::-1][:, [1, 0, 2]]
+        np.testing.assert_allclose(slot[1:7].reshape(2, 3), rows_first, atol=1e-12)
+
+
+@pytest.mark.parametrize("bins", [31, 16, 10, 7, 2])
+def test_magnitudes_that_are_whole_numbers_are_exact(bins):
+    """Else a value at a threshold is not inverted, and a way is a pixel too short."""
+    wide = fastaug.TrivialAugment(bins).magnitudes((60, 80))
+    narrow = fastaug.RandAugment(2, 1, bins).magnitudes((331, 662))
+    for k in range(bins):
+        part = fractions.Fraction(k, bins - 1)
+        for own, wanted in [
+            (wide["Solarize"], 255 * (1 - part)),
+            (wide["TranslateX"], 32 * part),
+            (narrow["Solarize"], 255 * (1 - part)),
+            (narrow["TranslateY"], 150 * part),
+            (narrow["TranslateX"], 300 * part),
+        ]:
+            assert own[k] == float(wanted) if wanted.denominator == 1 else own[k] != int(own[k])
 
 
 def test_ops_of_an_image_are_drawn_apart():
