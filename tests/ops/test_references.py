@@ -201,6 +201,7 @@ ROWS = {
             fastaug.ColorJitter(contrast=(0.0, 3.0)),
             fastaug.ColorJitter(saturation=(0.0, 3.0)),
             fastaug.ColorJitter(hue=0.5),
+            fastaug.ColorJitter(hue=(-0.5, -0.4)),
             fastaug.ColorJitter(0.4, 0.4, 0.4, 0.1),
             fastaug.ColorJitter(0.4, hue=[0.1, 0.2]),
         ],
@@ -565,9 +566,12 @@ def test_variants_give_the_same_bytes(op):
             np.testing.assert_array_equal(image, expected)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
 @each_op
-def test_images_in_planes_are_the_same(op):
-    for image, seed in [*images(op)][-len(SEEDS) :]:
+def test_images_in_planes_are_the_same(op, dtype):
+    if dtype != "uint8" and not takes_floats(op):
+        return
+    for image, seed in [*images(op, dtype)][-len(SEEDS) :]:
         steps = [*steps_of(op, image, seed)]
         planes = np.ascontiguousarray(image.transpose(2, 0, 1))[np.newaxis]
         out = run_core(steps, planes, channels_first=True)[0]
@@ -677,6 +681,12 @@ def test_bad_arguments(name):
             getattr(fastaug, name)(**arguments)
         assert text in str(caught.value), arguments
     assert ROWS[name].bad
+
+
+def test_a_hue_of_floats_out_of_range_is_that_of_the_clipped():
+    image = picture(9, 8, 3, dtype="float32") * 2 - 100
+    jitter = fastaug.ColorJitter(hue=(0.3, 0.3))
+    np.testing.assert_array_equal(jitter(image), jitter(np.clip(image, 0, 255)))
 
 
 @pytest.mark.filterwarnings("error")
