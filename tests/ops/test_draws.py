@@ -395,3 +395,17 @@ def test_sometimes_draws_its_own_number():
     op = fastaug.Sometimes(fastaug.Erasing(0.5), p=0.5)
     off = np.isnan(op.table(draws_of(op))[:, 0])
     assert 0.71 < off.mean() < 0.79
+
+
+def test_sometimes_nothing():
+    nothing = fastaug.Sometimes(fastaug.RandAugment(num_ops=0), p=0.5)
+    np.testing.assert_array_equal(nothing(SMALL, seed=1), SMALL)
+
+
+@pytest.mark.parametrize("seed", [1.5, "1", [1]])
+def test_seeds_of_an_image_are_integers(seed):
+    with pytest.raises(TypeError, match="integer"):
+        fastaug.ColorJitter(0.5)(SMALL, seed=seed)
+    jitter = fastaug.ColorJitter(0.5)
+    wide = jitter(SMALL, seed=np.uint64(1 << 63))
+    np.testing.assert_array_equal(wide, jitter(SMALL, seed=1 << 63))
