@@ -116,7 +116,7 @@ FA_TARGET_AVX2 static ptrdiff_t fa_sharpen_avx2(const uint8_t *middle, const uin
     return k;
 }
 #define FA_SHARPEN_BEST \
-    if (fa_simd >= FA_SIMD_AVX2 && fabsf(rest) < FA_MOST_FACTOR) \
+    if (fa_simd >= FA_SIMD_AVX2 && fabsf(rest) < (float)FA_MOST_FACTOR) \
         k = fa_sharpen_avx2(middle, sum, channels, k, size - channels, rest, out);
 #else
 #define FA_SHARPEN_BEST

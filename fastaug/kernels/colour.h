@@ -172,7 +172,7 @@ FA_INLINE ptrdiff_t fa_colour_pixels(const fa_canvas *canvas)
     return canvas->channels == 3 ? canvas->height * canvas->width : 0;
 }
 
-#define FA_MOST_FACTOR 1e6f   /* below it, a product with a byte is a whole number of 32 bits */
+#define FA_MOST_FACTOR 1e6    /* below it, a product with a byte is a whole number of 32 bits */
 
 /* Ops of three channels, of a block of each, that leave an image of one as it is.
  *
@@ -180,9 +180,10 @@ FA_INLINE ptrdiff_t fa_colour_pixels(const fa_canvas *canvas)
  * grey_of: The grey of three. scale: Of the values of fa_hue, before they are stored.
  * saturate_best, whiten_best: Set `done`, the pixels that are done in another way. */
 #define FA_ON_PIXELS(name, kind, load, store, grey_of, scale, saturate_best, whiten_best) \
-    FA_CLONES static void fa_turn_##name(float turn, kind *FA_RESTRICT r, \
+    FA_CLONES static void fa_turn_##name(double part, kind *FA_RESTRICT r, \
                                          kind *FA_RESTRICT g, kind *FA_RESTRICT b) \
     { \
+        const float turn = (float)(6 * (part + 1)); \
         ptrdiff_t i; \
         for (i = 0; i < FA_PIXEL_BLOCK; i++) { \
             const float red = load(r[i]), green = load(g[i]), blue = load(b[i]); \
@@ -198,18 +199,19 @@ FA_INLINE ptrdiff_t fa_colour_pixels(const fa_canvas *canvas)
             b[i] = store(scale * (most - range * fa_below_most(place + 1))); \
         } \
     } \
-    FA_CLONES static void fa_saturate_##name(float factor, kind *FA_RESTRICT r, \
+    FA_CLONES static void fa_saturate_##name(double p, kind *FA_RESTRICT r, \
                                              kind *FA_RESTRICT g, kind *FA_RESTRICT b) \
     { \
+        const float factor = (float)p, rest = (float)(1 - p); \
         ptrdiff_t i; \
         for (i = 0; i < FA_PIXEL_BLOCK; i++) { \
-            const float grey = (1 - factor) * (float)grey_of(r[i], g[i], b[i]); \
+            const float grey = rest * (float)grey_of(r[i], g[i], b[i]); \
             r[i] = store((float)r[i] * factor + grey); \
             g[i] = store((float)g[i] * factor + grey); \
             b[i] = store((float)b[i] * factor + grey); \
         } \
     } \
-    FA_CLONES static void fa_whiten_##name(float p, kind *FA_RESTRICT r, \
+    FA_CLONES static void fa_whiten_##name(double p, kind *FA_RESTRICT r, \
                                            kind *FA_RESTRICT g, kind *FA_RESTRICT b) \
     { \
         ptrdiff_t i; \
@@ -217,7 +219,7 @@ FA_INLINE ptrdiff_t fa_colour_pixels(const fa_canvas *canvas)
         for (i = 0; i < FA_PIXEL_BLOCK; i++) \
             r[i] = g[i] = b[i] = (kind)grey_of(r[i], g[i], b[i]); \
     } \
-    static void fa_by_blocks_##name(void (*work)(float, kind *, kind *, kind *), float p, \
+    static void fa_by_blocks_##name(void (*work)(double, kind *, kind *, kind *), double p, \
                                     ptrdiff_t done, fa_canvas *canvas) \
     { \
         const ptrdiff_t pixels = fa_colour_pixels(canvas); \
@@ -234,14 +236,13 @@ FA_INLINE ptrdiff_t fa_colour_pixels(const fa_canvas *canvas)
     } \
     static void fa_hue_##name(const double *p, fa_canvas *canvas) \
     { \
-        fa_by_blocks_##name(fa_turn_##name, (float)(6 * (p[0] + 1)), 0, canvas); \
+        fa_by_blocks_##name(fa_turn_##name, p[0], 0, canvas); \
     } \
     static void fa_saturation_##name(const double *p, fa_canvas *canvas) \
     { \
-        const float factor = (float)p[0]; \
         ptrdiff_t done = 0; \
         saturate_best \
-        fa_by_blocks_##name(fa_saturate_##name, factor, done, canvas); \
+        fa_by_blocks_##name(fa_saturate_##name, p[0], done, canvas); \
     } \
     static void fa_grayscale_##name(const double *p, fa_canvas *canvas) \
     { \
@@ -253,8 +254,8 @@ FA_INLINE ptrdiff_t fa_colour_pixels(const fa_canvas *canvas)
 
 #ifdef FA_AVX2
 #define FA_SATURATE_BEST \
-    if (fa_simd >= FA_SIMD_AVX2 && fabsf(factor) < FA_MOST_FACTOR) \
-        done = fa_saturate_avx2(factor, canvas->data, fa_colour_pixels(canvas));
+    if (fa_simd >= FA_SIMD_AVX2 && fabs(p[0]) < FA_MOST_FACTOR) \
+        done = fa_saturate_avx2(p[0], canvas->data, fa_colour_pixels(canvas));
 #define FA_WHITEN_BEST \
     if (fa_simd >= FA_SIMD_AVX2) done = fa_whiten_avx2(canvas->data, fa_colour_pixels(canvas));
 #else

@@ -89,9 +89,9 @@ FA_TARGET_AVX2 static ptrdiff_t fa_sum_grey_avx2(const uint8_t *x, ptrdiff_t pix
 /* Blends the first of some pixels with their grey; returns how many.
  *
  * factor: Of the pixels; a product with a byte has to be a whole number of 32 bits. */
-FA_TARGET_AVX2 static ptrdiff_t fa_saturate_avx2(float factor, uint8_t *x, ptrdiff_t pixels)
+FA_TARGET_AVX2 static ptrdiff_t fa_saturate_avx2(double factor, uint8_t *x, ptrdiff_t pixels)
 {
-    const __m256 factors = _mm256_set1_ps(factor), rest = _mm256_set1_ps(1 - factor);
+    const __m256 factors = _mm256_set1_ps((float)factor), rest = _mm256_set1_ps((float)(1 - factor));
     ptrdiff_t i;
     for (i = 0; i + 32 <= pixels; i += 32) {
         __m256i channels[3], whole[4];
