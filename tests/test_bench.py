@@ -404,6 +404,7 @@ def test_loaders_are_not_timed_where_batches_differ(bench, tmp_path, monkeypatch
     assert "not measured" in capsys.readouterr().out
 
 
+@pytest.mark.filterwarnings("ignore")  # Ray's own
 def test_loaders_are_not_timed_where_ray_s_images_differ(bench, tmp_path, monkeypatch, capsys):
     import loaders
     from machine import describe

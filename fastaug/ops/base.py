@@ -4,6 +4,7 @@ import collections
 import copy
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
 
@@ -223,7 +224,12 @@ def check_number(name: str, value: Any, low: float, high: float) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
         raise TypeError(f"`{name}` should be a number. Received: {name}={value!r}")
     if not low <= value <= high:
-        raise ValueError(f"`{name}` should be from {low} to {high}. Received: {name}={value!r}")
+        is_open = low == np.nextafter(0, 1)
+        if high == math.inf:
+            limits = "above 0" if is_open else f"{low} or more"
+        else:
+            limits = f"above 0, up to {high}" if is_open else f"from {low} to {high}"
+        raise ValueError(f"`{name}` should be {limits}. Received: {name}={value!r}")
 
 
 def check_pair(name: str, pair: Any, low: float, high: float) -> tuple[float, float]:

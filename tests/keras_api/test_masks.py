@@ -648,6 +648,21 @@ def test_partners_that_are_missing_or_too_many(tmp_path):
         generator.flow_from_directory(photos, class_mode=Masks(labels()))
 
 
+def test_images_without_folders_of_classes(tmp_path):
+    """They are found by a dataframe, as the error says."""
+    for k in range(3):
+        write(tmp_path / f"photos/{k}.png", labels((*SIZE, 3)))
+        write(tmp_path / f"masks/{k}.png", labels(SIZE))
+    photos, masks = tmp_path / "photos", Masks(tmp_path / "masks")
+    generator = fastaug.ImageDataGenerator()
+    with pytest.raises(ValueError, match=rf"no images in the folders of {photos}, for 3 masks.*"
+                       "flow_from_dataframe.*y_col=None"):  # fmt: skip
+        generator.flow_from_directory(photos, class_mode=masks)
+    frame = pd.DataFrame({"filename": [path.name for path in photos.iterdir()]})
+    flow = generator.flow_from_dataframe(frame, photos, y_col=None, class_mode=masks)
+    assert len(next(flow)[1]) == 3
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_fit_of_a_segmentation_from_folders(backend, tmp_path):
     """Pixels that are made up have the label that the loss ignores; the others, their image's."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import functools
 import hashlib
 import io
 import pickle
@@ -506,6 +507,29 @@ def test_a_model_trains():
     with iterator:
         loss = model.fit(iterator, epochs=2, verbose=0).history["loss"]
     assert np.isfinite(loss).all()
+
+
+def test_to_predict_nothing_is_mixed(tmp_path):
+    Image.new("RGB", (10, 12)).save(tmp_path / "0.png")
+    generator = fastaug.ImageDataGenerator(mix=fastaug.MixUp())
+    x = np.zeros((4, 8, 8, 3), np.uint8)
+    frame = pandas.DataFrame({"filename": ["0.png"]})
+    for make in (
+        functools.partial(generator.flow, x),
+        functools.partial(generator.flow_from_dataframe, frame, tmp_path, class_mode=None),
+    ):
+        with pytest.raises(TypeError, match="To predict, write augment=False"):
+            make()
+        assert isinstance(next(make(augment=False)), np.ndarray)
+    with pytest.raises(TypeError) as caught:
+        generator.flow(x, fastaug.Masks(x))
+    assert "To predict" not in str(caught.value)
+
+
+@pytest.mark.parametrize("mix", ["mixup", [fastaug.MixUp(), fastaug.CutMix()]])
+def test_what_is_no_mix(mix):
+    with pytest.raises(TypeError, match=r"one of some as in fastaug.OneOf\(.*Received: mix="):
+        fastaug.ImageDataGenerator(mix=mix)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
