@@ -12,6 +12,9 @@ BORDERS: tuple[str, ...]
 COLUMNS: tuple[str, ...]
 """Names of the columns of a parameter table, those of Keras's ``get_random_transform``."""
 
+IDENTITY: npt.NDArray[np.float64]
+"""The parameters of an image that stays as it is: a table of one row, read-only."""
+
 CONVERTED: tuple[np.dtype[Any], ...]
 """Types of images that are made float32 before all else, in native byte order."""
 

@@ -215,6 +215,8 @@ cdef extern from "kernels/augment.h" nogil:
     enum:
         FA_CROP_COLUMNS
 
+    const double fa_no_parameters[FA_COLUMNS]
+
     ctypedef struct fa_augment:
         fa_program bytes
         fa_program floats
@@ -463,6 +465,10 @@ COLUMNS = (
     "theta", "tx", "ty", "shear", "zx", "zy", "flip_horizontal", "flip_vertical",
     "channel_shift_intensity", "brightness",
 )
+
+# The parameters of an image that stays as it is: a table of one row.
+IDENTITY = np.array([fa_no_parameters[k] for k in range(FA_COLUMNS)])[np.newaxis]
+IDENTITY.setflags(write=False)
 
 _TYPES = {
     np.dtype(name): code for name, code in (

@@ -271,6 +271,25 @@ assert_type(fastaug.list_pictures("photos", ["png"]), list[str])
 assert_type(fastaug.validate_filename("a.jpg", ("jpg",)), bool)
 fastaug.list_pictures(3)  # wrong
 
+# ---- augment and mix ----
+
+fastaug.ImageDataGenerator(
+    augment=[fastaug.RandomResizedCrop(224), "trivialaugment", fastaug.Erasing(p=0.25)],
+    mix=fastaug.OneOf(fastaug.MixUp(0.2), fastaug.CutMix(1.0)),
+)
+fastaug.ImageDataGenerator(augment=fastaug.OneOf("equalize", fastaug.Rot90()), mix="cutmix")
+fastaug.ImageDataGenerator(augment=lambda image, rng: image)
+generator.augment = "randaugment"
+generator.augment = (fastaug.Equalize(), fastaug.RandomCrop(24, padding=4))
+generator.mix = fastaug.MixUp()
+assert_type(fastaug.Posterize(4)(x[0], seed=np.int64(3)), Array)
+assert_type(fastaug.OneOf("equalize", "invert", weights=[1, 2])(x[0], seed=3), Array)
+fastaug.ImageDataGenerator(augment=3)  # wrong
+fastaug.ImageDataGenerator(mix=fastaug.Equalize())  # wrong
+fastaug.ImageDataGenerator(augment=fastaug.MixUp())  # wrong
+fastaug.Posterize("4")  # wrong
+fastaug.Sometimes(3)  # wrong
+
 # ---- other loaders ----
 
 dataset: Any = generator.flow(x, y).to_tf()

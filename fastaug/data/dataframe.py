@@ -61,6 +61,7 @@ class DataFrameIndex:
         sample_weight: Array of weights, or None.
         samples: Number of images.
         unused_classes: Those given as `classes` that no row has.
+        unsplit_targets: Only for 'raw': the labels of the rows of both subsets.
         other_labels: Labels of rows that are not in `classes`, if these are given.
         left_out: Counter of the endings of files that are images, but not of `formats`.
         formats: As given.
@@ -135,6 +136,7 @@ class DataFrameIndex:
             if not known.all():
                 frame = frame[known]
                 labels = [label for label in labels if label is not None]
+        whole = frame
         if split:
             start, stop = (int(part * len(frame)) for part in split)
             frame = frame.iloc[start:stop, :]
@@ -149,6 +151,7 @@ class DataFrameIndex:
                 self._targets = [np.array(frame[column].tolist()) for column in y_col]
             elif class_mode == "raw":
                 self._targets = _raw_values(frame[y_col])
+                self.unsplit_targets = _raw_values(whole[y_col])
         self.samples = len(self.filenames)
         message = (
             f"Found {self.samples} {'validated' if validate_filenames else 'non-validated'} "

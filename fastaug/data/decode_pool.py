@@ -421,7 +421,7 @@ def decode_pool(decoder, workers, user_pool):
     has_pool = user_pool is not None and not isinstance(user_pool, numbers.Integral)
 
     def make():
-        # under the iterator's lock
+        # under the source's lock
         jpegs = "OpenCV" if opencv.find() is not None else "Pillow"
         if decoder == "threads" or has_foreign_plugins() or not (has_pool or can_start_processes()):
             why = ", in the place of processes," if decoder != "threads" else ""

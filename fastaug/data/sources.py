@@ -14,6 +14,8 @@ index; `draws` is seed and epoch of what is drawn when an image is read. What `o
     cancel()   says that they never will be
 """
 
+import threading
+
 import numpy as np
 
 from fastaug import _core
@@ -21,6 +23,8 @@ from fastaug.data.file_reader import FileReader, Paths, current_folder
 from fastaug.data.lazy import LazyArray, lazily
 from fastaug.data.readers import PillowSettings, decode_into
 from fastaug.defaults import floatx
+from fastaug.run.locks import renew_in_child
+from fastaug.run.threads import finish, shared_pool
 
 NO_DRAWS = (0, 0)
 
@@ -207,9 +211,14 @@ class FileSource:
         self.crop = crop
         self.dtype = target.dtype
         height, width, channels = target.shape
-        last = data_format == "channels_last"
-        self.shape = (height, width, channels) if last else (channels, height, width)
+        self._is_last = data_format == "channels_last"
+        self.shape = (height, width, channels) if self._is_last else (channels, height, width)
         self._pool = pool
+        self._workers = workers
+        self._threads = None  # of `read`, kept
+        self._program = None  # that it has them run
+        self._renew_in_child()
+        renew_in_child(self)
         self._timeout = timeout
         self._reader = None
         self._paths = None  # kept: those of a million files take seconds to make
@@ -226,11 +235,13 @@ class FileSource:
         return PillowSettings.current()
 
     def image(self, position, dtype, draws=NO_DRAWS):
-        """Returns one image, decoded by the calling thread, in Keras's floatx: as Keras reads it.
+        """Returns one image in Keras's floatx, as Keras reads it.
 
         Raises:
             Exception: Whatever is wrong with the file.
         """
+        if self.has_readers:
+            return self.images_of(np.array([position], np.int64), dtype, draws)(0)
         image = np.empty(self.shape, self.target.dtype)
         self.decode_into(position, image, draws)
         return image.astype(floatx())
@@ -241,34 +252,87 @@ class FileSource:
         decode_into(self.filepaths[position], self.target, image, box_of)
 
     def images_of(self, index, dtype, draws=NO_DRAWS):
-        """Returns a function of a place in an index, which returns its image."""
-        return lambda place: self.image(index[place], dtype, draws)
+        """Returns a function of a place in an index, which returns its image.
+
+        Readers read all of them: the calling thread survives a file that crashes a decoder, or
+        never comes.
+        """
+        if not self.has_readers:
+            return lambda place: self.image(index[place], dtype, draws)
+        images, errors = self.read(index, draws)
+
+        def image_of(place):
+            if place in errors:
+                raise errors[place]
+            return images[place].astype(floatx())
+
+        return image_of
+
+    def read(self, index, draws):
+        """Has the readers read the files of an index, or reads them here, if there are none.
+
+        Returns:
+            `(images, errors)`: the images, in the type of the source, and `{place: exception}` of
+            those that could not be read, which are zero.
+        """
+        if not self.has_readers:
+            return self._read_here(index, draws)
+        program, threads = self._program, self._threads
+        if program is None or threads is None:
+            program = _core.Program(
+                *self.target.shape,
+                channels_first=not self._is_last,
+                is_bytes=self.target.dtype == np.uint8,
+            )
+            threads = shared_pool(self._workers)
+            self._program, self._threads = program, threads
+        images = np.empty((len(index), *self.shape), self.target.dtype)
+        table = np.repeat(_core.IDENTITY, len(index), axis=0)
+        job = self.job(program, index, table, images, False, draws=draws)
+        finish(job, threads)
+        return images, job.errors
+
+    def _read_here(self, index, draws):
+        images = np.zeros((len(index), *self.shape), self.dtype)
+        errors = {}
+        for place, position in enumerate(index):
+            try:
+                self.decode_into(position, images[place], draws)
+            except Exception as error:
+                images[place] = 0
+                errors[place] = error
+        return images, errors
 
     @property
     def has_readers(self):
-        """Whether others read the files ahead, for the batches that `job` returns."""
+        """Whether others read the files: processes, or threads that can be left behind."""
         return self._pool is not None
 
-    def job(self, program, index, *arguments):
+    def job(self, program, index, *arguments, **options):
         """Returns the work of a batch; see `FileReader.job`."""
-        if (
-            self._reader is None
-            or not self._reader.is_usable()
-            or not self._reader.has_paths_of(self.filepaths, index)
-            or (self._reader.folder is not None and self._reader.folder != current_folder())
-        ):
-            if self._paths is None or self._paths.items != tuple(self.filepaths):
-                self._paths = Paths(self.filepaths)
-            self._reader = FileReader(
-                self._paths,
-                self.target,
-                self.shape,
-                self._pool(),
-                self._slots,
-                self._timeout,
-                self.crop,
-            )
-        return self._reader.job(program, index, *arguments)
+        with self._lock:
+            reader = self._reader
+            if (
+                reader is None
+                or not reader.is_usable()
+                or not reader.has_paths_of(self.filepaths, index)
+                or (reader.folder is not None and reader.folder != current_folder())
+            ):
+                if self._paths is None or self._paths.items != tuple(self.filepaths):
+                    self._paths = Paths(self.filepaths)
+                reader = self._reader = FileReader(
+                    self._paths,
+                    self.target,
+                    self.shape,
+                    self._pool(),
+                    self._slots,
+                    self._timeout,
+                    self.crop,
+                )
+        return reader.job(program, index, *arguments, **options)
+
+    def _renew_in_child(self):
+        self._lock = threading.Lock()
 
     def cut(self, index, count):
         """Any files can be read together."""
@@ -278,12 +342,12 @@ class FileSource:
         return _FilesReading(index, self, draws)
 
     def close(self):
-        """Gives the slots back. The next `job` makes new ones."""
-        self._reader = None
+        """Gives the slots and the threads back. What comes next makes new ones."""
+        self._reader = self._program = self._threads = None
 
 
 class _FilesReading:
-    """Files that the reading thread decodes itself."""
+    """Files that are read when they are asked for."""
 
     __slots__ = ("_draws", "_index", "_source")
 
@@ -293,15 +357,7 @@ class _FilesReading:
         self._draws = draws
 
     def read(self):
-        source = self._source
-        images = np.zeros((len(self._index), *source.shape), source.dtype)
-        errors = {}
-        for place, position in enumerate(self._index):
-            try:
-                source.decode_into(position, images[place], self._draws)
-            except Exception as error:
-                images[place] = 0
-                errors[place] = error
+        images, errors = self._source.read(self._index, self._draws)
         return images, np.arange(len(images), dtype=np.int64), errors
 
     def release(self):

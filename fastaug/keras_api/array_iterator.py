@@ -11,7 +11,7 @@ from fastaug.defaults import floatx, image_data_format
 from fastaug.keras_api.advice import about_images, about_split, about_validation
 from fastaug.keras_api.augmenting import FOR_PREDICT, AugmentingIterator
 from fastaug.ops.base import size_and_channels
-from fastaug.ops.mix import label_floats
+from fastaug.ops.mix import count_classes, label_floats
 from fastaug.program.fields import MaskField, Masks, is_structure, map_leaves, masks_in
 from fastaug.typing import (
     Array,
@@ -159,6 +159,8 @@ class NumpyArrayIterator(AugmentingIterator[Batch]):
                 f"shape {images.shape} ({channels} channels).",
             )
         self.y = None if labels is None else map_leaves(_kept_target, labels)
+        if subset is not None and ignore_class_split and not is_structure(y):
+            self._classes_of_all = count_classes(y)
         self.sample_weight: Array | None = None if weights is None else np.asarray(weights)
         self.image_data_generator = image_data_generator
         self.augment = augment
@@ -208,6 +210,7 @@ class NumpyArrayIterator(AugmentingIterator[Batch]):
     @y.setter
     def y(self, y: Any) -> None:
         self._y = y
+        self._classes_of_all = 0
         self._has_new_masks = self._maker is not None
 
     def _follow(self):

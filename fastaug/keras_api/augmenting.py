@@ -10,14 +10,15 @@ import numpy as np
 
 from fastaug.data.images import array_to_img
 from fastaug.keras_api.batches import BatchMaker
+from fastaug.keras_api.checks import checked_mix
 from fastaug.keras_api.iterator import Iterator
 from fastaug.keras_api.order import NEXT, Order, RankOrder
-from fastaug.keras_api.program import is_of_bytes, ops_of
+from fastaug.keras_api.program import check_ops, ops_of
 from fastaug.keras_api.settings import check_dtype, check_follows
 from fastaug.keras_api.unaugmented import Unaugmented
 from fastaug.log import tell
 from fastaug.ops.base import Draws, size_and_channels
-from fastaug.ops.mix import Mixing
+from fastaug.ops.mix import Mixing, check_weights, count_classes
 from fastaug.typing import Array, Batch, DataFormat, DTypeLike, Path
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ class AugmentingIterator(Iterator[Batch]):
 
     Endless in a `for` loop and with `next`; `it[i]` is batch `i` of an epoch, `it[-1]` the last.
     A subclass sets `image_data_generator`, `augment`, `data_format`, `dtype`, `save_to_dir`,
-    `save_prefix` and `save_format` first, and implements `_with_labels`, `_is_labelled`,
-    `_check_mix`, `_mixable` and, if it has masks, `_mask_fields`.
+    `save_prefix` and `save_format` first, has `sample_weight`, and implements `_with_labels`,
+    `_is_labelled`, `_check_mix`, `_mixable` and, if it has masks, `_mask_fields`.
 
     Args:
         source: Where the images come from.
@@ -52,13 +53,15 @@ class AugmentingIterator(Iterator[Batch]):
     augment: bool
     data_format: DataFormat
     dtype: DTypeLike
+    sample_weight: Any
     save_to_dir: Path | None
     save_prefix: str
     save_format: str
     _maker: Any = None
     _checked_mix = None  # the last one of which labels were checked
     _counted = None  # labels, and their number of classes
-    _own_seed = 0  # of what the ops of `augment` draw, without a seed
+    _classes_of_all = 0  # the number in both subsets, where they may differ
+    _own_seed: int | None = None  # of what ops draw without a seed, once there are some
     _replaces = False  # whether other images take the place of those that cannot be read
 
     def __init__(self, source, batch_size, shuffle, seed, hash_limit):
@@ -76,13 +79,12 @@ class AugmentingIterator(Iterator[Batch]):
         if hasattr(generator, "_overrides_methods"):  # one of ours
             check_dtype(generator, self.dtype, source.in_floatx)
         self._hash_limit = hash_limit
-        augment, mix = getattr(generator, "augment", None), getattr(generator, "mix", None)
-        if seed is None and self.augment and (augment is not None or mix is not None):
-            self._own_seed = int(np.random.randint(1 << 62, dtype=np.int64))
+        augment, mix = getattr(generator, "augment", None), self._mix
+        self._draw_own_seed()
         if augment is not None:
-            self._check_ops(source)
+            check_ops(ops_of(generator, source), source, self.data_format)
         if mix is not None and self._shapes_labels:
-            self._check_mix(mix)
+            self._check_mixing(mix)
         self._maker = self._new_maker(source)
         # A subclass with its own idea of a batch gets Keras's way of asking for one.
         self._asks_itself = any(
@@ -121,21 +123,25 @@ class AugmentingIterator(Iterator[Batch]):
             workers=getattr(generator, "_threads", 0),
             prefetch=getattr(generator, "prefetch", 0),
             fields=fields,
-            own_seed=self._own_seed,
         )
 
-    def _check_ops(self, source):
-        """Raises what the ops of `augment` have against the images of a source."""
-        first = self.data_format == "channels_first"
-        dtype = np.dtype(np.uint8) if is_of_bytes(source) else source.dtype
-        ops_of(self._generator, source).check(dtype, *size_and_channels(source.shape, first))
+    def _draw_own_seed(self):
+        """Draws what stands for the seed of ops and mixes, if there are some and it is missing."""
+        has_ops = getattr(self.image_data_generator, "augment", None) is not None
+        if (
+            self._own_seed is None
+            and self._order.seed is None
+            and self.augment
+            and (has_ops or self._mix is not None)
+        ):
+            self._own_seed = int(np.random.randint(1 << 62, dtype=np.int64))
 
     def _mask_fields(self, source):
         """Returns the `MaskField` of each of the masks that go with the images of a source."""
         return ()
 
     def __getstate__(self):
-        return super().__getstate__() | {"_maker": None}
+        return super().__getstate__() | {"_maker": None, "_counted": None}
 
     @property
     def num_batches(self) -> int:
@@ -284,9 +290,9 @@ class AugmentingIterator(Iterator[Batch]):
 
     def _follow(self):
         """Takes on what a user may have changed in the iterator; under the maker's lock."""
-        self._maker.follow(
-            self._generator, self.dtype, self._hash_limit if self.save_to_dir else None
-        )
+        self._draw_own_seed()
+        hash_limit = self._hash_limit if self.save_to_dir else None
+        self._maker.follow(self._generator, self.dtype, hash_limit, self._own_seed or 0)
 
     def _get_batches_of_transformed_samples(self, index_array: Array) -> Batch:
         with self._maker.lock:  # not `lock`, which who calls this may hold
@@ -342,12 +348,11 @@ class AugmentingIterator(Iterator[Batch]):
             index: int64 array, its samples.
             batch: What the maker knows of it.
         """
-        mix = getattr(self.image_data_generator, "mix", None)
+        mix = self._mix
         if mix is None or not self._shapes_labels:
             return made
-        if mix is not self._checked_mix:  # set since this was made
-            self._check_mix(mix)
-            self._checked_mix = mix
+        if mix != self._checked_mix:  # set since this was made
+            self._check_mixing(mix)
         images, labels, *weights = made
         if not self.augment:
             return (images, self._mixable(labels, mix), *weights)
@@ -359,6 +364,11 @@ class AugmentingIterator(Iterator[Batch]):
         return (mixing.images(images, first), *mixed[: 1 + len(weights)])
 
     @property
+    def _mix(self):
+        """What mixes the batches, as the generator is set now, or None."""
+        return checked_mix(getattr(self.image_data_generator, "mix", None))
+
+    @property
     def _shapes_labels(self):
         """Whether the generator's `mix` has labels to work on; to mix without any is an error."""
         return self.augment or self._is_labelled
@@ -367,6 +377,13 @@ class AugmentingIterator(Iterator[Batch]):
     def _is_labelled(self):
         """Whether the batches have labels."""
         raise NotImplementedError
+
+    def _check_mixing(self, mix):
+        """Raises an error if labels or weights cannot be mixed."""
+        self._check_mix(mix)
+        if self.sample_weight is not None:
+            check_weights(self.sample_weight)
+        self._checked_mix = mix
 
     def _check_mix(self, mix):
         """Raises an error if labels cannot be mixed."""
@@ -377,12 +394,10 @@ class AugmentingIterator(Iterator[Batch]):
         raise NotImplementedError
 
     def _classes_of(self, labels):
-        """Returns how many classes integer labels have that are all there are, or None."""
+        """Returns how many classes integer labels have, of both subsets, or 0."""
         if self._counted is None or self._counted[0] is not labels:
-            numbers = np.asarray(labels)
-            is_whole = numbers.dtype.kind in "iu" and numbers.size
-            self._counted = labels, int(numbers.max()) + 1 if is_whole else None
-        return self._counted[1]
+            self._counted = labels, count_classes(labels)
+        return self._counted[1] and max(self._counted[1], self._classes_of_all)
 
     def _float_type(self):
         """The type of labels that are mixed."""

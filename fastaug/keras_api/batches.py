@@ -37,20 +37,17 @@ class BatchMaker:
         workers: Number of threads; 0: everything in the calling thread.
         prefetch: Number of batches to prepare ahead.
         fields: `MaskField` of each of the masks that go with the images.
-        own_seed: Seed of what the ops of `augment` draw, where the iterator has none.
 
     Attributes:
         lock: To be held for all calls but `finish`.
         epoch_order: The order of the items that are asked for.
     """
 
-    def __init__(
-        self, source, generator, data_format, dtype, workers, prefetch, fields=(), own_seed=0
-    ):
+    def __init__(self, source, generator, data_format, dtype, workers, prefetch, fields=()):
         prefetch = prefetch if workers else 0
         # those ahead, the one in the making, twice if a function keeps its images, the user's
         self._arrays = ArrayPool(prefetch + 4)
-        self._spec = BatchSpec(source, generator, data_format, dtype, fields, own_seed)
+        self._spec = BatchSpec(source, generator, data_format, dtype, fields)
         self._starter = Starter(self._spec, self._arrays, workers)
         self.epoch_order = EpochOrder()
         self._guesses = Guesses(self._spec, self._starter, self._arrays, self.epoch_order, prefetch)
@@ -78,17 +75,19 @@ class BatchMaker:
         self._guesses.drop()
         self._spec.fields = fields
 
-    def follow(self, generator, dtype, hash_limit):
+    def follow(self, generator, dtype, hash_limit, own_seed):
         """Takes on what a user may have changed in the iterator.
 
         Args:
             generator: An `ImageDataGenerator` of any kind, or None.
             dtype: Type of the batches.
             hash_limit: Bound of the numbers drawn for file names, or None to draw none.
+            own_seed: Seed of what the ops of `augment` draw, where the iterator has none.
         """
         self._spec.generator = generator
         self._spec.dtype = np.dtype(dtype)
         self._spec.hash_limit = hash_limit
+        self._spec.own_seed = own_seed
 
     def stop(self):
         """Drops what was prepared ahead, and the threads. The next batch starts them again."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastaug.ops.base import Op, OpList, as_op
+from fastaug.ops.base import Op, OpList, as_ops
 from fastaug.ops.mix import Mix
 
 _DIM_ORDERINGS = {"default": None, "tf": "channels_last", "th": "channels_first"}
@@ -69,20 +69,24 @@ def checked_ops(augment: Any, warp: str) -> tuple[Op, ...] | None:
     """
     if augment is None:
         return None
-    ops = tuple(augment) if isinstance(augment, list | tuple) else (augment,)
+    ops = tuple(as_ops(augment))
     OpList(ops)
-    ops = tuple([as_op(op) for op in ops])
     if warp == "opencv":
         raise ValueError(f'`warp="opencv"` has no `augment`. Received: {augment=}')
     return ops or None
 
 
 def checked_mix(mix: Any) -> Mix | None:
-    """Returns `mix`.
+    """Returns `mix`, or that of its name.
 
     Raises:
         TypeError: If it mixes no batches.
+        ValueError: If none has the name.
     """
+    if isinstance(mix, str):
+        from fastaug.ops.policy import op_of
+
+        return op_of(mix, Mix)
     if mix is not None and not isinstance(mix, Mix):
         raise TypeError(
             "`mix` should be such as fastaug.MixUp(0.2), or one of some as in "

@@ -20,7 +20,8 @@ from fastaug.defaults import floatx, image_data_format
 from fastaug.keras_api.advice import about_folders, about_rows, about_split, about_validation
 from fastaug.keras_api.augmenting import FOR_PREDICT, AugmentingIterator
 from fastaug.keras_api.iterator import check_batch_size
-from fastaug.ops.mix import label_floats
+from fastaug.keras_api.program import ops_of
+from fastaug.ops.mix import count_classes, label_floats
 from fastaug.program.fields import MaskField, Masks
 from fastaug.typing import (
     Array,
@@ -199,8 +200,10 @@ class _FileIterator(AugmentingIterator[Batch]):
         Raises:
             ValueError: If it makes images of another size than `target_size`.
         """
-        augment = getattr(self._generator, "augment", None) or ()
-        crop = next((op for op in augment if op.is_crop and op.is_of_picture), None)
+        ops = ops_of(self._generator)
+        crop = ops and ops.crop
+        if crop is not None and not crop.is_of_picture:
+            crop = None
         if crop is not None and crop.size != tuple(self.target_size):
             raise ValueError(
                 f"{crop!r} makes images of {crop.size}: `target_size` should be the same. "
@@ -324,8 +327,8 @@ class _FileIterator(AugmentingIterator[Batch]):
         self._mixable(labels_of(self, range(min(self.samples, 1)), self.dtype), mix)
 
     def _mixable(self, labels, mix):
-        classes = None
-        if self.class_mode == "sparse":
+        classes = 0
+        if self.class_mode == "sparse" or (self.class_mode == "binary" and mix.num_classes):
             labels, classes = labels.astype(np.int64), len(self.class_indices)
         elif self.class_mode == "raw":
             classes = self._classes_of(self.labels)
@@ -617,6 +620,9 @@ class DataFrameIterator(_FileIterator[Batch]):
             mask_paths = masks_of_dataframe(index, masks.folder, y_col, validate_filenames)
         if class_mode == "raw":
             index._targets = as_one_array(index._targets)
+            if self.split is not None:
+                self._classes_of_all = count_classes(as_one_array(index.unsplit_targets))
+            del index.unsplit_targets
         if index.sample_weight is not None:
             index.sample_weight = as_one_array(index.sample_weight)
         super().__init__(

@@ -33,7 +33,7 @@ from fastaug.keras_api.standardization import standardize
 from fastaug.keras_api.streams import global_stream
 from fastaug.keras_api.transforms import transform_image
 from fastaug.keras_api.warp import border_name, check_engine, check_order
-from fastaug.ops.base import Op
+from fastaug.ops.base import Augment
 from fastaug.ops.mix import Mix
 from fastaug.run.threads import MOST_THREADS, shared_pool, usable_cores
 from fastaug.typing import (
@@ -106,15 +106,16 @@ class ImageDataGenerator(Flows):
         dim_ordering: 'tf' or 'th' in place of `data_format`, as in Keras 1; 'default' for None.
         warp: What interpolates: 'fused', fastaug's own; 'opencv', for order 1 and sides up to 256
             pixels, with OpenCV 5; 'auto' the fused one, by measurement.
-        augment: An op, such as `fastaug.Posterize(4)`, or a list of them, that are done to each
-            image after Keras's transforms and before `preprocessing_function`, on the scale of 0 to
-            255: to the bytes of uint8 images and files, else to floats. A crop comes before Keras's
-            transforms. What they draw belongs to seed, epoch and sample: it is the same for every
-            batch size and number of workers, and takes nothing from Keras's streams.
+        augment: An op, such as `fastaug.Posterize(4)`, its name, if it needs no arguments, or a
+            function of an image and a `numpy.random.Generator`; or a list of such. They are done to
+            each image after Keras's transforms and before `preprocessing_function`, on the scale of
+            0 to 255: to the bytes of uint8 images and files, else to floats. A crop comes before
+            Keras's transforms. What they draw belongs to seed, epoch and sample: it is the same for
+            every batch size and number of workers, and takes nothing from Keras's streams.
         mix: What mixes the images of a finished batch, and their labels: `fastaug.MixUp(0.2)`,
-            `fastaug.CutMix(1.0)`, or `fastaug.OneOf` of them. Integer labels become one row of
-            floats for each, sample weights those with which a loss is right. A flow that does not
-            augment has labels of the same form.
+            `fastaug.CutMix(1.0)`, one of their names, or `fastaug.OneOf` of them. Integer labels
+            become one row of floats for each, sample weights those with which a loss is right. A
+            flow that does not augment has labels of the same form.
 
     Raises:
         ValueError: If an argument is not one of the above, or `pool` is closed.
@@ -141,8 +142,8 @@ class ImageDataGenerator(Flows):
     prefetch: int = 2
     pool: multiprocessing.pool.Pool | concurrent.futures.Executor | int | None = None
     warp: Warp = "auto"
-    augment: tuple[Op, ...] | None = None
-    mix: Mix | None = None
+    augment: Augment | None = None
+    mix: Mix | str | None = None
     _pool_size: int | None = None
     _validation_split: Any = 0.0
 
@@ -177,8 +178,8 @@ class ImageDataGenerator(Flows):
         pool: multiprocessing.pool.Pool | concurrent.futures.Executor | int | None = None,
         dim_ordering: DimOrdering | None = None,
         warp: Warp = "auto",
-        augment: Op | Sequence[Op] | None = None,
-        mix: Mix | None = None,
+        augment: Augment | None = None,
+        mix: Mix | str | None = None,
     ) -> None:
         data_format = checked_data_format(data_format, dim_ordering)
         if data_format is None:

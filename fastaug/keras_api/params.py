@@ -15,11 +15,10 @@ from typing import Any
 import numpy as np
 
 from fastaug import _core
-from fastaug._core import COLUMNS
+from fastaug._core import COLUMNS, IDENTITY
 from fastaug.keras_api.snapshot import Snapshot
 
 _THETA, _TX, _TY, _SHEAR, _ZX, _ZY, _FLIP_H, _FLIP_V, _CHANNEL, _BRIGHTNESS = range(len(COLUMNS))
-_IDENTITY = np.array([0, 0, 0, 0, 1, 1, 0, 0, np.nan, np.nan], dtype=np.float64)
 
 # The attributes of a generator that decide what is drawn.
 RANGES = (
@@ -190,7 +189,7 @@ class ParameterSampler:
                 self._spread,
                 flips,
                 scale,
-                _IDENTITY,
+                IDENTITY[0],
                 choices,
                 undrawn=_UNDRAWN,
                 kinds=tuple([self._kind_of(column) for column in self._columns]),
@@ -235,7 +234,7 @@ class KeptSampler:
 
 def unmoved(count) -> np.ndarray:
     """Returns a table for images that stay as they are."""
-    return np.tile(_IDENTITY, (count, 1))
+    return np.repeat(IDENTITY, count, axis=0)
 
 
 def row_of(parameters) -> np.ndarray:
@@ -244,7 +243,7 @@ def row_of(parameters) -> np.ndarray:
     Args:
         parameters: Dict as from `get_random_transform`; what is not in it is not done.
     """
-    row = _IDENTITY.copy()
+    row = IDENTITY[0].copy()
     for column in range(_FLIP_V + 1):
         value = parameters.get(COLUMNS[column])
         if value is not None:
@@ -258,7 +257,7 @@ def affine_row(theta=0, tx=0, ty=0, shear=0, zx=1, zy=1) -> np.ndarray:
     Raises:
         ValueError: If a parameter is not finite.
     """
-    table = _IDENTITY[np.newaxis].copy()
+    table = IDENTITY.copy()
     geometry = table[0, _THETA : _ZY + 1]
     geometry[:] = theta, tx, ty, shear, zx, zy
     if not np.isfinite(geometry).all():

@@ -15,7 +15,7 @@ from fastaug.keras_api.recognise import affine_map, apply_elementwise, channel_m
 from fastaug.keras_api.settings import Settings, makes_bytes, stays_in_levels
 from fastaug.keras_api.standardization import Standardization
 from fastaug.keras_api.warp import AroundWarp, border_name, check_order, choose
-from fastaug.ops.base import OpList, size_and_channels
+from fastaug.ops.base import OpList, as_ops, size_and_channels
 from fastaug.program.chunks import chunked_job
 
 
@@ -30,6 +30,10 @@ def augmentation_for(generator, source, data_format, dtype) -> "Augmentation | N
 
     Returns:
         None: The generator has to be asked for each image, in the calling thread.
+
+    Raises:
+        TypeError: If the ops are not defined for the type of the images.
+        ValueError: If the ops need other channels or another size.
     """
     channels = source.shape[0 if data_format == "channels_first" else 2]
     if (
@@ -41,6 +45,8 @@ def augmentation_for(generator, source, data_format, dtype) -> "Augmentation | N
     ):
         return None
     ops = ops_of(generator, source)
+    if ops is not None:
+        check_ops(ops, source, data_format)
     of_bytes = is_of_bytes(source)
     return Augmentation(
         generator, source.shape, data_format, dtype, source.in_floatx, ops, of_bytes
@@ -71,9 +77,26 @@ def ops_of(generator, source=None) -> OpList | None:
     augment = getattr(generator, "augment", None)
     if augment is None:
         return None
+    ops = as_ops(augment)
     if source is not None and source.crop is not None:
-        augment = [op for op in augment if not op.is_crop]
-    return OpList(augment)
+        ops = [op for op in ops if not op.is_crop]
+    return OpList(ops)
+
+
+def check_ops(ops, source, data_format):
+    """Raises what ops have against the images of a source.
+
+    Args:
+        ops: An `OpList`.
+        source: Where the images come from.
+        data_format: Their layout.
+
+    Raises:
+        TypeError: If an op is not defined for their type.
+        ValueError: If an op needs other channels or another size.
+    """
+    dtype = np.dtype(np.uint8) if is_of_bytes(source) else source.dtype
+    ops.check(dtype, *size_and_channels(source.shape, data_format == "channels_first"))
 
 
 class Augmentation:

@@ -3,8 +3,8 @@
 import numpy as np
 
 from fastaug import _core
-from fastaug.keras_api.program import is_of_bytes, ops_of
-from fastaug.ops.base import NOTHING, as_bytes, size_and_channels
+from fastaug.keras_api.program import check_ops, is_of_bytes, ops_of
+from fastaug.ops.base import as_bytes, size_and_channels
 
 
 class SingleImages:
@@ -24,8 +24,8 @@ class SingleImages:
         first = data_format == "channels_first"
         size, channels = size_and_channels(source.shape, first)
         kind = np.dtype(np.uint8 if is_of_bytes(source) else np.float32)
-        ops.check(kind, size, channels)
-        keras = np.repeat(NOTHING, len(index), axis=0)
+        check_ops(ops, source, data_format)
+        keras = np.repeat(_core.IDENTITY, len(index), axis=0)
         self._table = ops.table(keras, *draws, index, size, channels)
         self.shape = ops.shape_after(source.shape, data_format)
         height, width = ops.size_after(size)

@@ -19,20 +19,20 @@ class BatchSpec:
         data_format: Layout of images and batches.
         dtype: Type of the batches.
         fields: `MaskField` of each of the masks that go with the images.
-        own_seed: Seed of what the ops of `augment` draw, where the iterator has none.
 
     Attributes:
         hash_limit: Bound of the numbers drawn for file names, or None to draw none.
+        own_seed: Seed of what the ops of `augment` draw, where the iterator has none.
     """
 
-    def __init__(self, source, generator, data_format, dtype, fields=(), own_seed=0):
+    def __init__(self, source, generator, data_format, dtype, fields=()):
         self._source = source
         self.fields = fields
         self.generator = generator
         self._data_format = data_format
         self.dtype = np.dtype(dtype)
         self.hash_limit = None
-        self._own_seed = own_seed
+        self.own_seed = 0
         self._augmentation = None
 
     def draws_of(self, order):
@@ -40,7 +40,7 @@ class BatchSpec:
 
         An epoch is as many batches as the set has, in whatever order they are asked for.
         """
-        seed = self._own_seed if order.seed is None else order.seed
+        seed = self.own_seed if order.seed is None else order.seed
         if not isinstance(seed, numbers.Integral):  # NumPy takes sequences, too
             seed = key_of(str(np.asarray(seed).tolist()))
         return int(seed), order.total_batches_seen // max(len(order), 1)

@@ -23,7 +23,6 @@ import numpy as np
 from fastaug import _core, opencv
 from fastaug._core import BORDERS
 from fastaug.keras_api.params import affine_row
-from fastaug.ops.base import NOTHING
 from fastaug.run.locks import renew_in_child
 
 # The border names of scipy.ndimage; the second is another name of the first.
@@ -137,9 +136,9 @@ class AroundWarp:
 
     def __call__(self, image, row, standardize, out):
         """Makes a finished image of a source, with the parameters of a row."""
-        if not np.array_equal(row[:_GEOMETRY], NOTHING[0, :_GEOMETRY]):
+        if not np.array_equal(row[:_GEOMETRY], _core.IDENTITY[0, :_GEOMETRY]):
             image = self._warped(image, row)
-            row[: _FLIP_V + 1] = NOTHING[0, : _FLIP_V + 1]
+            row[: _FLIP_V + 1] = _core.IDENTITY[0, : _FLIP_V + 1]
         _core.augment(
             self._program, image[np.newaxis], _FIRST, row[np.newaxis], None, out[np.newaxis], 0, 1,
             standardize,

@@ -5,6 +5,7 @@ import copy
 import dataclasses
 import functools
 import math
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
 
@@ -12,10 +13,7 @@ import numpy as np
 
 from fastaug import _core
 from fastaug.ops.random import uniform
-from fastaug.typing import Array
-
-#: The row of Keras's columns that does nothing.
-NOTHING = np.array([[0, 0, 0, 0, 1, 1, 0, 0, np.nan, np.nan]])
+from fastaug.typing import Array, Integer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,10 +103,10 @@ class Op:
         if self.p < 1:
             off = draws.of("p").uniform(1)[:, 0] >= self.p
             starts, _ = layout(self.steps)
-            columns[np.ix_(off, np.array(starts))] = np.nan
+            columns[np.ix_(off, np.array(starts, dtype=int))] = np.nan
         return columns
 
-    def __call__(self, image: Array, seed: int | None = None) -> Array:
+    def __call__(self, image: Array, seed: Integer | None = None) -> Array:
         """Does it to one image.
 
         Args:
@@ -121,7 +119,8 @@ class Op:
 
         Raises:
             ValueError: If the image has another rank, or channels that the op does not know.
-            TypeError: If it is of another type, or of floats, for which the op is not defined.
+            TypeError: If it is of another type, or of floats, for which the op is not defined; if
+                the seed is no integer.
 
         Example:
             >>> fastaug.Posterize(bits=1)(np.array([[3, 200]], dtype="uint8"))
@@ -131,9 +130,9 @@ class Op:
         if image.ndim not in (2, 3):
             raise ValueError(f"Expected an image of rank 2 or 3. Received shape: {image.shape}")
         if seed is None:
-            seed = int(np.random.randint(1 << 62, dtype=np.int64))
+            seed = np.random.randint(1 << 62, dtype=np.int64)
         pixels = image if image.ndim == 3 else image[..., np.newaxis]
-        out = apply_ops([self], pixels, seed)
+        out = apply_ops([self], pixels, operator.index(seed))
         return out if image.ndim == 3 else out[..., 0]
 
 
@@ -206,6 +205,11 @@ def as_bytes(image: Array) -> Array:
     return np.clip(np.floor(image + 0.5), 0, 255).astype(np.uint8)
 
 
+# What `augment` may be.
+_OneOp = Op | str | Callable[[Array, np.random.Generator], Array]
+Augment = _OneOp | Sequence[_OneOp]
+
+
 def size_and_channels(shape: Sequence[int], channels_first: bool) -> tuple[tuple[int, int], int]:
     """Returns height and width of an image of a shape, and its channels."""
     if channels_first:
@@ -225,11 +229,25 @@ def check_number(name: str, value: Any, low: float, high: float) -> None:
         raise TypeError(f"`{name}` should be a number. Received: {name}={value!r}")
     if not low <= value <= high:
         is_open = low == np.nextafter(0, 1)
-        if high == math.inf:
-            limits = "above 0" if is_open else f"{low} or more"
-        else:
+        if high < np.finfo(float).max:
             limits = f"above 0, up to {high}" if is_open else f"from {low} to {high}"
+        else:
+            limits = "above 0" if is_open else f"{low} or more"
+            limits += " and finite" if high < math.inf else ""
         raise ValueError(f"`{name}` should be {limits}. Received: {name}={value!r}")
+
+
+def check_integer(name: str, value: Any, low: int, high: int) -> None:
+    """Raises a ValueError, or a TypeError, unless it is an integer from low to high."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"`{name}` should be an integer. Received: {name}={value!r}")
+    check_number(name, value, low, high)
+
+
+def check_bool(name: str, value: Any) -> None:
+    """Raises a TypeError unless it is True or False."""
+    if not isinstance(value, bool):
+        raise TypeError(f"`{name}` should be a bool. Received: {name}={value!r}")
 
 
 def check_pair(name: str, pair: Any, low: float, high: float) -> tuple[float, float]:
@@ -276,6 +294,23 @@ def as_op(op: Any) -> Any:
     return op
 
 
+def as_ops(given: Any) -> list[Op]:
+    """Returns an op, a name or a function, or a list of such, as a list of ops.
+
+    Raises:
+        TypeError: If one is none of these.
+        ValueError: If no op that needs no arguments has a name.
+    """
+    ops = [as_op(op) for op in (given if isinstance(given, list | tuple) else [given])]
+    for op in ops:
+        if not isinstance(op, Op):
+            raise TypeError(
+                "Expected an op, such as fastaug.Posterize(4), or a function of an image and a "
+                f"generator of random numbers. Received: {op!r}"
+            )
+    return ops
+
+
 def numbered(names: Sequence[str]) -> list[str]:
     """Returns names of streams: the second of one name is 'name#1'."""
     counts: collections.Counter[str] = collections.Counter()
@@ -301,11 +336,15 @@ def layout(steps: Sequence[str | None]) -> tuple[list[int], int]:
     return starts, columns
 
 
+# An op of one column that does nothing to a mask, between others that move it.
+_NO_MOVE = "invert"
+
+
 class OpList:
     """Ops that are done to images one after the other, as the core knows them.
 
     Args:
-        given: The ops, or functions, of which one may be a crop.
+        given: An op, a name or a function, or a list of such, of which one may be a crop.
 
     Attributes:
         calls: The functions among them, and the first column of each.
@@ -317,14 +356,8 @@ class OpList:
         ValueError: If there are several crops.
     """
 
-    def __init__(self, given: Sequence[Op | Callable[..., Any]]) -> None:
-        ops: list[Op] = [as_op(op) for op in given]
-        for op in ops:
-            if not isinstance(op, Op):
-                raise TypeError(
-                    "Expected an op, such as fastaug.Posterize(4), or a function of an image and a "
-                    f"generator of random numbers. Received: {op!r}"
-                )
+    def __init__(self, given: Any) -> None:
+        ops = as_ops(given)
         crops = [op for op in ops if op.is_crop]
         if len(crops) > 1:
             raise ValueError(f"Only one op may crop. Received: {crops}")
@@ -361,7 +394,10 @@ class OpList:
 
     def for_masks(self) -> dict[str, Any]:
         """Returns the arguments of `_core.Program` that move a mask as its image."""
-        steps = [step for part in self._parts for step in part["augment"]]
+        steps = list(self._parts[0]["augment"])
+        for part, (_, column) in zip(self._parts[1:], self.calls, strict=True):
+            # an image is interpolated before a function, and so is its mask
+            steps += [(_NO_MOVE, column), *part["augment"]]
         return {**self._parts[0], "augment": steps, "only_moves": True}
 
     def only_crop(self) -> Self:
@@ -466,7 +502,7 @@ class _ByImage:
                 program, image[np.newaxis], _FIRST, row[np.newaxis], None, result[np.newaxis], 0, 1,
                 standardize and is_last,
             )  # fmt: skip
-            row[: NOTHING.shape[1]] = NOTHING
+            row[: _core.IDENTITY.shape[1]] = _core.IDENTITY
             if not is_last:
                 call, column = self._calls[k]
                 image = np.ascontiguousarray(call.apply(result, row[column : column + 2]))
@@ -478,7 +514,7 @@ _FIRST = np.zeros(1, dtype=np.int64)
 def apply_ops(ops: Sequence[Op], image: Array, seed: int) -> Array:
     """Does ops to one image, (height, width, channels); see `Op.__call__`."""
     op_list, program = _compiled(tuple(ops), image.dtype, image.shape)
-    table = op_list.table(NOTHING, seed, 0, _FIRST, image.shape[:2], image.shape[2])
+    table = op_list.table(_core.IDENTITY, seed, 0, _FIRST, image.shape[:2], image.shape[2])
     is_bytes = image.dtype == np.uint8
     out = np.empty((1, *program.shape), dtype=np.uint8 if is_bytes else np.float32)
     images = np.ascontiguousarray(image, None if is_bytes else np.float32)[np.newaxis]

@@ -1,24 +1,33 @@
 """A choice among ops, or among what mixes batches."""
 
 import functools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastaug.ops.base import Call, Draws, Op, as_op, check_number, layout, numbered
 from fastaug.ops.mix import Mix
+from fastaug.ops.policy import op_of
 
 __all__: list[str] = ["OneOf"]
 
 
-class OneOf:
+if TYPE_CHECKING:
+
+    class _Choice(Op, Mix):
+        """What a choice is, depending on what there is to choose from."""
+else:
+    _Choice = object
+
+
+class OneOf(_Choice):
     """Does one of some ops to each image, or mixes it in one of some ways.
 
     As `torchvision.transforms.v2.RandomChoice`, for each image.
 
     Args:
-        *choices: Ops or their names, but no crops, for `augment`; or `MixUp` and `CutMix`, for
-            `mix`. These have the same `num_classes` and `label_smoothing`.
+        *choices: Ops or their names, but no crops, for `augment`; or `MixUp` and `CutMix`, or their
+            names, for `mix`. These have the same `num_classes` and `label_smoothing`.
         weights: How likely each is, in relation to the others. None: all the same.
 
     Raises:
@@ -40,7 +49,7 @@ num_classes=None, label_smoothing=0.0))
 
     def __new__(cls, *choices: Any, weights: Any = None) -> "OneOf":
         """Makes a choice of the kind of what is to choose from."""
-        given = [each if isinstance(each, Mix) else as_op(each) for each in choices]
+        given = [_choice_of(each) for each in choices]
         if not given:
             raise ValueError("Expected something to choose from. Received: OneOf()")
         mixes = [isinstance(each, Mix) for each in given]
@@ -134,6 +143,13 @@ class _OneOfMixes(OneOf, Mix):
         return np.stack(tables)[self._chosen(draws), np.arange(len(draws))]
 
 
+def _choice_of(given):
+    """Returns what stands for an op or a mix as such, if it does."""
+    if isinstance(given, str):
+        return op_of(given, (Op, Mix))
+    return given if isinstance(given, Mix) else as_op(given)
+
+
 def _checked_weights(weights, count):
     """Returns weights as a tuple, or None."""
     if weights is None:
@@ -141,6 +157,6 @@ def _checked_weights(weights, count):
     values = tuple(weights)
     for value in values:
         check_number("weights", value, 0, np.finfo(float).max)
-    if len(values) != count or not sum(values):
+    if len(values) != count or not 0 < sum(values) < np.inf:
         raise ValueError(f"`weights` should be one for each of {count}. Received: {weights=}")
     return tuple(float(value) for value in values)

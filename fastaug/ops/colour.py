@@ -12,6 +12,8 @@ from fastaug.ops.base import (
     Op,
     PlainOp,
     between,
+    check_bool,
+    check_integer,
     check_number,
     check_pair,
     check_probability,
@@ -138,8 +140,7 @@ class GaussianNoise(Op):
     def __post_init__(self) -> None:
         check_number("mean", self.mean, -1, 1)
         check_number("sigma", self.sigma, 0, 1)
-        if not isinstance(self.clip, bool):
-            raise TypeError(f"`clip` should be a bool. Received: clip={self.clip!r}")
+        check_bool("clip", self.clip)
         check_probability(self.p)
 
     @property
@@ -221,7 +222,7 @@ class Posterize(Op):
     p: float = 1.0
 
     def __post_init__(self) -> None:
-        check_number("bits", self.bits, 0, 8)
+        check_integer("bits", self.bits, 0, 8)
         check_probability(self.p)
 
     @property

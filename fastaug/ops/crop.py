@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from fastaug import _core
-from fastaug.ops.base import Draws, Op, check_number, check_pair, set_fields
+from fastaug.ops.base import Draws, Op, check_bool, check_number, check_pair, set_fields
 
 __all__: list[str] = ["RandomCrop", "RandomResizedCrop"]
 
@@ -55,6 +55,7 @@ class RandomCrop(Op):
         fill: float = 0,
     ) -> None:
         check_number("fill", fill, -math.inf, math.inf)
+        check_bool("pad_if_needed", pad_if_needed)
         set_fields(
             self,
             size=_checked_size(size),

@@ -40,7 +40,7 @@ class Perspective(Op):
     def __post_init__(self) -> None:
         check_number("distortion_scale", self.distortion_scale, 0, 1)
         check_probability(self.p)
-        if self.interpolation not in _ORDERS:
+        if self.interpolation not in tuple(_ORDERS):
             raise ValueError(
                 f"`interpolation` should be one of {tuple(_ORDERS)}. Received: "
                 f"interpolation={self.interpolation!r}"

@@ -1,13 +1,12 @@
 """Ops on finished batches: each image is mixed with another one of its batch, and so are labels."""
 
 import dataclasses
-import math
 from typing import Any
 
 import numpy as np
 
 from fastaug import _core
-from fastaug.ops.base import Draws, check_number
+from fastaug.ops.base import Draws, check_integer, check_number
 
 __all__: list[str] = ["CutMix", "MixUp"]
 
@@ -31,19 +30,10 @@ class Mix:
         raise NotImplementedError
 
     def _check(self, alpha=1.0):
-        check_number("alpha", alpha, np.nextafter(0, 1), math.inf)
+        check_number("alpha", alpha, np.nextafter(0, 1), np.finfo(float).max)
         check_number("label_smoothing", self.label_smoothing, 0, 1)
-        classes = self.num_classes
-        if classes is None:
-            return
-        if isinstance(classes, bool) or not isinstance(classes, int | np.integer):
-            raise TypeError(
-                f"`num_classes` should be an integer. Received: num_classes={classes!r}"
-            )
-        if classes < 1:
-            raise ValueError(
-                f"`num_classes` should be at least 1. Received: num_classes={classes!r}"
-            )
+        if self.num_classes is not None:
+            check_integer("num_classes", self.num_classes, 1, np.iinfo(np.int64).max)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,23 +183,51 @@ class Mixing:
         Args:
             labels: Floats, one row for each image.
             weights: A weight for each image, or None.
+
+        Raises:
+            TypeError: If weights are no numbers.
+            ValueError: If there is more than one for an image.
         """
         own = self.table[:, 0].reshape(-1, *[1] * (labels.ndim - 1))
         others = self.others
         if weights is None:
             mixed = own * labels + (1 - own) * labels[others]
             return mixed.astype(labels.dtype), None
-        part = self.table[:, 0] * weights
-        rest = (1 - self.table[:, 0]) * weights[others]
+        check_weights(weights)
+        each = weights.reshape(len(weights))
+        part = self.table[:, 0] * each
+        rest = (1 - self.table[:, 0]) * each[others]
         both = part + rest
         share = np.divide(part, both, out=self.table[:, 0].copy(), where=both != 0)
         share = share.reshape(own.shape)
         mixed = share * labels + (1 - share) * labels[others]
         kind = np.result_type(weights.dtype, np.float32)  # whole numbers do not stay whole
-        return mixed.astype(labels.dtype), both.astype(kind)
+        return mixed.astype(labels.dtype), both.astype(kind).reshape(weights.shape)
 
 
-def label_floats(labels: Any, mix: Mix, classes: int | None, dtype: Any) -> np.ndarray:
+def check_weights(weights: np.ndarray) -> None:
+    """Raises an error unless there is one number for each image.
+
+    Raises:
+        TypeError: If weights are no numbers.
+        ValueError: If there is more than one for an image.
+    """
+    if weights.dtype.kind not in "biuf":
+        raise TypeError(f"Sample weights are mixed as numbers. Received: {weights.dtype}")
+    if weights.size != len(weights):
+        raise ValueError(
+            "To be mixed, an image has one sample weight. Received weights of shape "
+            f"{weights.shape}"
+        )
+
+
+def count_classes(labels: Any) -> int:
+    """Returns how many classes integer labels have: the greatest + 1; 0 of others."""
+    numbers = np.asarray(labels)
+    return int(numbers.max()) + 1 if numbers.dtype.kind in "iu" and numbers.size else 0
+
+
+def label_floats(labels: Any, mix: Mix, classes: int, dtype: Any) -> np.ndarray:
     """Returns labels as floats that can be mixed.
 
     Args:
@@ -225,10 +243,17 @@ def label_floats(labels: Any, mix: Mix, classes: int | None, dtype: Any) -> np.n
     labels = np.asarray(labels)
     if labels.dtype.kind not in "biuf":
         raise TypeError(f"{mix!r} mixes labels that are numbers. Received labels of {labels.dtype}")
+    if mix.num_classes and labels.dtype.kind == "f" and labels.size == len(labels):
+        if (labels != np.trunc(labels)).any():
+            raise ValueError(
+                f"{mix!r} has `num_classes`, which is for labels that are whole numbers. Received: "
+                f"{labels!r:.200}"
+            )
+        labels = labels.astype(np.int64)
     if labels.ndim == 2 and labels.shape[1] == 1 and labels.dtype.kind in "iu":
         labels = labels[:, 0]
     if labels.ndim == 1 and labels.dtype.kind in "iu":
-        count = mix.num_classes or classes or 0
+        count = mix.num_classes or classes
         if len(labels) and not 0 <= labels.min() <= labels.max() < count:
             raise ValueError(
                 f"{mix!r} mixes labels from 0 to {count}, that one not included. Received labels "
@@ -237,6 +262,10 @@ def label_floats(labels: Any, mix: Mix, classes: int | None, dtype: Any) -> np.n
         rows = np.zeros((len(labels), count), dtype=dtype)
         rows[np.arange(len(labels)), labels] = 1
         labels = rows
+    elif mix.num_classes and labels.shape[-1] != mix.num_classes:
+        raise ValueError(
+            f"{mix!r} has another number of classes than labels of shape {labels.shape}"
+        )
     labels = labels.astype(dtype)
     if mix.label_smoothing:
         if labels.ndim == 1:

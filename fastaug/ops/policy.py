@@ -14,7 +14,7 @@ from fastaug.ops.base import (
     Call,
     Draws,
     Op,
-    check_number,
+    check_integer,
     check_probability,
     columns_of,
     set_fields,
@@ -23,11 +23,15 @@ from fastaug.ops.base import (
 __all__: list[str] = ["RandAugment", "Sometimes", "TrivialAugment"]
 
 
-def op_of(name: str) -> Op:
+def op_of(name: str, kinds: Any = Op) -> Any:
     """Returns the op of a name: that of its class in lower case, with the default arguments.
 
+    Args:
+        name: The name.
+        kinds: `Op`, or `Mix`, or both in a tuple: what it may be.
+
     Raises:
-        ValueError: If no op that needs no arguments has it.
+        ValueError: If none that needs no arguments has it.
 
     Example:
         >>> op_of("trivialaugment")
@@ -39,7 +43,7 @@ def op_of(name: str) -> Op:
         for key in getattr(module, "__all__", ()):
             kind = getattr(module, key)
             arguments = inspect.signature(kind).parameters.values()
-            if issubclass(kind, Op):
+            if issubclass(kind, kinds):
                 needs_none = all(argument.default is not argument.empty for argument in arguments)
                 (found if needs_none else others)[key.lower()] = kind
     if name not in found:
@@ -203,12 +207,6 @@ _CHOICES: dict[str, tuple[str | None, Any]] = {
 _SIGNED = frozenset(list(_CHOICES)[1:10])
 
 
-def _check_integer(name, value, low, high):
-    if not isinstance(value, int | np.integer):
-        raise TypeError(f"`{name}` should be an integer. Received: {name}={value!r}")
-    check_number(name, value, low, high)
-
-
 _MOST_BINS = 1000
 
 
@@ -242,7 +240,7 @@ class TrivialAugment(_Magnitudes):
     _bits = 6
 
     def __post_init__(self) -> None:
-        _check_integer("bins", self.bins, 2, _MOST_BINS)
+        check_integer("bins", self.bins, 2, _MOST_BINS)
 
     def _translate(self, side):
         return 32.0
@@ -292,9 +290,9 @@ class RandAugment(_Magnitudes):
     _bits = 4
 
     def __post_init__(self) -> None:
-        _check_integer("num_ops", self.num_ops, 0, 100)
-        _check_integer("bins", self.bins, 2, _MOST_BINS)
-        _check_integer("magnitude", self.magnitude, 0, self.bins - 1)
+        check_integer("num_ops", self.num_ops, 0, 100)
+        check_integer("bins", self.bins, 2, _MOST_BINS)
+        check_integer("magnitude", self.magnitude, 0, self.bins - 1)
 
     def _translate(self, side):
         return 150.0 / 331.0 * side

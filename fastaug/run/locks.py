@@ -13,6 +13,7 @@ Iterator._order_lock          the order: who asks for a batch, and  new, `renew_
                               a user who sets it, holding `lock`
 streams._turns                which thread `np.random` is lent to;  new, and of other threads' loans
                               not held by a user's code in between  none goes on
+FileSource._lock              one look-up: who asks for files       new, `renew_in_child`
 threads._pools_lock           one look-up: the first batch          new
 decode_pool._pools_lock       one look-up: the first batch          new, and no pools
 Job._lock                     how many of its calls have ended: each  of a job that is lost

@@ -169,6 +169,26 @@ def test_without_a_seed_the_key_comes_from_numpy():
     assert not np.array_equal(batch(1), batch(2))
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("setting", ["augment", "mix"])
+def test_nor_a_key_of_what_is_set_later(setting, workers):
+    """One that is missing is drawn when it is first needed."""
+
+    def batches(seed):
+        np.random.seed(seed)
+        generator = fastaug.ImageDataGenerator(workers=workers)
+        with generator.flow(IMAGES, np.arange(37), batch_size=8, shuffle=False) as iterator:
+            plain = next(iterator)[0]
+            value = (fastaug.ColorJitter(0.9),) if setting == "augment" else fastaug.MixUp()
+            setattr(generator, setting, value)
+            return plain, *[next(iterator)[0] for _ in range(5)]
+
+    first, again, other = batches(1), batches(1), batches(2)
+    for k in range(6):
+        np.testing.assert_array_equal(first[k], again[k])
+        assert np.array_equal(first[k], other[k]) == (k == 0)
+
+
 class OwnStandardize(fastaug.ImageDataGenerator):
     def standardize(self, x):
         return x
@@ -561,3 +581,33 @@ def test_a_subclass_that_makes_batches_of_an_index():
     images = take(own, 3)
     expected = [by_hand(IMAGES, 3, epoch, range(37)) for epoch in range(3)]
     np.testing.assert_array_equal(images, np.concatenate(expected))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(
+    ("x", "augment", "error", "text"),
+    [
+        (IMAGES.astype("float32"), fastaug.RandomResizedCrop(8), TypeError, "uint8 images"),
+        (IMAGES.astype("float32"), fastaug.Equalize(), TypeError, "uint8 images"),
+        (IMAGES, fastaug.GaussianBlur(101), ValueError, "larger than half"),
+        (IMAGES, fastaug.Rot90(), ValueError, "square"),
+    ],
+)
+def test_what_is_set_later_or_applied_is_checked_too(x, augment, error, text, workers):
+    generator = fastaug.ImageDataGenerator(workers=workers)
+    with generator.flow(x, batch_size=8, seed=1) as iterator:
+        next(iterator)
+        generator.augment = (augment,)
+        with pytest.raises(error, match=text):
+            next(iterator)
+    with pytest.raises(error, match=text):
+        generator.apply(x, keys=range(len(x)))
+
+
+def test_what_is_set_later_may_be_an_op_a_name_or_a_list(folder):
+    for augment in (fastaug.Equalize(), "equalize", ["equalize"], [fastaug.Equalize()]):
+        for source in (files(folder, "threads", None), flow(augment=None)):
+            with source as iterator:
+                iterator.image_data_generator.augment = augment
+                batch = next(iterator)
+        np.testing.assert_array_equal(batch, take(flow(augment="equalize"), 1))

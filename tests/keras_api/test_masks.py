@@ -21,7 +21,7 @@ from scripts import BACKENDS, check_on
 import fastaug
 from fastaug import Masks, _core
 from fastaug.keras_api.params import affine_row
-from fastaug.ops.base import NOTHING, Op, OpList
+from fastaug.ops.base import Op, OpList
 
 N, HEIGHT, WIDTH = 11, 12, 17
 
@@ -817,7 +817,7 @@ def test_masks_follow_ops_that_move(op, kind):
     ops = OpList(op if isinstance(op, list) else [op])
     program = _core.Program(*images.shape[1:3], 3, is_bytes=True, cval=255, order=0,
                             border="grid-constant", **ops.for_masks())  # fmt: skip
-    flips = np.repeat(NOTHING, 30, axis=0)
+    flips = np.repeat(_core.IDENTITY, 30, axis=0)
     np.random.seed(4)
     np.random.permutation(30)
     for row in flips:
@@ -852,7 +852,14 @@ def test_a_mask_is_interpolated_as_often_as_its_image():
 
     x = numbered(4, 12, 12)
     masks = labels_of_pixels(x)
-    for between, left in ([], 12), ([fastaug.Solarize(256)], 7), ([fastaug.Posterize(8, p=0)], 12):
+    betweens = (
+        ([], 12),
+        ([fastaug.Solarize(256)], 7),
+        ([fastaug.Posterize(8, p=0)], 12),
+        ([lambda image, rng: image], 7),
+        ([lambda image, rng: image, fastaug.RandomCrop(12)], 7),
+    )
+    for between, left in betweens:
         augment = [Shift(5.0), *between, Shift(-5.0)]
         generator = fastaug.ImageDataGenerator(augment=augment, dtype="uint8")
         with generator.flow(x, fastaug.Masks(masks, fill=-1), batch_size=4, seed=1) as flow:

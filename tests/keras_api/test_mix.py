@@ -243,6 +243,8 @@ def test_smoothing():
         (LABELS, fastaug.MixUp(num_classes=4), ValueError, "0 to 4.*0 to 4"),
         (LABELS - 1, fastaug.MixUp(), ValueError, "from -1 to 3"),
         (LABELS / 3, fastaug.MixUp(label_smoothing=0.1), ValueError, r"shape \(21,\)"),
+        (LABELS / 3, fastaug.MixUp(num_classes=9), ValueError, "whole numbers"),
+        (np.eye(5)[LABELS], fastaug.MixUp(num_classes=9), ValueError, r"\(21, 5\)"),
     ],
 )
 def test_labels_that_cannot_be_mixed(labels, mix, error, text):
@@ -265,7 +267,9 @@ def test_other_inputs_cannot_be_mixed():
         (lambda: fastaug.MixUp(num_classes=0), ValueError, "num_classes=0"),
         (lambda: fastaug.MixUp(num_classes=2.0), TypeError, "num_classes=2.0"),
         (lambda: fastaug.CutMix(label_smoothing=1.5), ValueError, "label_smoothing=1.5"),
-        (lambda: fastaug.ImageDataGenerator(mix="mixup"), TypeError, "mix='mixup'"),
+        (lambda: fastaug.MixUp(float("inf")), ValueError, "alpha=inf"),
+        (lambda: fastaug.ImageDataGenerator(mix="equalize"), ValueError, "['cutmix', 'mixup']"),
+        (lambda: fastaug.ImageDataGenerator(mix=["mixup"]), TypeError, "mix=['mixup']"),
         (lambda: fastaug.ImageDataGenerator(mix=fastaug.Posterize(4)), TypeError, "Posterize"),
     ],
 )
@@ -369,6 +373,18 @@ def test_it_may_change_between_batches():
         images, labels = next(iterator)
         np.testing.assert_array_equal(images, IMAGES[8:16])
         assert labels.shape == (8,)
+        iterator.image_data_generator.mix = "cutmix"
+        assert next(iterator)[1].shape == (5, 5)
+        iterator.image_data_generator.mix = fastaug.Equalize()
+        with pytest.raises(TypeError, match="Equalize"):
+            next(iterator)
+
+
+def test_names_of_mixes():
+    assert fastaug.ImageDataGenerator(mix="mixup").mix == fastaug.MixUp()
+    assert fastaug.ImageDataGenerator(mix="cutmix").mix == fastaug.CutMix()
+    choice = fastaug.OneOf("mixup", fastaug.CutMix(0.5))
+    assert choice == fastaug.OneOf(fastaug.MixUp(), fastaug.CutMix(0.5))
 
 
 # ---------------------------------------------------------------------------- the core
@@ -526,7 +542,7 @@ def test_to_predict_nothing_is_mixed(tmp_path):
     assert "To predict" not in str(caught.value)
 
 
-@pytest.mark.parametrize("mix", ["mixup", [fastaug.MixUp(), fastaug.CutMix()]])
+@pytest.mark.parametrize("mix", [fastaug.Invert(), [fastaug.MixUp(), fastaug.CutMix()]])
 def test_what_is_no_mix(mix):
     with pytest.raises(TypeError, match=r"one of some as in fastaug.OneOf\(.*Received: mix="):
         fastaug.ImageDataGenerator(mix=mix)
@@ -578,3 +594,86 @@ def test_labels_that_are_replaced_have_classes_of_their_own():
         assert next(iterator)[1].shape == (8, 5)
         iterator.y = np.arange(21)
         assert next(iterator)[1].shape == (8, 21)
+
+
+@pytest.mark.parametrize("ending", [list, np.array])
+def test_both_subsets_have_the_same_classes(ending):
+    labels = ending([3] * 5 + [0] * 10 + [1] * 6)
+    generator = fastaug.ImageDataGenerator(mix=fastaug.MixUp(), validation_split=0.25)
+    both = generator.flow(IMAGES, labels, subset="both", ignore_class_split=True, seed=1)
+    for iterator in both:
+        ((_, mixed),) = take(iterator, 1)
+        assert mixed.shape[1:] == (4,)
+    for subset, width in ("training", 2), ("validation", 1):
+        one = generator.flow(
+            IMAGES, labels, subset=subset, ignore_class_split=True, seed=1, augment=False
+        )
+        assert take(one, 1)[0][1].shape[1:] == (4,)
+        one.y = np.zeros(len(one.y), int) + width - 1  # labels of another kind
+        assert take(one, 1)[0][1].shape[1:] == (width,)
+
+
+def test_both_subsets_of_a_dataframe_have_the_same_classes(folder):
+    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.png"))
+    frame = pandas.DataFrame({"filename": names, "number": range(len(names))})
+    generator = fastaug.ImageDataGenerator(mix=fastaug.MixUp(), validation_split=0.25)
+    with contextlib.redirect_stdout(io.StringIO()):
+        both = generator.flow_from_dataframe(
+            frame, folder, y_col="number", class_mode="raw", subset="both", target_size=(12, 10)
+        )
+    for iterator in both:
+        assert take(pickle.loads(pickle.dumps(iterator)), 1)[0][1].shape[1:] == (len(names),)
+        assert take(iterator, 1)[0][1].shape[1:] == (len(names),)
+
+
+def test_one_weight_for_each_image_in_a_column():
+    (plain,), (column,) = (
+        take(flow(fastaug.MixUp(), weights=weights, batch_size=21), 1)
+        for weights in (WEIGHTS, WEIGHTS[:, np.newaxis])
+    )
+    np.testing.assert_array_equal(column[1], plain[1])
+    np.testing.assert_array_equal(column[2], plain[2][:, np.newaxis])
+
+
+@pytest.mark.parametrize(
+    ("weights", "error", "text"),
+    [
+        (np.ones((21, 21)), ValueError, r"\(21, 21\)"),
+        (np.ones((21, 2)), ValueError, r"\(21, 2\)"),
+        (np.array(["1"] * 21), TypeError, "<U1"),
+    ],
+)
+def test_weights_that_cannot_be_mixed(weights, error, text):
+    with pytest.raises(error, match=text):
+        flow(fastaug.MixUp(), weights=weights)
+
+
+def test_whole_floats_are_classes_where_their_number_is_given():
+    mix = fastaug.MixUp(num_classes=7)
+    want, got = (
+        take(flow(mix, y=labels, batch_size=21), 1)[0][1]
+        for labels in (LABELS, LABELS.astype("float32"))
+    )
+    np.testing.assert_array_equal(got, want)
+    assert want.shape == (21, 7)
+
+
+def test_two_classes_in_a_row_where_their_number_is_given(folder):
+    generator = fastaug.ImageDataGenerator(mix=fastaug.MixUp(num_classes=2))
+    with contextlib.redirect_stdout(io.StringIO()):
+        iterator = generator.flow_from_directory(
+            folder, (12, 10), classes=["a", "b"], class_mode="binary", seed=1
+        )
+    ((_, labels),) = take(iterator, 1)
+    assert labels.shape[1:] == (2,)
+    np.testing.assert_allclose(labels.sum(axis=1), 1, atol=1e-6)
+
+
+def test_pickles_have_no_labels_of_a_file(tmp_path):
+    np.save(tmp_path / "labels.npy", np.arange(50_000) % 5)
+    labels = np.load(tmp_path / "labels.npy", mmap_mode="r")
+    with flow(fastaug.MixUp(), y=labels, x=np.zeros((50_000, 1, 1, 1), np.uint8)) as iterator:
+        next(iterator)
+        iterator.x = iterator.x[:8]
+        size = len(pickle.dumps(iterator))
+    assert size < iterator.index_array.nbytes + labels.nbytes / 2

@@ -96,6 +96,8 @@ def test_of_mixes():
         (lambda: fastaug.OneOf(*CHOICES, weights=[1, 2]), ValueError, "weights=[1, 2]"),
         (lambda: fastaug.OneOf(*CHOICES, weights=[0, 0, 0]), ValueError, "weights=[0, 0, 0]"),
         (lambda: fastaug.OneOf(*CHOICES, weights=[1, -1, 3]), ValueError, "weights=-1"),
+        (lambda: fastaug.OneOf(*CHOICES, weights=[1e308] * 3), ValueError, "1e+308, 1e+308"),
+        (lambda: fastaug.OneOf("mixup", "equalize"), TypeError, "not both"),
         (lambda: fastaug.OneOf(*CHOICES, weights=["a"] * 3), TypeError, "weights='a'"),
         (
             lambda: fastaug.OneOf(fastaug.MixUp(num_classes=3), fastaug.CutMix()),

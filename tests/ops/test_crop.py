@@ -138,6 +138,7 @@ def test_an_image_that_is_too_small():
         (lambda: fastaug.RandomCrop(3, padding=(1, 2, 3)), TypeError, "(1, 2, 3)"),
         (lambda: fastaug.RandomCrop(3, padding=0.5), TypeError, "padding=0.5"),
         (lambda: fastaug.RandomCrop(3, fill="red"), TypeError, "fill='red'"),
+        (lambda: fastaug.RandomCrop(3, pad_if_needed="no"), TypeError, "pad_if_needed='no'"),
         (lambda: fastaug.RandomResizedCrop("8"), TypeError, "size='8'"),
         (lambda: fastaug.RandomResizedCrop(8, scale=(0, 1)), ValueError, "scale=0"),
         (lambda: fastaug.RandomResizedCrop(8, scale=(0.5, 1.5)), ValueError, "scale=1.5"),

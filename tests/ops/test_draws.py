@@ -316,7 +316,7 @@ def test_names_of_ops_that_need_arguments():
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda: fastaug.MixUp(0), "`alpha` should be above 0. Received: alpha=0"),
+        (lambda: fastaug.MixUp(0), "`alpha` should be above 0 and finite. Received: alpha=0"),
         (lambda: fastaug.ColorJitter(-1), "`brightness` should be 0 or more. Received: brightness"),
         (lambda: fastaug.Posterize(9), "`bits` should be from 0 to 8. Received: bits=9"),
         (
@@ -334,3 +334,17 @@ def test_sometimes_draws_its_own_number():
     op = fastaug.Sometimes(fastaug.Erasing(0.5), p=0.5)
     off = np.isnan(op.table(draws_of(op))[:, 0])
     assert 0.71 < off.mean() < 0.79
+
+
+def test_sometimes_nothing():
+    nothing = fastaug.Sometimes(fastaug.RandAugment(num_ops=0), p=0.5)
+    np.testing.assert_array_equal(nothing(SMALL, seed=1), SMALL)
+
+
+@pytest.mark.parametrize("seed", [1.5, "1", [1]])
+def test_seeds_of_an_image_are_integers(seed):
+    with pytest.raises(TypeError, match="integer"):
+        fastaug.ColorJitter(0.5)(SMALL, seed=seed)
+    jitter = fastaug.ColorJitter(0.5)
+    wide = jitter(SMALL, seed=np.uint64(1 << 63))
+    np.testing.assert_array_equal(wide, jitter(SMALL, seed=1 << 63))

@@ -299,6 +299,7 @@ ROWS = {
             BAD_P,
             ({"distortion_scale": 1.1}, ValueError, "distortion_scale=1.1"),
             ({"interpolation": "cubic"}, ValueError, "interpolation='cubic'"),
+            ({"interpolation": []}, ValueError, "interpolation=[]"),
             ({"fill": 300}, ValueError, "fill=300"),
         ],
     ),
@@ -313,6 +314,7 @@ ROWS = {
         bad=[
             ({"bits": 9}, ValueError, "bits=9"),
             ({"bits": "4"}, TypeError, "bits='4'"),
+            ({"bits": 2.5}, TypeError, "bits=2.5"),
             ({"bits": 4, "p": -1}, ValueError, "p=-1"),
         ],
     ),

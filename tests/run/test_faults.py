@@ -701,6 +701,50 @@ def test_many_files_that_kill_their_readers(start, tmp_path, group):
     case.check(start, "skip", dict.fromkeys(killers, "OSError"))
 
 
+@pytest.mark.parametrize("kind", ["crash", "fifo"])
+@pytest.mark.parametrize("own", [False, True], ids=["", "image by image"])
+def test_nearly_all_files_are_bad(start, tmp_path, kind, own):
+    """The images that are drawn in the place of bad ones are read by others, too.
+
+    So are all of a generator with a method of the user's, which makes them one by one.
+    """
+    good = trees.write(tmp_path / "bad", "a/good.jpg", 1)
+    for k in range(3):
+        path = tmp_path / "bad" / f"a/{kind}_{k}.jpg"
+        if kind == "fifo":
+            os.mkfifo(path)
+        else:
+            trees.write(tmp_path / "bad", f"a/{path.name}", k)
+    program = start(
+        """
+        class Own(fastaug.ImageDataGenerator):
+            def apply_transform(self, x, transform_parameters):
+                return super().apply_transform(x, transform_parameters)
+
+        kind = Own if sys.argv[2] == "True" else fastaug.ImageDataGenerator
+        iterator = kind(workers=2).flow_from_directory(
+            root, target_size=(17, 23), class_mode=None, batch_size=1, seed=3, shuffle=False,
+            on_error="skip", timeout=0.5)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            outcomes = []
+            for k in range(len(iterator)):
+                try:
+                    outcomes += [fingerprint(row) for row in iterator[k]]
+                except OSError as error:
+                    outcomes.append(str(error))
+        report(outcomes=outcomes, bad=iterator.bad_files)
+        """,
+        tmp_path / "bad",
+        own,
+        faulty=True,
+    )
+    result = program.report()
+    program.finish()
+    assert sorted(set(result["bad"])) == sorted(set(map(str, good.parent.glob(f"{kind}_*"))))
+    assert len(result["outcomes"]) == 4 and len(set(result["outcomes"])) == 1
+
+
 # ---------------------------------------------------------------------------- Ctrl-C
 
 
