@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from fastaug.adapters.torch import TorchBatches
     from fastaug.keras_api.generator import ImageDataGenerator
 
+# What an error about missing labels of a mix ends with.
+FOR_PREDICT = ". To predict, write augment=False"
+
 
 class AugmentingIterator(Iterator[Batch]):
     """What the iterators over arrays and over files share: batches made ahead, on all cores.

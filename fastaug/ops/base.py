@@ -4,6 +4,7 @@ import collections
 import copy
 import dataclasses
 import functools
+import math
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
@@ -227,7 +228,13 @@ def check_number(name: str, value: Any, low: float, high: float) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
         raise TypeError(f"`{name}` should be a number. Received: {name}={value!r}")
     if not low <= value <= high:
-        raise ValueError(f"`{name}` should be from {low} to {high}. Received: {name}={value!r}")
+        is_open = low == np.nextafter(0, 1)
+        if high < np.finfo(float).max:
+            limits = f"above 0, up to {high}" if is_open else f"from {low} to {high}"
+        else:
+            limits = "above 0" if is_open else f"{low} or more"
+            limits += " and finite" if high < math.inf else ""
+        raise ValueError(f"`{name}` should be {limits}. Received: {name}={value!r}")
 
 
 def check_integer(name: str, value: Any, low: int, high: int) -> None:

@@ -3,6 +3,7 @@
 import fractions
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
@@ -389,6 +390,28 @@ def test_names_of_ops():
     assert op_of("autocontrast") == fastaug.AutoContrast()
     with pytest.raises(ValueError, match=r"'trivialaugment'.*Received: 'TrivialAugment'"):
         op_of("TrivialAugment")
+
+
+def test_names_of_ops_that_need_arguments():
+    with pytest.raises(ValueError, match=r"Received: 'posterize', .*fastaug\.Posterize\(\.\.\.\)"):
+        fastaug.OneOf("equalize", "posterize")
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: fastaug.MixUp(0), "`alpha` should be above 0 and finite. Received: alpha=0"),
+        (lambda: fastaug.ColorJitter(-1), "`brightness` should be 0 or more. Received: brightness"),
+        (lambda: fastaug.Posterize(9), "`bits` should be from 0 to 8. Received: bits=9"),
+        (
+            lambda: fastaug.RandomResizedCrop(8, scale=(0, 1)),
+            "`scale` should be above 0, up to 1.0. Received: scale=0",
+        ),
+    ],
+)
+def test_numbers_outside_their_limits(make, text):
+    with pytest.raises(ValueError, match=re.escape(text)):
+        make()
 
 
 def test_sometimes_draws_its_own_number():
