@@ -12,7 +12,8 @@
 
 #define FA_BLUR_REACH 127   /* pixels on each side that a blurred one is made of, at most */
 #define FA_BLUR_PARTS 14    /* bits of a weight of whole numbers, 1 included */
-#define FA_BLUR_FRACTION 6  /* bits of the fraction of a value that is only blurred down */
+#define FA_BLUR_FRACTION 7  /* bits of the fraction of a value that is only blurred down */
+#define FA_BLUR_MIDDLE 128  /* what bytes are less in between: signed numbers */
 
 /* Two values at the same distance from one, and their weight. */
 typedef struct {
@@ -58,10 +59,12 @@ FA_CLONES static void fa_blur_floats(const float *x, const fa_blur_tap *taps, pt
 
 /* ---- bytes --------------------------------------------------------------------------------------- */
 
-/* Every value is a number of 16 bits, a byte with FA_BLUR_FRACTION more bits, and so is each product with
- * a part, which is rounded: a middle value is doubled for that, as a pair of others is.
+/* Every value is a number of 16 bits, a byte less FA_BLUR_MIDDLE with FA_BLUR_FRACTION more bits, and so is
+ * each product with a part, which is rounded: a middle value is doubled for that, as a pair of others is.
  *
- * before_bits, after_bits: How far a value is shifted left before, and a sum right after. */
+ * less, more: What is subtracted from a value before, and added to a sum after.
+ * before_bits, after_bits: How far these are shifted left before, and right after. */
+#define FA_BLUR_MORE ((FA_BLUR_MIDDLE << FA_BLUR_FRACTION) + (1 << FA_BLUR_FRACTION >> 1))
 
 #ifdef FA_AVX2
 FA_INLINE FA_TARGET_AVX2 __m256i fa_wide_u8(const uint8_t *p)
@@ -86,18 +89,20 @@ FA_INLINE FA_TARGET_AVX2 void fa_store_u8(__m256i values, uint8_t *p)
 }
 
 /* count: Vectors of sixteen values. */
-#define FA_BLUR_AVX2(name, type, other, kind, result, before_bits, after_bits) \
+#define FA_BLUR_AVX2(name, type, other, kind, result, less, before_bits, more, after_bits) \
     FA_INLINE FA_TARGET_AVX2 void fa_blur_many_##name(const kind *x, const fa_blur_tap *taps, \
                                                       ptrdiff_t reach, const int count, result *out) \
     { \
-        const __m256i half = _mm256_set1_epi16((1 << after_bits) >> 1); \
+        const __m256i pair_less = _mm256_set1_epi16(2 * less); \
         const __m256i middle = _mm256_set1_epi16(taps[0].part); \
         __m256i sums[4]; \
         ptrdiff_t k; \
         int i; \
         for (i = 0; i < count; i++) \
-            sums[i] = _mm256_add_epi16(half, _mm256_mulhrs_epi16( \
-                _mm256_slli_epi16(fa_wide_##type(x + 16 * i), before_bits + 1), middle)); \
+            sums[i] = _mm256_add_epi16(_mm256_set1_epi16(more), _mm256_mulhrs_epi16( \
+                _mm256_slli_epi16(_mm256_sub_epi16(fa_wide_##type(x + 16 * i), \
+                                                   _mm256_set1_epi16(less)), before_bits + 1), \
+                middle)); \
         for (k = 1; k <= reach; k++) { \
             const __m256i part = _mm256_set1_epi16(taps[k].part); \
             const kind *a = x + taps[k].before, *b = x + taps[k].after; \
@@ -105,7 +110,7 @@ FA_INLINE FA_TARGET_AVX2 void fa_store_u8(__m256i values, uint8_t *p)
                 const __m256i pair = _mm256_add_epi16(fa_wide_##type(a + 16 * i), \
                                                       fa_wide_##type(b + 16 * i)); \
                 sums[i] = _mm256_add_epi16(sums[i], _mm256_mulhrs_epi16( \
-                    _mm256_slli_epi16(pair, before_bits), part)); \
+                    _mm256_slli_epi16(_mm256_sub_epi16(pair, pair_less), before_bits), part)); \
             } \
         } \
         for (i = 0; i < count; i++) \
@@ -120,8 +125,8 @@ FA_INLINE FA_TARGET_AVX2 void fa_store_u8(__m256i values, uint8_t *p)
         fa_blur_many_##name(x + size - 16, taps, reach, 1, out + size - 16); \
     }
 
-FA_BLUR_AVX2(down, u8, i16, uint8_t, int16_t, FA_BLUR_FRACTION, 0)
-FA_BLUR_AVX2(across, i16, u8, int16_t, uint8_t, 0, FA_BLUR_FRACTION)
+FA_BLUR_AVX2(down, u8, i16, uint8_t, int16_t, FA_BLUR_MIDDLE, FA_BLUR_FRACTION, 0, 0)
+FA_BLUR_AVX2(across, i16, u8, int16_t, uint8_t, 0, 0, FA_BLUR_MORE, FA_BLUR_FRACTION)
 #undef FA_BLUR_AVX2
 #define FA_BLUR_BEST(name) \
     if (fa_simd >= FA_SIMD_AVX2 && size >= 16) { \
@@ -138,18 +143,18 @@ FA_INLINE int32_t fa_blur_product(int32_t v, int32_t part)
     return (v * part + (1 << FA_BLUR_PARTS)) >> (FA_BLUR_PARTS + 1);
 }
 
-#define FA_BLUR_BYTES(name, kind, result, before_bits, after_bits) \
+#define FA_BLUR_BYTES(name, kind, result, less, before_bits, more, after_bits) \
     FA_CLONES static void fa_blur_plain_##name(const kind *x, const fa_blur_tap *taps, \
                                                ptrdiff_t reach, ptrdiff_t size, \
                                                result *FA_RESTRICT out) \
     { \
         ptrdiff_t i, k; \
         for (i = 0; i < size; i++) { \
-            int32_t sum = fa_blur_product(x[i] << (before_bits + 1), taps[0].part); \
+            int32_t sum = more + fa_blur_product((x[i] - less) * (2 << before_bits), taps[0].part); \
             for (k = 1; k <= reach; k++) \
-                sum += fa_blur_product((x[i + taps[k].before] + x[i + taps[k].after]) << before_bits, \
-                                       taps[k].part); \
-            out[i] = (result)((sum + ((1 << after_bits) >> 1)) >> after_bits); \
+                sum += fa_blur_product((x[i + taps[k].before] + x[i + taps[k].after] - 2 * less) \
+                                       * (1 << before_bits), taps[k].part); \
+            out[i] = (result)(sum >> after_bits); \
         } \
     } \
     static void fa_blur_##name(const kind *x, const fa_blur_tap *taps, ptrdiff_t reach, \
@@ -159,10 +164,11 @@ FA_INLINE int32_t fa_blur_product(int32_t v, int32_t part)
         fa_blur_plain_##name(x, taps, reach, size, out); \
     }
 
-FA_BLUR_BYTES(down, uint8_t, int16_t, FA_BLUR_FRACTION, 0)
-FA_BLUR_BYTES(across, int16_t, uint8_t, 0, FA_BLUR_FRACTION)
+FA_BLUR_BYTES(down, uint8_t, int16_t, FA_BLUR_MIDDLE, FA_BLUR_FRACTION, 0, 0)
+FA_BLUR_BYTES(across, int16_t, uint8_t, 0, 0, FA_BLUR_MORE, FA_BLUR_FRACTION)
 #undef FA_BLUR_BYTES
 #undef FA_BLUR_BEST
+#undef FA_BLUR_MORE
 
 /* ---- an image ------------------------------------------------------------------------------------ */
 
