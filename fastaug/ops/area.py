@@ -205,7 +205,8 @@ class Erasing(Op):
         scale: Least and greatest part of the image's area, from 0 to 1.
         ratio: Least and greatest height over width, above 0.
         value: Value of the rectangle, from 0 to 255; a value for each of up to four channels; or
-            'random', for whole numbers from 0 to 255, each value its own.
+            'random', for whole numbers from 0 to 255, each value its own and each as likely
+            (torchvision's are normal, and nearly all of them 0 in a uint8 image).
 
     Raises:
         ValueError: If an argument is outside its range; with images, if there is neither one value

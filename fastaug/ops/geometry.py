@@ -15,7 +15,9 @@ _ORDERS = {"nearest": 0, "bilinear": 1}
 class Perspective(Op):
     """Looks at an image from another side: its corners move inwards, each by its own distance.
 
-    As `torchvision.transforms.v2.RandomPerspective`. For uint8 and float images.
+    As `torchvision.transforms.v2.RandomPerspective`, but for half of a pixel at the border of what
+    'bilinear' shows: that is a blend with `fill`, which torchvision does twice. For uint8 and float
+    images.
 
     Args:
         distortion_scale: How far corners move at most, in parts of half of the image: from 0 to 1.

@@ -132,7 +132,7 @@ class _Magnitudes(Op):
         Args:
             size: Height and width of the images.
         """
-        part = np.linspace(0.0, 1.0, self.bins)
+        bins, last = np.arange(self.bins), self.bins - 1
         greatest = {
             "ShearX": self._shear,
             "ShearY": self._shear,
@@ -141,10 +141,10 @@ class _Magnitudes(Op):
             "Rotate": self._rotate,
             **dict.fromkeys(("Brightness", "Color", "Contrast", "Sharpness"), self._factor),
         }
-        found = {name: most * part for name, most in greatest.items()}
-        steps = (self.bins - 1) / self._bits
-        found["Posterize"] = np.rint(8 - np.arange(self.bins) / steps)
-        found["Solarize"] = 1 - part
+        # divided last: a way or a threshold that is a whole number is exactly that
+        found = {name: most * bins / last for name, most in greatest.items()}
+        found["Posterize"] = np.rint(8 - self._bits * bins / last)
+        found["Solarize"] = 255 * (last - bins) / last
         return found
 
     def _slots(self, choices, bins, signs, size):
@@ -200,7 +200,7 @@ _CHOICES: dict[str, tuple[str | None, Any]] = {
     "Contrast": ("adjust_contrast", _one_plus),
     "Sharpness": ("sharpness", _one_plus),
     "Posterize": ("posterize", lambda m, height, width: (m,)),
-    "Solarize": ("solarize", lambda m, height, width: (255 * m,)),
+    "Solarize": ("solarize", lambda m, height, width: (m,)),
     "AutoContrast": ("autocontrast", lambda m, height, width: (0,)),
     "Equalize": ("equalize", lambda m, height, width: (0,)),
 }

@@ -362,6 +362,9 @@ def test_reprs():
         (lambda: Masks(labels((N, HEIGHT))), ValueError, "rank 3 or 4"),
         (lambda: Masks(labels().astype("c8")), TypeError, "real type"),
         (lambda: Masks(labels(), fill=256), ValueError, "fill should be a value of uint8"),
+        (lambda: Masks(labels(), fill="0"), TypeError, "fill='0'"),
+        (lambda: Masks(labels(), fill=[1, 2]), TypeError, r"fill=\[1, 2\]"),
+        (lambda: Masks(labels(), fill=None), TypeError, "fill=None"),
         (lambda: Masks(labels(), fill=0.5), ValueError, "fill should be a value of uint8"),
         (lambda: Masks(labels(), fill=-1), ValueError, "fill should be a value of uint8"),
         (lambda: Masks(labels(dtype="int32"), interpolation="linear"), TypeError, "not of int32"),
@@ -732,6 +735,23 @@ def test_masks_follow_crops(crop, workers, data_format):
     expected = np.where(images[..., 2] == 7, labels_of_pixels(images), -1)
     np.testing.assert_array_equal(targets["mask"], expected)
     assert len({image.tobytes() for image in images}) > 1
+
+
+@pytest.mark.parametrize("channels", [(), (2,)])
+def test_what_a_crop_pads_is_the_mask_s_own_fill(channels):
+    x = numbered()
+    masks = x[..., 0].reshape(*x.shape[:3], *[1 for _ in channels]).astype("float32")
+    masks = np.broadcast_to(masks, (*x.shape[:3], *channels))
+    generator = fastaug.ImageDataGenerator(
+        augment=fastaug.RandomCrop(24, padding=3, fill=200), dtype="uint8"
+    )
+    y = fastaug.Masks(masks, fill=-5, interpolation="linear")
+    with generator.flow(x, y, batch_size=12, seed=1, shuffle=False) as flow:
+        images, targets = next(flow)
+    rows = np.where(images[..., 2] == 7, images[..., 0], -5.0)
+    assert (rows == -5).any()
+    expected = rows.reshape(*rows.shape, *[1 for _ in channels])
+    np.testing.assert_array_equal(targets, np.broadcast_to(expected, targets.shape))
 
 
 @pytest.mark.parametrize("interpolation", ["nearest", "linear"])

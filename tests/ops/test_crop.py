@@ -46,6 +46,7 @@ def boxes_by_hand(numbers, height, width, scale, ratio):
         ((30, 200), (0.5, 1.0), (0.9, 1.1)),  # most boxes do not fit, and some samples have none
         ((200, 30), (0.9, 1.0), (0.9, 1.1)),
         ((50, 50), (0.99, 1.0), (0.5, 0.6)),
+        ((50, 50), (0.9, 1.0), (0.9, 1.1)),  # some are as high or as wide as the image
         ((1, 1), (0.08, 1.0), (0.1, 10)),
     ],
 )
@@ -60,6 +61,22 @@ def test_resized_crops_lie_where_torchvision_s_do(size, scale, ratio):
     assert (left >= 0).all()
     assert (top + height <= size[0]).all()
     assert (left + width <= size[1]).all()
+
+
+def test_a_box_has_a_pixel_at_least():
+    op = fastaug.RandomResizedCrop(4, scale=(1, 1), ratio=(3, 4))
+    assert op.bind(0, 0, 0)(5, 1) == (0, 2, 1, 3)
+    op = fastaug.RandomResizedCrop(4, scale=(1, 1), ratio=(0.1, 0.2))
+    assert op.bind(0, 0, 0)(1, 5) == (2, 0, 3, 1)
+
+
+@pytest.mark.parametrize("size", [(20, 16), (19, 18), (18, 15)])
+def test_what_is_not_augmented_takes_the_middle(size):
+    """As torchvision's `center_crop`, halves to the even number."""
+    op = fastaug.RandomCrop((13, 11), fill=5).unaugmented()
+    x = picture(*size)
+    top, left = round((size[0] - 13) / 2), round((size[1] - 11) / 2)
+    np.testing.assert_array_equal(op(x), x[top : top + 13, left : left + 11])
 
 
 @pytest.mark.parametrize("size", [(16, 16), (40, 24), (1, 3)])

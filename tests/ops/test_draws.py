@@ -1,5 +1,7 @@
 """What ops draw, beside the published ranges and torchvision's way, with one sample's numbers."""
 
+import fractions
+import itertools
 import math
 import re
 
@@ -9,7 +11,7 @@ from scipy import stats
 
 import fastaug
 from fastaug import _core
-from fastaug.ops.base import Draws, columns_of
+from fastaug.ops.base import Draws, Op, columns_of
 from fastaug.ops.policy import op_of
 
 SAMPLES = np.arange(4000)
@@ -62,6 +64,11 @@ def test_noise_is_normal():
     assert np.abs(noise - 5.1).max() > 4 * 25.5
 
 
+def test_noise_is_in_parts_of_255():
+    np.testing.assert_array_equal(noise_of(1, (3, 4, 1), mean=-1.0, sigma=0.0), -255)
+    np.testing.assert_allclose(noise_of(1, mean=0.0, sigma=1.0), 10 * noise_of(1), rtol=1e-5)
+
+
 def test_noise_of_channels_neighbours_and_images_is_independent():
     noise = noise_of(1)
     pairs = [(noise[..., a], noise[..., b]) for a, b in ((0, 1), (1, 2), (0, 2))]
@@ -84,6 +91,22 @@ def test_random_rectangles_have_all_values():
     out = op(np.zeros((200, 200, 3), np.uint8), seed=4)
     counts = np.bincount(out[out.any(axis=2)].ravel(), minlength=256)
     assert stats.chisquare(counts).pvalue > 0.01
+
+
+def test_a_blur_has_width_and_height():
+    stripes = np.repeat([[0, 0, 90, 0, 200, 0, 0]], 7, axis=0).astype(np.uint8)
+    np.testing.assert_array_equal(fastaug.GaussianBlur((1, 5), sigma=1.0)(stripes), stripes)
+    blurred = fastaug.GaussianBlur((5, 1), sigma=1.0)(stripes)
+    assert (blurred != stripes).all(axis=0).any()
+    np.testing.assert_array_equal(blurred, blurred[:1].repeat(7, axis=0))
+
+
+def test_a_blur_needs_more_than_half_of_its_window():
+    op = fastaug.GaussianBlur((7, 5), sigma=1.0)
+    assert op(np.zeros((3, 4), np.uint8)).shape == (3, 4)
+    for small in ((2, 4), (3, 3)):
+        with pytest.raises(ValueError, match=r"larger than half of its window"):
+            op(np.zeros(small, np.uint8))
 
 
 # ---- Erasing -------------------------------------------------------------------------------------
@@ -131,6 +154,13 @@ def test_rectangles_lie_where_torchvision_s_do(size, scale, ratio):
     assert found or size == (1, 9)
 
 
+def test_random_rectangles_have_a_key_of_their_own():
+    op = fastaug.Erasing(1, value="random")
+    draws = draws_of(op)
+    keys, numbers = op.draw(draws)[:, 5], draws.uniform(23)
+    np.testing.assert_array_equal(keys, np.floor(numbers[:, 22] * 2.0**53))  # 0 to 21: the box
+
+
 def test_values_of_channels():
     image = np.full((8, 8, 3), 50, np.uint8)
     erased = fastaug.Erasing(1, scale=(0.3, 0.3), value=(1, 2, 3))(image, seed=0)
@@ -169,10 +199,14 @@ def test_perspective_is_torchvision_s(size):
             np.testing.assert_allclose(got, expected, atol=1e-8)
 
 
-def test_corners_move_as_far_as_torchvision_s():
-    op = fastaug.Perspective(0.5)
+@pytest.mark.parametrize("scale", [0.5, 0.99])
+def test_corners_move_as_far_as_torchvision_s(scale):
+    op = fastaug.Perspective(scale)
     corners = op.corners(draws_of(op).uniform(8), 60, 81)
-    down, right = int(0.5 * 30) + 1, int(0.5 * 40) + 1  # randint(0, that), or the last of a side
+    down, right = (
+        int(scale * 30) + 1,
+        int(scale * 40) + 1,
+    )  # randint(0, that), or the last of a side
     for k, (is_right, is_low) in enumerate([(0, 0), (1, 0), (1, 1), (0, 1)]):
         x, y = corners[:, k].T
         assert set(x) == set(range((81 - right) * is_right, (81 - right) * is_right + right))
@@ -257,6 +291,7 @@ def test_trivialaugment_draws_what_torchvision_s_does():
         *("Identity", "Posterize", "Solarize", "AutoContrast", "Equalize"),
     }
     assert min(counts.values()) > 0.8 * len(SAMPLES) / 14
+    signs = []
     for name, (most, _) in WIDE.items():
         allowed = np.linspace(0, most, 31)
         if name.startswith("Translate"):
@@ -264,7 +299,9 @@ def test_trivialaugment_draws_what_torchvision_s_does():
         values = np.array(found[name])
         assert np.abs(np.abs(values)[:, None] - allowed).min(axis=1).max() < 1e-9
         assert np.abs(values).max() == pytest.approx(most)
-        assert 0.35 < (values[values != 0] < 0).mean() < 0.65
+        signs.append(values[values != 0] < 0)
+    signs = np.concatenate(signs)
+    assert stats.binomtest(int(signs.sum()), len(signs)).pvalue > 0.001
     # torch.arange(31) / (30 / 6), from 8, to the nearest
     assert set(found["Posterize"]) == {2, 3, 4, 5, 6, 7, 8}
     np.testing.assert_allclose(sorted(set(found["Solarize"])), 255 * np.linspace(0, 1, 31))
@@ -288,6 +325,53 @@ def test_randaugment_draws_what_torchvision_s_does(magnitude, bins):
         assert 0.4 < np.mean(np.array(found[name]) < 0) < 0.6
     assert set(found["Posterize"]) == {round(8 - magnitude / ((bins - 1) / 4))}
     np.testing.assert_allclose(found["Solarize"], 255 * (1 - part))
+
+
+def inverse_affine(centre, angle, translate, shear):
+    """torchvision's `_get_inverse_affine_matrix`, x and y from the middle, for a scale of 1."""
+    turn, sx, sy = np.radians([angle, *shear])
+    a, c = np.cos(turn - sy) / np.cos(sy), np.sin(turn - sy) / np.cos(sy)
+    b, d = -a * np.tan(sx) - np.sin(turn), np.cos(turn) - c * np.tan(sx)
+    matrix = np.array([[d, -b], [-c, a]])
+    return np.column_stack([matrix, centre - matrix @ (np.add(centre, translate))])
+
+
+@pytest.mark.parametrize("op", [fastaug.TrivialAugment(), fastaug.RandAugment()], ids=repr)
+def test_signs_and_centres_of_moves_are_torchvision_s(op):
+    height, width = 60, 80
+    names = ["ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate"]
+    corner = np.array([-width / 2, -height / 2])  # center=[0, 0] of shears
+    for name, is_negative, k in itertools.product(names, (False, True), (1, 17, 30)):
+        number = np.array([names.index(name) + 1])
+        (slot,) = op._slots(number, np.array([k]), np.array([is_negative]), (height, width))
+        m = op.magnitudes((height, width))[name][k] * (-1 if is_negative else 1)
+        slope = np.degrees(np.arctan(m))
+        expected = {
+            "ShearX": inverse_affine(corner, 0, (0, 0), (slope, 0)),
+            "ShearY": inverse_affine(corner, 0, (0, 0), (0, slope)),
+            "TranslateX": inverse_affine((0, 0), 0, (int(m), 0), (0, 0)),
+            "TranslateY": inverse_affine((0, 0), 0, (0, int(m)), (0, 0)),
+            "Rotate": inverse_affine((0, 0), -m, (0, 0), (0, 0)),  # F.rotate turns the other way
+        }[name]
+        rows_first = expected[::-1][:, [1, 0, 2]]
+        np.testing.assert_allclose(slot[1:7].reshape(2, 3), rows_first, atol=1e-12)
+
+
+@pytest.mark.parametrize("bins", [31, 16, 10, 7, 2])
+def test_magnitudes_that_are_whole_numbers_are_exact(bins):
+    """Else a value at a threshold is not inverted, and a way is a pixel too short."""
+    wide = fastaug.TrivialAugment(bins).magnitudes((60, 80))
+    narrow = fastaug.RandAugment(2, 1, bins).magnitudes((331, 662))
+    for k in range(bins):
+        part = fractions.Fraction(k, bins - 1)
+        for own, wanted in [
+            (wide["Solarize"], 255 * (1 - part)),
+            (wide["TranslateX"], 32 * part),
+            (narrow["Solarize"], 255 * (1 - part)),
+            (narrow["TranslateY"], 150 * part),
+            (narrow["TranslateX"], 300 * part),
+        ]:
+            assert own[k] == float(wanted) if wanted.denominator == 1 else own[k] != int(own[k])
 
 
 def test_ops_of_an_image_are_drawn_apart():
@@ -348,3 +432,24 @@ def test_seeds_of_an_image_are_integers(seed):
     jitter = fastaug.ColorJitter(0.5)
     wide = jitter(SMALL, seed=np.uint64(1 << 63))
     np.testing.assert_array_equal(wide, jitter(SMALL, seed=1 << 63))
+
+
+@pytest.mark.parametrize(
+    ("steps", "columns", "text"),
+    [
+        (("erasing",), 3, r"10 columns.*\(1, 3\)"),
+        (("posterize",), 2, r"1 columns.*\(1, 2\)"),
+        (("posterise",), 1, "'posterise'"),
+    ],
+)
+def test_columns_of_an_op_of_ones_own(steps, columns, text):
+    class Own(Op):
+        @property
+        def steps(self):
+            return steps
+
+        def draw(self, draws):
+            return np.zeros((len(draws), columns))
+
+    with pytest.raises(ValueError, match=text):
+        Own()(SMALL, seed=1)
