@@ -121,7 +121,7 @@ def by_default(tmp_path_factory):
     out = tmp_path_factory.mktemp("by_default") / "out"
     done = compare(
         "directory", "fit", "loaders", "sweep", "vocabulary", "--out", out,
-        "--png", out.parent / "bars.png", "--json", out.parent / "all.json", *SMALL, timeout=420,
+        "--png", out.parent / "bars.png", "--json", out.parent / "all.json", *SMALL, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout, out, read(out.parent / "all.json")
