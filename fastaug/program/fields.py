@@ -268,6 +268,9 @@ class MaskField:
             (plane,) = self._planes(out)
             job = self._source.job(program, index, table, plane, False, None, then, draws)
             return job, job.errors, masks
+        if self._source.array is not None and then is None and not self._channels_first:
+            (images,), (plane,) = self._planes(self._shaped(self._source.array)), self._planes(out)
+            return _core.Batch(program, images, index, table, [plane], False), {}, masks
         work = functools.partial(self._work, program)
         return *chunked_job(
             self._source, index, draws, table, out, workers, work, None, then
@@ -284,6 +287,12 @@ class MaskField:
         self._arrays.clear()
         self._source.close()
 
+    def _shaped(self, images):
+        """Returns images of the source as masks, in their type if they are picked."""
+        if self._picks:
+            images = images.view(self.dtype)
+        return images.reshape(len(images), *self.shape)
+
     def _planes(self, masks):
         """Returns views of masks as the program has them: pixels of values, channels last."""
         if masks.ndim == 3 or self._channels_first:
@@ -293,9 +302,7 @@ class MaskField:
         return masks.swapaxes(0, 1) if self._channels_first else [masks]
 
     def _work(self, program, images, positions, rows, result):
-        if self._picks:
-            images = images.view(self.dtype)
-        images = images.reshape(len(images), *self.shape)
+        images = self._shaped(images)
         for image, plane in zip(self._planes(images), self._planes(result), strict=True):
             out = plane if plane.flags.c_contiguous else np.empty_like(plane)
             _core.augment(program, image, positions, rows, None, out, 0, len(out), False)
