@@ -23,6 +23,7 @@ class Check:
     labels_equal: bool | None = None  # whether all labels were identical
     names_equal: bool | None = None  # whether the lists of files were, where there are files
     problem: str | None = None  # why nothing could be compared
+    reference: str = "Keras"  # what they were compared with
 
     @property
     def allowed(self):
@@ -68,7 +69,7 @@ class Check:
             return f"FAILED: {self.problem}"
         parts = [
             f"{'passed' if self.passed else 'FAILED'}: {self.batches} batches",
-            f"largest difference from Keras {self.difference:.2g} of 255 "
+            f"largest difference from {self.reference} {self.difference:.2g} of 255 "
             f"(allowed: {self.allowed:g})",
         ]
         if self.differing is not None:

@@ -1,19 +1,22 @@
-"""The study `loaders`: the pace of an iterator as a dataset of TensorFlow, and of PyTorch."""
+"""The study `loaders`: the pace of an iterator as a dataset of TensorFlow, PyTorch and Ray."""
 
+import logging
+import os
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from statistics import median
 
+import numpy as np
 from cases import CASES, DEFAULT_SETTINGS
 from check import compare_batches
-from contestants import Fastaug, Job, Keras
+from contestants import SEED, Fastaug, Job, Keras
 from photos import make_set
 from report import aligned, describe_settings
 from studies import Study
 from timing import Timing, first_batch, settle_memory, time_round
 
-WANTED = 0.9  # of the bare iterator's pace, at least
+WANTED = 0.9  # of the bare iterator's pace, at least, where its own batches are handed on
 # Photographs, of which an epoch goes through many times, and rounds.
 FULL, QUICK = (192, 7), (16, 2)
 
@@ -76,6 +79,65 @@ class ToTorch(Loader):
         return flow.to_torch()
 
 
+class RayData(Bare):
+    """A function of columns in the tasks of Ray Data, with a CPU for each task."""
+
+    key, label, package = "ray", "Ray Data", "ray"
+    lookahead = 48  # until all processes are there, and more than some tasks give at once
+    copies = 16  # of the images in an epoch, which takes seconds to begin
+
+    def __init__(self, job):
+        super().__init__(job)
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        import ray
+        import ray.data
+
+        ray.init(
+            num_cpus=job.cores, object_store_memory=1 << 30, include_dashboard=False,
+            log_to_driver=False, logging_level=logging.ERROR,
+        )  # fmt: skip
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = context.print_on_execution_start = False
+        size, images = job.case.batch_size, job.images
+        rows = [
+            {"image": image, "label": label, "id": number}
+            for number, (image, label) in enumerate(zip(images.x, images.y, strict=True))
+        ]
+        one = ray.data.from_items(rows, override_num_blocks=-(-len(rows) // (4 * size)))
+        function = self.generator.batch_function(seed=SEED)
+        self._data = one.union(*[one] * (self.copies - 1)).map_batches(
+            function, batch_format="numpy", batch_size=None
+        )
+
+    @contextmanager
+    def batches(self):
+        columns = self.columns()
+        with closing(columns):
+            yield ((each["image"], each["label"]) for each in columns)
+
+    def columns(self):
+        """Yields batches with all columns, epoch after epoch."""
+        while True:
+            yield from self._data.iter_batches(
+                batch_size=self.job.case.batch_size, batch_format="numpy"
+            )
+
+    def close(self):
+        import ray
+
+        ray.shutdown()
+
+    @classmethod
+    def problem(cls, job):
+        """Returns why its images are not those of `apply`, or None."""
+        with closing(cls(job)) as contestant, closing(contestant.columns()) as batches:
+            batch = next(batches)
+            keys = batch["id"]
+            expected = contestant.generator.apply(job.images.x[keys], keys=keys, seed=SEED)
+            return None if np.array_equal(batch["image"], expected) else "images of another key"
+
+
 @dataclass
 class Row:
     """A contestant and its rounds."""
@@ -90,7 +152,7 @@ class Row:
 
 
 class Loaders(Study):
-    """Times the iterator and its datasets in turns."""
+    """Times the iterator, its datasets, and Ray Data in turns."""
 
     def prepare(self):
         count, rounds = QUICK if self.options.quick else FULL
@@ -101,7 +163,7 @@ class Loaders(Study):
         images = make_set(CASE.size, count)
         # long epochs, as each begins a new iteration
         self.images = replace(images, x=images.x.repeat(8, 0), y=images.y.repeat(8, 0))
-        kinds = [Bare, *(kind for kind in (ToTf, ToTorch) if find_spec(kind.package))]
+        kinds = [Bare, *(kind for kind in (ToTf, ToTorch, RayData) if find_spec(kind.package))]
         self.rows = [Row(kind) for kind in kinds]
 
     def steps(self):
@@ -115,7 +177,11 @@ class Loaders(Study):
 
     def compare(self):
         job = Job(self.case, self.images, self.options.cores).start()
-        return compare_batches(Keras(job), [row.kind for row in self.rows])
+        kinds = [row.kind for row in self.rows]
+        check = compare_batches(Keras(job), [kind for kind in kinds if kind is not RayData])
+        if RayData in kinds and check.passed:
+            check.problem = RayData.problem(job)  # whose random numbers are not Keras's
+        return check
 
     def measure(self):
         job = Job(self.case, self.images, self.options.cores)
@@ -154,8 +220,11 @@ class Loaders(Study):
         ]
         lines = aligned([headings, *rows], "<>>")
         if not self.options.quick:
-            kept = all(self.share(row) >= WANTED for row in self.timed)
-            lines.append(f"  at least {WANTED} wanted: {'kept' if kept else 'NOT kept'}")
+            datasets = [row for row in self.timed if row.kind is not RayData]
+            kept = all(self.share(row) >= WANTED for row in datasets)
+            lines.append(
+                f"  at least {WANTED} wanted of the datasets: {'kept' if kept else 'NOT kept'}"
+            )
         return lines
 
     def record(self):

@@ -21,7 +21,8 @@ STUDIES = {
     "scaling": "images per second from JPEG files against the number of workers, and what is ideal",
     "fit": "training from JPEG files with long steps: the batches in the order of fit, and in "
     "others",
-    "loaders": "an iterator as a dataset of TensorFlow and of PyTorch: the share of its own pace",
+    "loaders": "an iterator as a dataset of TensorFlow and of PyTorch, and Ray Data: the share of "
+    "its own pace",
     "sweep": "types, subclasses, functions and single images, 64x64: the ratio to Keras of each",
     "vocabulary": "ops, policies and mixes, 224x224, one thread: the ratio to other libraries",
 }

@@ -2,14 +2,14 @@
 
 One thread each, photographs of 224x224, uint8. albumentations and Pillow get one image after
 the other, Keras's layers whole batches, fastaug makes the batches of a flow. What draws nothing
-has to agree with Pillow before it is timed.
+has to agree with Pillow before it is timed. A mask is timed beside its image alone.
 """
 
 import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from check import Check
@@ -26,6 +26,8 @@ SEED = 1
 SECONDS, QUICK_SECONDS = 0.25, 0.02  # of a round
 ROUNDS, QUICK_ROUNDS = 5, 2
 LEVELS = 1  # that a value may be apart
+MASK_GOAL = 0.35  # of its image's time, at most, that a mask adds
+RARE = 0.001  # share of a mask's pixels that may be others, as an edge lies between two
 
 
 @dataclass
@@ -37,6 +39,7 @@ class Row:
     others: dict[str, Callable] = field(default_factory=dict)  # function of a batch of a side
     size: int = SIZE
     labels: bool = False
+    masks: bool = False  # whether each image's own first channel is its mask
     exact: bool = False  # whether nothing is drawn
     goal: int | None = None  # images per second and thread that are wanted
     rates: dict[str, list[float]] = field(default_factory=dict)
@@ -294,6 +297,15 @@ def rows():
     return found
 
 
+# Sampled as its mask and black outside, an image has its mask in its first channel.
+_MASK = Row(
+    "mask",
+    {"rotation_range": 20, "horizontal_flip": True},
+    masks=True,
+)
+_NEAREST = {"interpolation_order": 0, "fill_mode": "constant", "cval": 0.0}
+
+
 def _opencv_blur(kernel):
     import cv2
 
@@ -343,9 +355,10 @@ class Vocabulary(Study):
         self._seconds = QUICK_SECONDS if quick else SECONDS
         self.images = {size: make_set(size, IMAGES) for size in (SIZE, 256)}
         self.rows = rows()
+        self.mask_rates = {}
 
     def steps(self):
-        return 2 * len(self.rows) + 2
+        return 2 * len(self.rows) + 4
 
     def heading(self):
         return [
@@ -360,14 +373,16 @@ class Vocabulary(Study):
             generator.mean = np.full((1, 1, 3), 0.45, "float32")
             generator.std = np.full((1, 1, 3), 0.225, "float32")
         labels = images.y if row.labels else None
+        if row.masks:
+            labels = fastaug.Masks(images.x[..., 0])
         return generator.flow(images.x, labels, batch_size=BATCH, seed=SEED, shuffle=False)
 
     def compare(self):
-        total = Check(difference=0.0, differing=0.0, labels_equal=True)
-        for row in self.rows:
+        total = Check(difference=0.0, differing=0.0, labels_equal=True, reference="Pillow")
+        for row in [*self.rows, _MASK]:
             self.doing("check", row.name)
             try:
-                self._compare(row, total)
+                (self._compare_mask if row.masks else self._compare)(row, total)
             except Exception as error:  # whatever it is, nothing can be timed
                 total.problem = f"{row.name}: {type(error).__name__}: {error}"
                 return total
@@ -391,6 +406,15 @@ class Vocabulary(Study):
                 raise ValueError(f"{apart.max()} levels from Pillow's")
             total.difference = max(total.difference, float(apart.max()))
 
+    def _compare_mask(self, row, total):
+        with self._flow(replace(row, ours=row.ours | _NEAREST)) as flow:
+            images, masks = next(flow)
+        total.batches += 1
+        # at the border an image is black half a pixel before its mask is
+        inside = (images[..., 0] != 0) & (masks != 0)
+        if inside.mean() < 0.5 or np.mean(images[..., 0] != masks, where=inside) > RARE:
+            raise ValueError("pixels of masks are not those of the image")
+
     def measure(self):
         settle_memory()
         for row in self.rows:
@@ -401,6 +425,13 @@ class Vocabulary(Study):
                 sides |= {side: make(images) for side, make in row.others.items()}
                 self._time(row.rates, sides)
             self.progress.done()
+        self.doing("mask")
+        image = replace(_MASK, masks=False)
+        with self._flow(image) as alone, self._flow(_MASK) as both:
+            self._time(
+                self.mask_rates, {"image": lambda: next(alone), "with mask": lambda: next(both)}
+            )
+        self.progress.done()
         self.threads = {}
         for name in "RandAugment(2, 9)", "crop, flip, jitter, normalise":
             row = next(row for row in self.rows if row.name == name)
@@ -426,6 +457,13 @@ class Vocabulary(Study):
 
     # ---- what was found ----
 
+    @property
+    def mask_time(self):
+        """The time that a mask adds to its image's, as a part of that; None: it was not timed."""
+        if "with mask" not in self.mask_rates:
+            return None
+        return max(self.mask_rates["image"]) / max(self.mask_rates["with mask"]) - 1
+
     def tables(self):
         timed = [row for row in self.rows if row.rates]
         if not timed:
@@ -438,6 +476,11 @@ class Vocabulary(Study):
             table.append((row.name, *cells, ratio, f"{row.goal:,}" if row.goal else ""))
         lines = aligned(table, "<>>>>>>>")
         lines.append("  ratio: fastaug's to the fastest other; the best of the rounds of each")
+        if self.mask_time is not None:
+            lines.append(
+                f"  turned and flipped, a mask adds {self.mask_time:.2f} of its image's time "
+                f"(goal: at most {MASK_GOAL})"
+            )
         for name, ratio in getattr(self, "threads", {}).items():
             lines.append(f"  {name}: two threads make {ratio:.2f} times as many as one")
         return lines
@@ -448,6 +491,10 @@ class Vocabulary(Study):
             "size": SIZE,
             "batch_size": BATCH,
             "threads": getattr(self, "threads", {}),
+            "mask": {
+                "images_per_second": self.mask_rates,
+                "additional_time": self.mask_time,
+            },
             "rows": [
                 {"name": row.name, "images_per_second": row.rates, "ratio": row.ratio}
                 for row in self.rows

@@ -722,6 +722,17 @@ static void sweep_picks(void)
 
 static int is_op(const fa_image_op *op, const char *name) { return strcmp(op->name, name) == 0; }
 
+/* Draws any numbers for columns that say which memory is used: those of an op that somebody else wrote. */
+static void draw_any(double *p, int count)
+{
+    while (count--) {
+        const int kind = draw(3);
+        if (kind == 0) *p = ONE_OF(SPECIAL);
+        else if (kind == 1) *p = between(-400, 400);
+        p++;
+    }
+}
+
 /* Draws columns of an op from what may be in them. */
 static void draw_columns(const fa_image_op *op, int height, int width, double *p)
 {
@@ -742,18 +753,21 @@ static void draw_columns(const fa_image_op *op, int height, int width, double *p
         for (; is_projective && k < 8; k++) p[k] = between(-1, 1) * (is_steep ? 1 : 0.01);
         if (draw(20) == 0) p[1 + draw(k - 1)] = ONE_OF(SPECIAL);
         p[k] = draw(2);
+        if (draw(8) == 0) draw_any(p + k, 1);
         p[k + 1] = draw(256);
     } else if (is_op(op, "erasing")) {
         p[0] = draw(height);
         p[1] = draw(width);
         p[2] = draw(height - (int)p[0] + 1);
         p[3] = draw(width - (int)p[1] + 1);
+        if (draw(4) == 0) draw_any(p, 4);
         p[4] = draw(2);
         p[5] = (double)(draw_bits() >> 11);
         for (k = 0; k < FA_ERASE_VALUES; k++) p[6 + k] = draw(256);
     } else if (is_op(op, "gaussian_blur")) {
         p[0] = 2 * draw(reach_down) + 1;
         p[1] = 2 * draw(reach_across) + 1;
+        if (draw(4) == 0) draw_any(p, 2);
         p[2] = draw(2) ? between(0.001, 3) : between(0.1, 1000);
     } else if (is_op(op, "gaussian_noise")) {
         p[0] = between(-255, 255);
@@ -773,7 +787,8 @@ static void sweep_image_steps(int count)
         const int height = draw(4) ? 1 + draw(20) : 1 + draw(140);
         const int width = draw(4) ? 1 + draw(20) : 1 + draw(height > 70 ? 40 : 300);
         const ptrdiff_t size = (ptrdiff_t)height * width * channels;
-        double row[FA_COLUMNS + MOST_STEPS * STEP_COLUMNS];
+        const int is_cropped = draw(3) == 0;
+        double row[FA_COLUMNS + MOST_STEPS * STEP_COLUMNS + FA_CROP_COLUMNS];
         fa_image_step image_steps[MOST_STEPS];
         fa_augment augment;
         fa_program made;
@@ -788,8 +803,23 @@ static void sweep_image_steps(int count)
         the.form.channels_first = draw(4) == 0;
         the.row[FA_FLIP_HORIZONTAL] = draw(4) == 0;
         memset(&augment, 0, sizeof augment);
-        memcpy(row, the.row, sizeof the.row);
         augment.crop = -1;
+        if (is_cropped) {
+            double *p = row + FA_COLUMNS + MOST_STEPS * STEP_COLUMNS;
+            augment.crop = p - row;
+            the.height = 1 + draw(2 * height);
+            the.width = 1 + draw(2 * width);
+            the.row[FA_TX] = draw(2);
+            p[FA_CROP_HEIGHT] = 1 + draw((int)the.height);
+            p[FA_CROP_WIDTH] = 1 + draw((int)the.width);
+            p[FA_CROP_TOP] = draw((int)the.height - (int)p[FA_CROP_HEIGHT] + 1);
+            p[FA_CROP_LEFT] = draw((int)the.width - (int)p[FA_CROP_WIDTH] + 1);
+            p[FA_CROP_FILTER] = draw(FA_FILTERS);
+            p[FA_CROP_FILL] = draw(256);
+            if (draw(4) == 0) draw_any(p, 5);
+            fa_matrix(the.row, height, width, the.m);
+        }
+        memcpy(row, the.row, sizeof the.row);
         augment.count = 1 + draw(MOST_STEPS);
         for (k = 0; k < augment.count; k++) {
             const int number = draw(FA_IMAGE_OPS), is_slot = draw(2);
@@ -799,16 +829,17 @@ static void sweep_image_steps(int count)
             image_steps[k].column = p - row;
             if (is_slot) *p++ = number;
             draw_columns(op, height, width, p);
-            if (draw(6) == 0 || (op->only_colours && channels != 1 && channels != 3))
+            if (draw(6) == 0 || (!is_slot && op->only_colours && channels != 1 && channels != 3))
                 row[image_steps[k].column] = NAN;
         }
         augment.steps = image_steps;
         made = *program();
         made.count = made.standardization = made.after_function = 0;
+        made.columns = COUNT(row);
         fa_set_augment(&made, &augment);
         made.augment = &augment;
-        source = take(SOURCE, (size_t)size * size_of_value(), the.place);
-        fill(source, size, is_float, the.wild);
+        source = take(SOURCE, (size_t)extent_of_source() * size_of_value(), the.place);
+        fill(source, extent_of_source(), is_float, the.wild);
         image = source_at(source);
         if (is_left_out()) continue;
         for (run = 0; run < runs(); run++) {

@@ -4,12 +4,18 @@ They import the package that the tests import, not the one in the current folder
 """
 
 import contextlib
+import importlib.util
 import os
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+
+import pytest
+
+#: Keras's backends, each of which `check_on` takes.
+BACKENDS = ("jax", "tensorflow", "torch")
 
 #: Put before a script: any import of Keras or TensorFlow fails as if they were not installed.
 WITHOUT_KERAS = """
@@ -64,6 +70,17 @@ def check_script(code, **arguments):
     """Run to the end, which must be a good one without a word on stderr; returns stdout."""
     done = run_script(code, **arguments)
     assert done.returncode == 0 and not done.stderr, f"rc {done.returncode}\n{done.stderr}"
+    return done.stdout
+
+
+def check_on(backend, code, **arguments):
+    """The same with Keras on a backend, which may log on stderr if it is TensorFlow."""
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    environment = {"KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
+    done = run_script(code, keras=True, environment=environment, **arguments)
+    assert done.returncode == 0, done.stderr
+    assert backend == "tensorflow" or not done.stderr
     return done.stdout
 
 

@@ -120,8 +120,8 @@ def by_default(tmp_path_factory):
     """A run of the other studies on the backend that Keras has here, as `on_jax`."""
     out = tmp_path_factory.mktemp("by_default") / "out"
     done = compare(
-        "directory", "fit", "loaders", "sweep", "--out", out, "--png", out.parent / "bars.png",
-        "--json", out.parent / "all.json", *SMALL, timeout=300,
+        "directory", "fit", "loaders", "sweep", "vocabulary", "--out", out,
+        "--png", out.parent / "bars.png", "--json", out.parent / "all.json", *SMALL, timeout=420,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout, out, read(out.parent / "all.json")
@@ -291,7 +291,7 @@ def test_directory(by_default):
     assert (out.parent / "bars.png").exists()
     assert [case["name"] for case in everything["cases"]] == ["directory"]
     studies = [study["study"] for study in everything["studies"]]
-    assert studies == ["directory", "fit", "loaders", "sweep"]
+    assert studies == ["directory", "fit", "loaders", "sweep", "vocabulary"]
 
 
 def test_fit(by_default):
@@ -371,14 +371,20 @@ def test_loaders(by_default):
     loaders = read(out / "loaders.json")
     assert loaders["complete"] and loaders["check"]["passed"]
     check_machine(loaders["machine"])
-    packages = {"to_tf": "tensorflow", "to_torch": "torch"}
+    packages = {"to_tf": "tensorflow", "to_torch": "torch", "ray": "ray"}
     keys = ["bare", *(key for key, name in packages.items() if importlib.util.find_spec(name))]
     assert [row["key"] for row in loaders["rows"]] == list(loaders["share_of_iterator"]) == keys
     rounds = {row["key"]: row["rounds_us_per_image"] for row in loaders["rows"]}
     for key, share in loaders["share_of_iterator"].items():
         pairs = zip(rounds["bare"], rounds[key], strict=True)
         assert share == pytest.approx(statistics.median(bare / own for bare, own in pairs))
-    for text in ("the iterator", "of the iterator", *(f"{key}()" for key in keys[1:])):
+    labels = {
+        "bare": "the iterator",
+        "to_tf": "to_tf()",
+        "to_torch": "to_torch()",
+        "ray": "Ray Data",
+    }
+    for text in ("of the iterator", *(labels[key] for key in keys)):
         assert text in stdout
 
 
@@ -396,6 +402,91 @@ def test_loaders_are_not_timed_where_batches_differ(bench, tmp_path, monkeypatch
     study.run()
     assert not study.complete and not study.timed
     assert "not measured" in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("ignore")  # Ray's own
+def test_loaders_are_not_timed_where_ray_s_images_differ(bench, tmp_path, monkeypatch, capsys):
+    import loaders
+    from machine import describe
+    from studies import make_study
+
+    pytest.importorskip("ray")
+    columns = loaders.RayData.columns
+
+    def lighter(self):
+        return (batch | {"image": batch["image"] + 9} for batch in columns(self))
+
+    monkeypatch.setattr(loaders.RayData, "columns", lighter)
+    study = make_study("loaders", options(tmp_path, describe, rounds=1))
+    study.run()
+    assert not study.complete and not study.timed
+    assert "images of another key" in capsys.readouterr().out
+
+
+# ----------------------------------------------------------------------- vocabulary
+
+
+def test_vocabulary(by_default):
+    stdout, out, _ = by_default
+    vocabulary = read(out / "vocabulary.json")
+    assert vocabulary["complete"] and vocabulary["check"]["passed"]
+    check_machine(vocabulary["machine"])
+    assert "largest difference from Pillow" in stdout
+    rows = {row["name"]: row for row in vocabulary["rows"]}
+    assert {"Posterize(4)", "TrivialAugment()", "CutMix(1)"} <= rows.keys()
+    for row in rows.values():
+        rates = {side: max(rounds) for side, rounds in row["images_per_second"].items()}
+        ours = rates.pop("fastaug")
+        assert row["ratio"] == (pytest.approx(ours / max(rates.values())) if rates else None)
+        assert f"\n  {row['name']} " in stdout
+    assert "Pillow" in rows["Posterize(4)"]["images_per_second"]
+    mask = vocabulary["mask"]
+    image, both = (max(mask["images_per_second"][side]) for side in ("image", "with mask"))
+    assert mask["additional_time"] == pytest.approx(image / both - 1)
+    assert f"a mask adds {mask['additional_time']:.2f} of its image's time" in stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "problem"),
+    [
+        ("Posterize(4)", lambda images: images ^ 128, "levels from Pillow's"),
+        ("TrivialAugment()", None, "the images are as they were"),
+        ("mask", lambda images: images[:, ::-1], "are not those of the image"),
+    ],
+)
+def test_vocabulary_is_not_timed_where_it_is_wrong(
+    name, change, problem, bench, tmp_path, monkeypatch, capsys
+):
+    import vocabulary
+    from machine import describe
+    from studies import make_study
+
+    class Changed:
+        def __init__(self, flow):
+            self.flow = flow
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            self.flow.close()
+
+        def __next__(self):
+            if name == "mask":
+                images, masks = next(self.flow)
+                return images, change(masks)
+            return change(next(self.flow)) if change else self.flow.x[:32]
+
+    flow = vocabulary.Vocabulary._flow
+    monkeypatch.setattr(
+        vocabulary.Vocabulary, "_flow",
+        lambda self, row, *others, **more: (
+            Changed if row.name == name else lambda flow: flow
+        )(flow(self, row, *others, **more)),
+    )  # fmt: skip
+    study = make_study("vocabulary", options(tmp_path, describe, rounds=1))
+    study.run()
+    assert not study.complete and problem in capsys.readouterr().out
 
 
 # ----------------------------------------------------------------------- sweep

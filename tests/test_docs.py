@@ -3,6 +3,7 @@
 import ast
 import gc
 import importlib.util
+import inspect
 import os
 import pathlib
 import re
@@ -114,6 +115,17 @@ def test_the_table_of_what_is_identical_is_the_same_on_both_pages():
 )
 def test_a_page_reads_as_plain_markdown(page):
     assert not re.findall(r"\{\w+\}`|^```\{|^\(\w+\)=$", page.read_text(), re.MULTILINE)
+
+
+def test_every_op_is_in_the_table_of_those_of_other_libraries():
+    rows = re.findall(r"^\| .* \| (.*) \|$", (DOCS / "augmenting.md").read_text(), re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`([^`]*)`", row)}
+    kinds = [getattr(fastaug, name) for name in fastaug.__all__]
+    ops = {kind.__name__ for kind in kinds if kind.__module__.startswith("fastaug.ops.")}
+    assert {"Posterize", "CutMix", "OneOf"} <= ops
+    assert ops <= named
+    arguments = {name.partition("=")[0] for name in named if "=" in name}
+    assert arguments <= inspect.signature(fastaug.ImageDataGenerator).parameters.keys()
 
 
 # ---------------------------------------------------------------- examples

@@ -42,6 +42,7 @@ class BatchFunction:
 
         Raises:
             KeyError: If one of the columns is not there.
+            ValueError: If images are of several shapes.
         """
         for name in (self._image, self._mask, self._key):
             if name is not None and name not in columns:
@@ -54,6 +55,11 @@ class BatchFunction:
         images, targets = columns[self._image], {}
         if not isinstance(images, np.ndarray) or images.dtype == object:
             images = [self._pixels(image) for image in images]
+            shapes = {np.shape(image) for image in images}
+            if len(shapes) > 1:
+                raise ValueError(
+                    f"The images of a call have to be of one shape. Received: {sorted(shapes)}"
+                )
         if self._mask is not None:
             labels = np.stack([np.asarray(mask) for mask in columns[self._mask]])
             targets[self._mask] = Masks(labels, self._fill)

@@ -1,5 +1,6 @@
 """Batches as a dataset of PyTorch."""
 
+import operator
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,8 +28,14 @@ class TorchBatches(IterableDataset[Any]):
 
         Args:
             epoch: Number of the epoch, from 0. Without a seed, no two of one number are the same.
+
+        Raises:
+            ValueError: If it is negative.
+            TypeError: If it is no integer.
         """
-        self._epoch = epoch
+        if operator.index(epoch) < 0:
+            raise ValueError(f"`epoch` should be 0 or more. Received: {epoch=}")
+        self._epoch = operator.index(epoch)
 
     def __iter__(self) -> Iterator[Any]:
         if get_worker_info() is not None:

@@ -23,13 +23,20 @@ def masks_of_directory(index, folder, follow_links):
         follow_links: Whether to enter linked folders.
 
     Raises:
-        ValueError: If an image, of any subset, has no mask or two, or a mask has no image.
+        ValueError: If an image, of any subset, has no mask or two, or a mask has no image; if there
+            are no images.
         OSError: If the folder cannot be listed.
     """
     names, images = _files_below(folder, index.formats, follow_links), index.unsplit()
     if index.given_classes:
         names = [name for name in names if name.split(os.sep, 1)[0] in index.class_indices]
     found = _by_stem(names, folder)
+    if not images and found:
+        raise ValueError(
+            f"There are no images in the folders of {index.directory}, for {len(found)} masks. "
+            "Where images lie in it itself, take flow_from_dataframe with a column of their names "
+            "and y_col=None."
+        )
     stems = set(map(_stem, images))
     surplus = [
         f"{path} ({_joined(index.directory, stem)}.*)"

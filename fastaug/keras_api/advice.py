@@ -17,6 +17,7 @@ from fastaug.data.images import can_read
 from fastaug.keras_api.function_results import name_of
 from fastaug.keras_api.params import ParameterSampler
 from fastaug.keras_api.standardization import FOR_FLOATS
+from fastaug.ops.base import Call
 
 # Folders that systems and tools make beside a user's; so are all whose name begins with a dot.
 _OF_SYSTEMS = frozenset(
@@ -50,6 +51,9 @@ _NAMED = 10
 # Images to look at: a data set may be larger than the memory.
 _LOOKED_AT = 16
 
+# Seeds with which an op is tried, as some do nothing at one.
+_TRIED_SEEDS = 8
+
 # Values below it are 0 or 1 as whole numbers: meant as parts of 1, perhaps resized since.
 _UNITS = 2
 
@@ -65,17 +69,32 @@ def about_images(generator, images, dtype):
     dtype = np.dtype(dtype)
     # who has methods of their own may do anything
     own_way = getattr(generator, "_overrides_methods", lambda: True)()
-    brightens = images.dtype.kind == "f" and not own_way and generator.brightness_range
+    of_floats = images.dtype.kind == "f" and not own_way
+    brightens = of_floats and generator.brightness_range
+    ops = (of_floats and generator.augment) or ()
     narrows = dtype.kind in "iu" and not np.can_cast(images.dtype, dtype)
-    if not (brightens or narrows):
+    if not (brightens or ops or narrows):
         return
     values = _Range()
     chosen = min(len(images), _LOOKED_AT)
     # in one go, if they are on the disk
-    for image in np.asarray(images[np.arange(chosen) * len(images) // chosen]):
+    looked_at = np.asarray(images[np.arange(chosen) * len(images) // chosen])
+    for image in looked_at:
         values.add(image)
     low, high = values.low, values.high
-    if brightens and low >= 0 and 0 < high < _UNITS:
+    are_units = low >= 0 and 0 < high < _UNITS
+    if are_units and ops:
+        image = looked_at[0]
+        if generator.data_format == "channels_first":
+            image = image.transpose(1, 2, 0)
+        wrong = [repr(op) for op in ops if _needs_bytes_scale(op, image)]
+        if wrong:
+            yield (
+                f"{', '.join(wrong)} of `augment` works on values from 0 to 255; these images have "
+                f"values from {low:g} to {high:g}. Give the images as 0 to 255, such as x * 255, "
+                "and divide with rescale=1/255, which comes after it."
+            )
+    if brightens and are_units:
         yield (
             "`brightness_range` works on values from 0 to 255; these images have values from "
             f"{low:g} to {high:g}, which it makes black. Give the images as 0 to 255, such as "
@@ -88,6 +107,17 @@ def about_images(generator, images, dtype):
             "Bring them into {low} to {high} before, or use",
             "Give the images as 0 to 255, such as x * 255, or use",
         )
+
+
+def _needs_bytes_scale(op, image):
+    """Returns whether an op does another thing to values from 0 to 1 than to those up to 255."""
+    if isinstance(op, Call) or op.is_crop:
+        return False
+    image = image.astype(np.float32)
+    return any(
+        not np.allclose(op(image, seed), op(image * 255, seed) / 255, atol=0.01)
+        for seed in range(_TRIED_SEEDS)
+    )
 
 
 class Results:

@@ -9,7 +9,7 @@ from fastaug.data.lazy import LazyArray, lazily
 from fastaug.data.sources import source_of
 from fastaug.defaults import floatx, image_data_format
 from fastaug.keras_api.advice import about_images, about_split, about_validation
-from fastaug.keras_api.augmenting import AugmentingIterator
+from fastaug.keras_api.augmenting import FOR_PREDICT, AugmentingIterator
 from fastaug.ops.base import size_and_channels
 from fastaug.ops.mix import count_classes, label_floats
 from fastaug.program.fields import MaskField, Masks, is_structure, map_leaves, masks_in
@@ -233,7 +233,8 @@ class NumpyArrayIterator(AugmentingIterator[Batch]):
 
     def _check_mix(self, mix):
         if not isinstance(self.y, np.ndarray):
-            raise TypeError(f"{mix!r} needs labels in one array. Received: y={self.y!r:.200}")
+            hint = FOR_PREDICT if self.y is None else ""
+            raise TypeError(f"{mix!r} needs labels in one array. Received: y={self.y!r:.200}{hint}")
         if self.x_misc:
             raise TypeError(f"{mix!r} cannot mix inputs beside the images")
         labels = self.y

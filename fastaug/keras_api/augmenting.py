@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import operator
 import os
 import pathlib
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,9 @@ from fastaug.typing import Array, Batch, DataFormat, DTypeLike, Path
 if TYPE_CHECKING:
     from fastaug.adapters.torch import TorchBatches
     from fastaug.keras_api.generator import ImageDataGenerator
+
+# What an error about missing labels of a mix ends with.
+FOR_PREDICT = ". To predict, write augment=False"
 
 
 class AugmentingIterator(Iterator[Batch]):
@@ -216,6 +220,7 @@ class AugmentingIterator(Iterator[Batch]):
             ImportError: If there is no PyTorch.
             ValueError: If `rank` is not in 0..world_size - 1, or there are several processes and
                 no seed.
+            TypeError: If one of them is no integer.
 
         Example:
             >>> generator = fastaug.ImageDataGenerator(rotation_range=20)
@@ -231,6 +236,7 @@ class AugmentingIterator(Iterator[Batch]):
 
     def _of_rank(self, rank, world_size):
         """Returns an iterator over the batches of one of several processes."""
+        rank, world_size = operator.index(rank), operator.index(world_size)
         if not 0 <= rank < world_size:
             raise ValueError(
                 f"`rank` should be in 0..world_size - 1. Received: {rank=}, {world_size=}"

@@ -88,7 +88,10 @@ def checked_mix(mix: Any) -> Mix | None:
 
         return op_of(mix, Mix)
     if mix is not None and not isinstance(mix, Mix):
-        raise TypeError(f"`mix` should be such as fastaug.MixUp(0.2). Received: mix={mix!r}")
+        raise TypeError(
+            "`mix` should be such as fastaug.MixUp(0.2), or one of some as in "
+            f"fastaug.OneOf(fastaug.MixUp(0.2), fastaug.CutMix()). Received: mix={mix!r}"
+        )
     return mix
 
 

@@ -18,7 +18,7 @@ from fastaug.data.masks import labels_of_files, masks_of_dataframe, masks_of_dir
 from fastaug.data.sources import FileSource
 from fastaug.defaults import floatx, image_data_format
 from fastaug.keras_api.advice import about_folders, about_rows, about_split, about_validation
-from fastaug.keras_api.augmenting import AugmentingIterator
+from fastaug.keras_api.augmenting import FOR_PREDICT, AugmentingIterator
 from fastaug.keras_api.iterator import check_batch_size
 from fastaug.keras_api.program import ops_of
 from fastaug.ops.mix import count_classes, label_floats
@@ -322,6 +322,7 @@ class _FileIterator(AugmentingIterator[Batch]):
         if self.class_mode not in ("categorical", "sparse", "binary", "raw"):
             raise TypeError(
                 f"{mix!r} needs labels that can be mixed. Received: class_mode={self.class_mode!r}"
+                f"{FOR_PREDICT if self.class_mode is None else ''}"
             )
         self._mixable(labels_of(self, range(min(self.samples, 1)), self.dtype), mix)
 

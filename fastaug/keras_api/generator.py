@@ -543,7 +543,8 @@ class ImageDataGenerator(Flows):
             x: Images of rank 4 in `data_format`; or an iterator over an array or files, such as
                 `flow_from_directory` returns, of which the images count as they are, not as its
                 batches have them. It stays where it is.
-            augment: Whether to compute them from randomly augmented images, of an array.
+            augment: Whether to compute them from images of an array that Keras's transforms have
+                augmented; ops of the generator's `augment` are left out.
             rounds: How often to augment each image.
             seed: Seed for `np.random.seed`, or None.
 

@@ -14,6 +14,7 @@
 #include "colour.h"
 #include "noise.h"
 #include "platform.h"
+#include "simd.h"
 
 /* ---- histograms ----------------------------------------------------------------------------------- */
 
@@ -72,13 +73,63 @@ static void fa_map_equalize(const double *p, const fa_statistics *statistics, pt
 
 /* ---- neighbours ----------------------------------------------------------------------------------- */
 
+/* A thirteenth, rounded, of a number up to 13 * 255: 5042 / 65536 is near enough to 1 / 13. */
+FA_INLINE uint16_t fa_thirteenth(uint16_t v) { return (uint16_t)((uint32_t)(v + 6) * 5042 >> 16); }
+FA_INLINE float fa_exact_thirteenth(float v) { return v * (1 / 13.0f); }
+
+#ifdef FA_AVX2
+/* Blends the first pixels of a row with smooth ones; returns the value where that ends.
+ *
+ * middle, sum: The row, and sums of each value and those above and below.
+ * start, end: The values that have neighbours.
+ * rest: The part of the smooth pixels; a product with a byte has to be a whole number of 32 bits. */
+FA_TARGET_AVX2 static ptrdiff_t fa_sharpen_avx2(const uint8_t *middle, const uint16_t *sum,
+                                                ptrdiff_t channels, ptrdiff_t start, ptrdiff_t end,
+                                                float rest, uint8_t *FA_RESTRICT out)
+{
+    const __m256i zero = _mm256_setzero_si256(), half = _mm256_set1_epi16(6);
+    const __m256i thirteenth = _mm256_set1_epi16(5042);
+    const __m256 rests = _mm256_set1_ps(rest);
+    ptrdiff_t k;
+    for (k = start; k + 16 <= end; k += 16) {
+        const __m256i x = _mm256_cvtepu8_epi16(
+            _mm_loadu_si128((const __m128i *)(const void *)(middle + k)));
+#define FA_SUMS(at) _mm256_loadu_si256((const __m256i *)(const void *)(sum + (at)))
+        const __m256i sides = _mm256_add_epi16(FA_SUMS(k - channels), FA_SUMS(k + channels));
+        const __m256i all = _mm256_add_epi16(_mm256_add_epi16(sides, FA_SUMS(k)),
+                                             _mm256_add_epi16(_mm256_slli_epi16(x, 2), half));
+#undef FA_SUMS
+        const __m256i change = _mm256_sub_epi16(_mm256_mulhi_epu16(all, thirteenth), x);
+        __m256i whole[2];
+        int i;
+        for (i = 0; i < 2; i++) {
+            const __m256i v = i ? _mm256_unpackhi_epi16(x, zero) : _mm256_unpacklo_epi16(x, zero);
+            const __m256i d = _mm256_srai_epi32(
+                i ? _mm256_unpackhi_epi16(change, change) : _mm256_unpacklo_epi16(change, change), 16);
+            whole[i] = _mm256_cvttps_epi32(_mm256_add_ps(
+                _mm256_cvtepi32_ps(v), _mm256_mul_ps(rests, _mm256_cvtepi32_ps(d))));
+        }
+        whole[0] = _mm256_packus_epi16(_mm256_packs_epi32(whole[0], whole[1]), zero);
+        _mm_storeu_si128((__m128i *)(void *)(out + k),
+                         _mm256_castsi256_si128(_mm256_permute4x64_epi64(whole[0], 0x08)));
+    }
+    return k;
+}
+#define FA_SHARPEN_BEST \
+    if (fa_simd >= FA_SIMD_AVX2 && fabsf(rest) < (float)FA_MOST_FACTOR) \
+        k = fa_sharpen_avx2(middle, sum, channels, k, size - channels, rest, out);
+#else
+#define FA_SHARPEN_BEST
+#endif
+
 /* The sum of 3 x 3 pixels and four times the middle one, of which a thirteenth is a smooth pixel. */
 #define FA_SMOOTH_SUM(sum, i) (sum[i - channels] + sum[i] + sum[i + channels] + 4 * middle[i])
 
 /* p: factor. 0 makes an image smooth, 1 leaves it, more makes it sharp. The outermost pixels stay.
  *
- * kind, number: Type of values and of their sums. smooth: Makes a smooth pixel of a sum. */
-#define FA_SHARPNESS(name, kind, number, smooth, store) \
+ * kind, number: Type of values and of their sums. smooth: Makes a smooth pixel of a sum.
+ * best: Sets k, up to which values are done in another way. */
+#define FA_SHARPNESS(name, kind, number, smooth, store, best) \
     FA_CLONES static void fa_sharpness_##name(const double *p, fa_canvas *canvas) \
     { \
         const ptrdiff_t height = canvas->height, channels = canvas->channels; \
@@ -99,7 +150,8 @@ static void fa_map_equalize(const double *p, const fa_statistics *statistics, pt
                 out[k] = middle[k]; \
                 out[size - 1 - k] = middle[size - 1 - k]; \
             } \
-            for (k = channels; k < size - channels; k++) { \
+            best \
+            for (; k < size - channels; k++) { \
                 const number all = (number)FA_SMOOTH_SUM(sum, k); \
                 out[k] = store((float)middle[k] \
                                + rest * ((float)smooth(all) - (float)middle[k])); \
@@ -108,24 +160,15 @@ static void fa_map_equalize(const double *p, const fa_statistics *statistics, pt
         fa_swap_buffers(canvas); \
     }
 
-/* A thirteenth, rounded, of a number up to 13 * 255: 5042 / 65536 is near enough to 1 / 13. */
-FA_INLINE uint16_t fa_thirteenth(uint16_t v) { return (uint16_t)((uint32_t)(v + 6) * 5042 >> 16); }
-FA_INLINE float fa_exact_thirteenth(float v) { return v * (1 / 13.0f); }
-
-FA_SHARPNESS(bytes, uint8_t, uint16_t, fa_thirteenth, fa_byte_of)
-FA_SHARPNESS(floats, float, float, fa_exact_thirteenth, fa_clamp)
+FA_SHARPNESS(bytes, uint8_t, uint16_t, fa_thirteenth, fa_byte_of, FA_SHARPEN_BEST)
+FA_SHARPNESS(floats, float, float, fa_exact_thirteenth, fa_clamp, )
+#undef FA_SHARPEN_BEST
 #undef FA_SHARPNESS
 #undef FA_SMOOTH_SUM
 
 /* ---- rectangles ----------------------------------------------------------------------------------- */
 
 #define FA_ERASE_VALUES 4  /* one for each channel, again and again */
-
-/* A side of a rectangle, brought into the image. */
-FA_INLINE ptrdiff_t fa_within(double side, ptrdiff_t size)
-{
-    return side > 0 ? side < (double)size ? (ptrdiff_t)side : size : 0;
-}
 
 /* p: top, left, height and width of a rectangle; whether it becomes noise, and its key; else its values. */
 #define FA_ERASE(name, kind) \
@@ -139,7 +182,8 @@ FA_INLINE ptrdiff_t fa_within(double side, ptrdiff_t size)
         const uint64_t key = fa_key_of(p[5]); \
         ptrdiff_t i, j, c; \
         kind *first = (kind *)canvas->data + (top * canvas->width + left) * channels; \
-        for (j = 0; j < width * (height > 0); j++) \
+        if (height < 1 || width < 1) return; \
+        for (j = 0; j < width; j++) \
             for (c = 0; c < channels; c++) \
                 first[j * channels + c] = (kind)p[6 + c % FA_ERASE_VALUES]; \
         for (i = top; i < top + height; i++) { \

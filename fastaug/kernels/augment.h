@@ -109,24 +109,15 @@ FA_CLONES static void fa_find_range(const fa_canvas *canvas, fa_statistics *stat
     }
 }
 
-#define FA_SUMMED (1 << 20)  /* bytes whose sum is held by 32 bits */
-
-FA_CLONES static double fa_sum_grey(const uint8_t *FA_RESTRICT x, ptrdiff_t size, ptrdiff_t channels)
+/* The mean grey of the pixels, each without its fraction. */
+static double fa_find_grey_mean(const fa_canvas *canvas)
 {
-    const ptrdiff_t most = FA_SUMMED * channels;
-    double sum = 0;
-    ptrdiff_t at, i;
-    for (at = 0; at < size; at += most) {
-        const ptrdiff_t end = size - at < most ? size : at + most;
-        int32_t part = 0;
-        if (channels == 1)
-            for (i = at; i < end; i++) part += x[i];
-        else
-            for (i = at; i < end; i += 3)
-                part += (int)fa_grey((float)x[i], (float)x[i + 1], (float)x[i + 2]);
-        sum += part;
-    }
-    return sum;
+    const uint8_t *x = canvas->data;
+    const ptrdiff_t pixels = canvas->height * canvas->width;
+    ptrdiff_t sum = 0, i;
+    if (canvas->channels == 3) return fa_sum_grey(x, pixels) / (double)pixels;
+    for (i = 0; i < pixels; i++) sum += x[i];
+    return (double)sum / (double)pixels;
 }
 
 struct fa_augment {
@@ -209,11 +200,12 @@ static void fa_set_augment(const fa_program *program, fa_augment *augment)
     augment->after.after_function = program->after_function - program->standardization;
 }
 
-/* The op of a step that is on, and its columns; NULL: it is off. */
+/* The op of a step that is on, and its columns; NULL: it is off, or cannot be done to such images. */
 static const fa_image_op *fa_op_of(const fa_augment *augment, ptrdiff_t k, const double *row,
                                    const double **p)
 {
     const fa_image_op *op = augment->steps[k].op;
+    const ptrdiff_t channels = augment->bytes.form.channels;
     *p = row + augment->steps[k].column;
     if (isnan(**p)) return NULL;
     if (!op) { /* a slot: numbers of a table that somebody has changed name no op */
@@ -221,6 +213,7 @@ static const fa_image_op *fa_op_of(const fa_augment *augment, ptrdiff_t k, const
         if (!(number >= 0 && number < (double)FA_IMAGE_OPS)) return NULL;
         op = &fa_image_ops[(int)number];
         if (augment->steps[k].column + 1 + op->columns > augment->bytes.columns) return NULL;
+        if (op->only_colours && channels != 1 && channels != 3 && !augment->only_moves) return NULL;
     }
     return op;
 }
@@ -233,7 +226,6 @@ static void fa_apply_image_steps(const fa_program *program, const double *row, f
                                  fa_canvas *canvas)
 {
     const fa_augment *augment = program->augment;
-    const ptrdiff_t pixels = canvas->height * canvas->width;
     fa_pending pending;
     fa_statistics statistics;
     ptrdiff_t k, c;
@@ -244,7 +236,7 @@ static void fa_apply_image_steps(const fa_program *program, const double *row, f
         if (!op || (augment->only_moves && !op->matrix)) continue;
         if (op->matrix) {
             const fa_sampler *own = &augment->bytes.sampler;
-            const int order = augment->only_moves ? own->order : (int)p[op->columns - 2];
+            const int order = augment->only_moves ? own->order : p[op->columns - 2] > 0;
             const float fill = augment->only_moves ? own->cval : (float)p[op->columns - 1];
             double m[9], other[9];
             op->matrix(p, m);
@@ -269,8 +261,7 @@ static void fa_apply_image_steps(const fa_program *program, const double *row, f
                 fa_find_range(canvas, &statistics);
             } else if (op->reads == FA_READS_GREY_MEAN) {
                 fa_do_pending(&pending, canvas);
-                statistics.grey_mean = fa_sum_grey(canvas->data, fa_canvas_size(canvas), canvas->channels)
-                    / (double)pixels;
+                statistics.grey_mean = fa_find_grey_mean(canvas);
             }
             for (c = 0; c < canvas->channels; c++) op->map(p, &statistics, c, pending.table[c]);
             pending.is_identity = 0;
@@ -396,14 +387,18 @@ static fa_weights fa_stretch_weights(int filter, ptrdiff_t length, ptrdiff_t siz
  *
  * p: The columns of the crop.
  * magnifies: Whether a part that is smaller than the form, and is to be interpolated linearly, may stay
- *     as it is; that of a mask does, whatever its size. */
+ *     as it is; that of a mask or of floats does, whatever its size. */
 static fa_image fa_crop(const fa_program *program, const fa_image *image, const double *p,
                         int magnifies, const fa_areas *areas)
 {
     const fa_form *form = &program->form;
     const ptrdiff_t channels = form->channels, value = image->type == FA_UINT8 ? 1 : 4;
-    const ptrdiff_t top = (ptrdiff_t)p[FA_CROP_TOP], left = (ptrdiff_t)p[FA_CROP_LEFT];
-    const ptrdiff_t height = (ptrdiff_t)p[FA_CROP_HEIGHT], width = (ptrdiff_t)p[FA_CROP_WIDTH];
+    const ptrdiff_t most = (ptrdiff_t)1 << 30; /* pixels of a side */
+    const ptrdiff_t top = fa_within(p[FA_CROP_TOP] + (double)most, 2 * most) - most;
+    const ptrdiff_t left = fa_within(p[FA_CROP_LEFT] + (double)most, 2 * most) - most;
+    const ptrdiff_t height = fa_within(p[FA_CROP_HEIGHT] - 1, most) + 1;
+    const ptrdiff_t width = fa_within(p[FA_CROP_WIDTH] - 1, most) + 1;
+    const int filter = (int)fa_within(p[FA_CROP_FILTER], FA_FILTERS - 1);
     fa_image crop = *image;
     if (top < 0 || left < 0 || top + height > image->height || left + width > image->width) {
         const float fill = program->augment->only_moves ? program->sampler.cval
@@ -423,12 +418,11 @@ static fa_image fa_crop(const fa_program *program, const fa_image *image, const 
         crop.width = width;
         crop.padding = 0;
         if (height == form->height && width == form->width) return crop;
-        if (program->augment->only_moves
-            || (magnifies && (int)p[FA_CROP_FILTER] == FA_BILINEAR && height <= form->height
+        if (program->augment->only_moves || value != 1
+            || (magnifies && filter == FA_BILINEAR && height <= form->height
                 && width <= form->width))
             return crop;
         {
-            const int filter = (int)p[FA_CROP_FILTER];
             const ptrdiff_t fewer = height - form->height, narrower = 2 * (width - form->width);
             const fa_weights rows = fa_stretch_weights(filter, height, form->height,
                                                        areas->weights[0], areas->filter);

@@ -18,10 +18,10 @@
 typedef struct {
     ptrdiff_t before, after;  /* how far off, in values */
     float weight;
-    int16_t part;             /* the weight in whole numbers */
+    int16_t part;             /* the weight in whole numbers; but for the middle one, twice that */
 } fa_blur_tap;
 
-/* Sets weights: half of the bell curve, of which the whole has a sum of 1. One more tap is 0.
+/* Sets weights: half of the bell curve, of which the whole has a sum of 1.
  *
  * Whole numbers are rounded so that each sum from the outermost one on is as near as can be. */
 static void fa_set_bell(ptrdiff_t reach, double sigma, fa_blur_tap *taps)
@@ -36,15 +36,12 @@ static void fa_set_bell(ptrdiff_t reach, double sigma, fa_blur_tap *taps)
     }
     for (k = reach; k >= 0; k--) {
         const double x = (double)k / sigma, weight = exp(-x * x / 2) / sum;
+        const int part = (int)((outer + weight) * one + 0.5) - done;
         taps[k].weight = (float)weight;
+        taps[k].part = (int16_t)(k ? 2 * part : (1 << FA_BLUR_PARTS) - 2 * done);
         outer += weight;
-        taps[k].part = (int16_t)((int)(outer * one + 0.5) - done);
-        done += taps[k].part;
+        done += part;
     }
-    taps[0].part = (int16_t)((1 << FA_BLUR_PARTS) - 2 * (done - taps[0].part));
-    taps[reach + 1].before = taps[reach + 1].after = 0;
-    taps[reach + 1].weight = 0;
-    taps[reach + 1].part = 0;
 }
 
 FA_CLONES static void fa_blur_floats(const float *x, const fa_blur_tap *taps, ptrdiff_t reach,
@@ -59,8 +56,12 @@ FA_CLONES static void fa_blur_floats(const float *x, const fa_blur_tap *taps, pt
     }
 }
 
-#define FA_BLUR_DOWN (FA_BLUR_PARTS - FA_BLUR_FRACTION)    /* bits that go after the first half */
-#define FA_BLUR_ACROSS (FA_BLUR_PARTS + FA_BLUR_FRACTION)  /* and after the second */
+/* ---- bytes --------------------------------------------------------------------------------------- */
+
+/* Every value is a number of 16 bits, a byte with FA_BLUR_FRACTION more bits, and so is each product with
+ * a part, which is rounded: a middle value is doubled for that, as a pair of others is.
+ *
+ * before_bits, after_bits: How far a value is shifted left before, and a sum right after. */
 
 #ifdef FA_AVX2
 FA_INLINE FA_TARGET_AVX2 __m256i fa_wide_u8(const uint8_t *p)
@@ -84,40 +85,44 @@ FA_INLINE FA_TARGET_AVX2 void fa_store_u8(__m256i values, uint8_t *p)
     _mm_storeu_si128((__m128i *)(void *)p, _mm256_castsi256_si128(bytes));
 }
 
-/* Sixteen values: two taps at a time are multiplied and added. */
-#define FA_BLUR_SIXTEEN(name, type, other, kind, result, shift) \
-    FA_INLINE FA_TARGET_AVX2 void fa_blur_sixteen_##name(const kind *x, const fa_blur_tap *taps, \
-                                                         ptrdiff_t reach, result *out) \
+/* count: Vectors of sixteen values. */
+#define FA_BLUR_AVX2(name, type, other, kind, result, before_bits, after_bits) \
+    FA_INLINE FA_TARGET_AVX2 void fa_blur_many_##name(const kind *x, const fa_blur_tap *taps, \
+                                                      ptrdiff_t reach, const int count, result *out) \
     { \
-        __m256i low = _mm256_set1_epi32(1 << (shift - 1)), high = low; \
+        const __m256i half = _mm256_set1_epi16((1 << after_bits) >> 1); \
+        const __m256i middle = _mm256_set1_epi16(taps[0].part); \
+        __m256i sums[4]; \
         ptrdiff_t k; \
-        for (k = 0; k <= reach; k += 2) { \
-            const __m256i second = _mm256_add_epi16(fa_wide_##type(x + taps[k + 1].before), \
-                                                    fa_wide_##type(x + taps[k + 1].after)); \
-            const __m256i first = k == 0 ? fa_wide_##type(x) \
-                : _mm256_add_epi16(fa_wide_##type(x + taps[k].before), \
-                                   fa_wide_##type(x + taps[k].after)); \
-            const __m256i weights = _mm256_set1_epi32( \
-                (int)((uint32_t)taps[k + 1].part << 16 | (uint16_t)taps[k].part)); \
-            low = _mm256_add_epi32( \
-                low, _mm256_madd_epi16(_mm256_unpacklo_epi16(first, second), weights)); \
-            high = _mm256_add_epi32( \
-                high, _mm256_madd_epi16(_mm256_unpackhi_epi16(first, second), weights)); \
+        int i; \
+        for (i = 0; i < count; i++) \
+            sums[i] = _mm256_add_epi16(half, _mm256_mulhrs_epi16( \
+                _mm256_slli_epi16(fa_wide_##type(x + 16 * i), before_bits + 1), middle)); \
+        for (k = 1; k <= reach; k++) { \
+            const __m256i part = _mm256_set1_epi16(taps[k].part); \
+            const kind *a = x + taps[k].before, *b = x + taps[k].after; \
+            for (i = 0; i < count; i++) { \
+                const __m256i pair = _mm256_add_epi16(fa_wide_##type(a + 16 * i), \
+                                                      fa_wide_##type(b + 16 * i)); \
+                sums[i] = _mm256_add_epi16(sums[i], _mm256_mulhrs_epi16( \
+                    _mm256_slli_epi16(pair, before_bits), part)); \
+            } \
         } \
-        fa_store_##other(_mm256_packs_epi32(_mm256_srai_epi32(low, shift), \
-                                            _mm256_srai_epi32(high, shift)), out); \
+        for (i = 0; i < count; i++) \
+            fa_store_##other(_mm256_srai_epi16(sums[i], after_bits), out + 16 * i); \
     } \
     FA_TARGET_AVX2 static void fa_blur_avx2_##name(const kind *x, const fa_blur_tap *taps, \
                                                    ptrdiff_t reach, ptrdiff_t size, result *out) \
     { \
         ptrdiff_t i; \
-        for (i = 0; i + 16 < size; i += 16) fa_blur_sixteen_##name(x + i, taps, reach, out + i); \
-        fa_blur_sixteen_##name(x + size - 16, taps, reach, out + size - 16); \
+        for (i = 0; i + 64 < size; i += 64) fa_blur_many_##name(x + i, taps, reach, 4, out + i); \
+        for (; i + 16 < size; i += 16) fa_blur_many_##name(x + i, taps, reach, 1, out + i); \
+        fa_blur_many_##name(x + size - 16, taps, reach, 1, out + size - 16); \
     }
 
-FA_BLUR_SIXTEEN(down, u8, i16, uint8_t, int16_t, FA_BLUR_DOWN)
-FA_BLUR_SIXTEEN(across, i16, u8, int16_t, uint8_t, FA_BLUR_ACROSS)
-#undef FA_BLUR_SIXTEEN
+FA_BLUR_AVX2(down, u8, i16, uint8_t, int16_t, FA_BLUR_FRACTION, 0)
+FA_BLUR_AVX2(across, i16, u8, int16_t, uint8_t, 0, FA_BLUR_FRACTION)
+#undef FA_BLUR_AVX2
 #define FA_BLUR_BEST(name) \
     if (fa_simd >= FA_SIMD_AVX2 && size >= 16) { \
         fa_blur_avx2_##name(x, taps, reach, size, out); \
@@ -127,24 +132,39 @@ FA_BLUR_SIXTEEN(across, i16, u8, int16_t, uint8_t, FA_BLUR_ACROSS)
 #define FA_BLUR_BEST(name)
 #endif
 
-#define FA_BLUR_BYTES(name, kind, result, shift) \
+/* A value times a part, rounded. */
+FA_INLINE int32_t fa_blur_product(int32_t v, int32_t part)
+{
+    return (v * part + (1 << FA_BLUR_PARTS)) >> (FA_BLUR_PARTS + 1);
+}
+
+#define FA_BLUR_BYTES(name, kind, result, before_bits, after_bits) \
+    FA_CLONES static void fa_blur_plain_##name(const kind *x, const fa_blur_tap *taps, \
+                                               ptrdiff_t reach, ptrdiff_t size, \
+                                               result *FA_RESTRICT out) \
+    { \
+        ptrdiff_t i, k; \
+        for (i = 0; i < size; i++) { \
+            int32_t sum = fa_blur_product(x[i] << (before_bits + 1), taps[0].part); \
+            for (k = 1; k <= reach; k++) \
+                sum += fa_blur_product((x[i + taps[k].before] + x[i + taps[k].after]) << before_bits, \
+                                       taps[k].part); \
+            out[i] = (result)((sum + ((1 << after_bits) >> 1)) >> after_bits); \
+        } \
+    } \
     static void fa_blur_##name(const kind *x, const fa_blur_tap *taps, ptrdiff_t reach, \
                                ptrdiff_t size, result *FA_RESTRICT out) \
     { \
-        ptrdiff_t i, k; \
         FA_BLUR_BEST(name) \
-        for (i = 0; i < size; i++) { \
-            int32_t sum = taps[0].part * x[i] + (1 << (shift - 1)); \
-            for (k = 1; k <= reach; k++) \
-                sum += taps[k].part * (x[i + taps[k].before] + x[i + taps[k].after]); \
-            out[i] = (result)(sum >> shift); \
-        } \
+        fa_blur_plain_##name(x, taps, reach, size, out); \
     }
 
-FA_BLUR_BYTES(down, uint8_t, int16_t, FA_BLUR_DOWN)
-FA_BLUR_BYTES(across, int16_t, uint8_t, FA_BLUR_ACROSS)
+FA_BLUR_BYTES(down, uint8_t, int16_t, FA_BLUR_FRACTION, 0)
+FA_BLUR_BYTES(across, int16_t, uint8_t, 0, FA_BLUR_FRACTION)
 #undef FA_BLUR_BYTES
 #undef FA_BLUR_BEST
+
+/* ---- an image ------------------------------------------------------------------------------------ */
 
 /* A pixel that stands for one outside, mirrored at the outermost one. */
 FA_INLINE ptrdiff_t fa_mirrored(ptrdiff_t i, ptrdiff_t n)
@@ -153,7 +173,14 @@ FA_INLINE ptrdiff_t fa_mirrored(ptrdiff_t i, ptrdiff_t n)
     return i < n ? i : 2 * (n - 1) - i;
 }
 
-/* p: height and width of the window, odd numbers, and the bell curve's standard deviation.
+/* Whether the half of a window reaches no further than the mirrored image, and there is room for it. */
+FA_INLINE int fa_reaches(double window, ptrdiff_t size)
+{
+    return window >= 1 && window < 2 * FA_BLUR_REACH + 2 && window < 2 * (double)size;
+}
+
+/* p: height and width of the window, odd numbers, and the bell curve's standard deviation. An image that
+ * is too small for the window stays.
  *
  * Each row is blurred down into a line, which gets a mirrored border, and that across. */
 #define FA_BLUR(name, kind, middle, down_name, across_name) \
@@ -161,12 +188,13 @@ FA_INLINE ptrdiff_t fa_mirrored(ptrdiff_t i, ptrdiff_t n)
     { \
         const ptrdiff_t height = canvas->height, width = canvas->width, channels = canvas->channels; \
         const ptrdiff_t size = width * channels, edge = size - channels; \
-        const ptrdiff_t down = (ptrdiff_t)p[0] / 2, across = (ptrdiff_t)p[1] / 2; \
+        const ptrdiff_t down = fa_within(p[0], 2 * height) / 2, across = fa_within(p[1], 2 * width) / 2; \
         middle *line = (middle *)(void *)canvas->memory + across * channels; \
         const kind *x = canvas->data; \
         kind *out = canvas->other; \
-        fa_blur_tap taps_down[FA_BLUR_REACH + 2], taps_across[FA_BLUR_REACH + 2]; \
+        fa_blur_tap taps_down[FA_BLUR_REACH + 1], taps_across[FA_BLUR_REACH + 1]; \
         ptrdiff_t i, j, c, k; \
+        if (!fa_reaches(p[0], height) || !fa_reaches(p[1], width)) return; \
         fa_set_bell(down, p[2], taps_down); \
         fa_set_bell(across, p[2], taps_across); \
         for (k = 0; k <= across; k++) { \

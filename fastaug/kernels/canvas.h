@@ -31,6 +31,12 @@ FA_INLINE ptrdiff_t fa_canvas_size(const fa_canvas *canvas)
     return canvas->height * canvas->width * canvas->channels;
 }
 
+/* The whole part of a number, brought into [0, most]; 0 for NaN. */
+FA_INLINE ptrdiff_t fa_within(double v, ptrdiff_t most)
+{
+    return v > 0 ? v < (double)most ? (ptrdiff_t)v : most : 0;
+}
+
 /* An op that has written `other` makes it the image. */
 FA_INLINE void fa_swap_buffers(fa_canvas *canvas)
 {

@@ -12,9 +12,13 @@
 #include <string.h>
 
 #include "canvas.h"
+#include "colour_avx2.h"
 #include "noise.h"
 #include "planes.h"
 #include "platform.h"
+#include "simd.h"
+
+#define FA_SUMMED (1 << 20)   /* bytes whose sum is held by 32 bits */
 
 FA_INLINE float fa_clamp(float v)
 {
@@ -28,13 +32,36 @@ FA_INLINE uint8_t fa_byte_of(float v) { return (uint8_t)(int)fa_clamp(v); }
 /* The luma of ITU-R BT.601 in torchvision's digits. */
 FA_INLINE float fa_grey(float r, float g, float b) { return 0.2989f * r + 0.587f * g + 0.114f * b; }
 
+/* The same without its fraction. */
+FA_INLINE int32_t fa_grey_byte(int32_t r, int32_t g, int32_t b)
+{
+    return (2989 * r + 5870 * g + 1140 * b) / 10000;
+}
+
+/* The sum of the grey of some pixels of three bytes. */
+FA_CLONES static double fa_sum_grey(const uint8_t *FA_RESTRICT x, ptrdiff_t pixels)
+{
+    double sum = 0;
+    ptrdiff_t i = 0;
+#ifdef FA_AVX2
+    if (fa_simd >= FA_SIMD_AVX2) i = fa_sum_grey_avx2(x, pixels, &sum);
+#endif
+    while (i < pixels) {
+        const ptrdiff_t end = pixels - i < FA_SUMMED ? pixels : i + FA_SUMMED;
+        int32_t part = 0;
+        for (; i < end; i++) part += fa_grey_byte(x[3 * i], x[3 * i + 1], x[3 * i + 2]);
+        sum += part;
+    }
+    return sum;
+}
+
 /* ---- maps of a value ------------------------------------------------------------------------------ */
 
 /* p: bits. Keeps the highest bits of each value. */
 static void fa_map_posterize(const double *p, const fa_statistics *statistics, ptrdiff_t channel,
                              uint8_t *table)
 {
-    const uint8_t mask = (uint8_t)(0xFF00 >> (int)p[0]);
+    const uint8_t mask = (uint8_t)(0xFF00 >> fa_within(p[0], 8));
     int k;
     (void)statistics;
     (void)channel;
@@ -139,11 +166,20 @@ FA_INLINE float fa_below_most(float place)
 FA_INLINE int fa_whole(float v) { return (int)v; }
 FA_INLINE float fa_same(float v) { return v; }
 
+/* Pixels of an image of three channels; 0 of another. */
+FA_INLINE ptrdiff_t fa_colour_pixels(const fa_canvas *canvas)
+{
+    return canvas->channels == 3 ? canvas->height * canvas->width : 0;
+}
+
+#define FA_MOST_FACTOR 1e6    /* below it, a product with a byte is a whole number of 32 bits */
+
 /* Ops of three channels, of a block of each, that leave an image of one as it is.
  *
  * kind: Type of values. load: Makes a float of one, that has a hue. store: Makes one of a float.
- * store_grey: Makes the grey that is blended with. scale: Of the values of fa_hue, before they are stored. */
-#define FA_ON_PIXELS(name, kind, load, store, store_grey, scale) \
+ * grey_of: The grey of three. scale: Of the values of fa_hue, before they are stored.
+ * saturate_best, whiten_best: Set `done`, the pixels that are done in another way. */
+#define FA_ON_PIXELS(name, kind, load, store, grey_of, scale, saturate_best, whiten_best) \
     FA_CLONES static void fa_turn_##name(double part, kind *FA_RESTRICT r, \
                                          kind *FA_RESTRICT g, kind *FA_RESTRICT b) \
     { \
@@ -169,11 +205,10 @@ FA_INLINE float fa_same(float v) { return v; }
         const float factor = (float)p, rest = (float)(1 - p); \
         ptrdiff_t i; \
         for (i = 0; i < FA_PIXEL_BLOCK; i++) { \
-            const float red = (float)r[i], green = (float)g[i], blue = (float)b[i]; \
-            const float grey = rest * (float)store_grey(fa_grey(red, green, blue)); \
-            r[i] = store(red * factor + grey); \
-            g[i] = store(green * factor + grey); \
-            b[i] = store(blue * factor + grey); \
+            const float grey = rest * (float)grey_of(r[i], g[i], b[i]); \
+            r[i] = store((float)r[i] * factor + grey); \
+            g[i] = store((float)g[i] * factor + grey); \
+            b[i] = store((float)b[i] * factor + grey); \
         } \
     } \
     FA_CLONES static void fa_whiten_##name(double p, kind *FA_RESTRICT r, \
@@ -182,18 +217,17 @@ FA_INLINE float fa_same(float v) { return v; }
         ptrdiff_t i; \
         (void)p; \
         for (i = 0; i < FA_PIXEL_BLOCK; i++) \
-            r[i] = g[i] = b[i] = \
-                (kind)store_grey(fa_grey((float)r[i], (float)g[i], (float)b[i])); \
+            r[i] = g[i] = b[i] = (kind)grey_of(r[i], g[i], b[i]); \
     } \
     static void fa_by_blocks_##name(void (*work)(double, kind *, kind *, kind *), double p, \
-                                    fa_canvas *canvas) \
+                                    ptrdiff_t done, fa_canvas *canvas) \
     { \
-        const ptrdiff_t pixels = canvas->channels == 3 ? canvas->height * canvas->width : 0; \
+        const ptrdiff_t pixels = fa_colour_pixels(canvas); \
         kind channel[3][FA_PIXEL_BLOCK]; \
-        kind *x = canvas->data; \
+        kind *x = (kind *)canvas->data + 3 * done; \
         ptrdiff_t at; \
         memset(channel, 0, sizeof channel); \
-        for (at = 0; at < pixels; at += FA_PIXEL_BLOCK, x += 3 * FA_PIXEL_BLOCK) { \
+        for (at = done; at < pixels; at += FA_PIXEL_BLOCK, x += 3 * FA_PIXEL_BLOCK) { \
             const ptrdiff_t count = pixels - at < FA_PIXEL_BLOCK ? pixels - at : FA_PIXEL_BLOCK; \
             fa_split_##name(x, count, channel); \
             work(p, channel[0], channel[1], channel[2]); \
@@ -202,20 +236,38 @@ FA_INLINE float fa_same(float v) { return v; }
     } \
     static void fa_hue_##name(const double *p, fa_canvas *canvas) \
     { \
-        fa_by_blocks_##name(fa_turn_##name, p[0], canvas); \
+        fa_by_blocks_##name(fa_turn_##name, p[0], 0, canvas); \
     } \
     static void fa_saturation_##name(const double *p, fa_canvas *canvas) \
     { \
-        fa_by_blocks_##name(fa_saturate_##name, p[0], canvas); \
+        ptrdiff_t done = 0; \
+        saturate_best \
+        fa_by_blocks_##name(fa_saturate_##name, p[0], done, canvas); \
     } \
     static void fa_grayscale_##name(const double *p, fa_canvas *canvas) \
     { \
+        ptrdiff_t done = 0; \
         (void)p; \
-        fa_by_blocks_##name(fa_whiten_##name, 0, canvas); \
+        whiten_best \
+        fa_by_blocks_##name(fa_whiten_##name, 0, done, canvas); \
     }
 
-FA_ON_PIXELS(bytes, uint8_t, (float), fa_byte_of, fa_whole, (255.999f / 255))
-FA_ON_PIXELS(floats, float, fa_clamp, fa_clamp, fa_same, 1)
+#ifdef FA_AVX2
+#define FA_SATURATE_BEST \
+    if (fa_simd >= FA_SIMD_AVX2 && fabs(p[0]) < FA_MOST_FACTOR) \
+        done = fa_saturate_avx2(p[0], canvas->data, fa_colour_pixels(canvas));
+#define FA_WHITEN_BEST \
+    if (fa_simd >= FA_SIMD_AVX2) done = fa_whiten_avx2(canvas->data, fa_colour_pixels(canvas));
+#else
+#define FA_SATURATE_BEST
+#define FA_WHITEN_BEST
+#endif
+
+FA_ON_PIXELS(bytes, uint8_t, (float), fa_byte_of, fa_grey_byte, (255.999f / 255), FA_SATURATE_BEST,
+             FA_WHITEN_BEST)
+FA_ON_PIXELS(floats, float, fa_clamp, fa_clamp, fa_grey, 1, , )
+#undef FA_SATURATE_BEST
+#undef FA_WHITEN_BEST
 #undef FA_ON_PIXELS
 
 /* ---- noise ---------------------------------------------------------------------------------------- */

@@ -4,6 +4,7 @@ import collections
 import copy
 import dataclasses
 import functools
+import math
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
@@ -227,7 +228,13 @@ def check_number(name: str, value: Any, low: float, high: float) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
         raise TypeError(f"`{name}` should be a number. Received: {name}={value!r}")
     if not low <= value <= high:
-        raise ValueError(f"`{name}` should be from {low} to {high}. Received: {name}={value!r}")
+        is_open = low == np.nextafter(0, 1)
+        if high < np.finfo(float).max:
+            limits = f"above 0, up to {high}" if is_open else f"from {low} to {high}"
+        else:
+            limits = "above 0" if is_open else f"{low} or more"
+            limits += " and finite" if high < math.inf else ""
+        raise ValueError(f"`{name}` should be {limits}. Received: {name}={value!r}")
 
 
 def check_integer(name: str, value: Any, low: int, high: int) -> None:
@@ -315,9 +322,16 @@ def numbered(names: Sequence[str]) -> list[str]:
 
 
 def columns_of(step: str | None) -> int:
-    """Returns the number of columns of a step."""
-    widest = max(_core.IMAGE_OP_COLUMNS.values())
-    return 1 + widest if step is None else _core.IMAGE_OP_COLUMNS[step]
+    """Returns the number of columns of a step.
+
+    Raises:
+        ValueError: If the core has no such op.
+    """
+    if step is None:
+        return 1 + max(_core.IMAGE_OP_COLUMNS.values())
+    if step not in _core.IMAGE_OP_COLUMNS:
+        raise ValueError(f"Expected one of {_core.IMAGE_OPS}. Received: {step!r}")
+    return _core.IMAGE_OP_COLUMNS[step]
 
 
 def layout(steps: Sequence[str | None]) -> tuple[list[int], int]:
@@ -358,6 +372,7 @@ class OpList:
         self._ops = [op for op in ops if not op.is_crop]
         self.columns = len(_core.COLUMNS)
         self._names = numbered([op.name for op in self._ops])
+        self._widths: list[int] = []  # columns of each op
         self.calls: list[tuple[Call, int]] = []
         parts: list[list[tuple[str | None, int]]] = [[]]
         for op in self._ops:
@@ -370,6 +385,7 @@ class OpList:
                 (step, self.columns + k) for step, k in zip(op.steps, starts, strict=True)
             ]
             self.columns += columns
+            self._widths.append(columns)
         crop = self.columns if self.crop else None
         self.columns += _core.CROP_COLUMNS if self.crop else 0
         self._parts: list[dict[str, Any]] = [
@@ -471,11 +487,18 @@ class OpList:
         """
         parts = [keras]
         final = self.size_after(size)
-        for op, name in zip(self._ops, self._names, strict=True):
-            parts.append(op.table(Draws(seed, epoch, samples, name, final, channels)))
+        drawn = list(zip(self._ops, self._names, self._widths, strict=True))
         if self.crop:
-            draws = Draws(seed, epoch, samples, self.crop.name, size, channels)
-            parts.append(self.crop.table(draws))
+            drawn.append((self.crop, self.crop.name, _core.CROP_COLUMNS))
+        for op, name, width in drawn:
+            seen = size if op is self.crop else final
+            columns = op.table(Draws(seed, epoch, samples, name, seen, channels))
+            if columns.shape != (len(samples), width):
+                raise ValueError(
+                    f"{op!r} should draw {width} columns for each of {len(samples)} images. It "
+                    f"returned an array of shape {columns.shape}"
+                )
+            parts.append(columns)
         return np.hstack(parts)
 
 

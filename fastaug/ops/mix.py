@@ -46,8 +46,8 @@ class MixUp(Mix):
 
     Args:
         alpha: Parameter of the distribution, above 0: below 1, one of the two is seen more.
-        num_classes: Number of classes of integer labels. None: that of the flow; of an array, the
-            greatest label + 1.
+        num_classes: Number of classes of labels that are whole numbers. None: that of the flow; of
+            integers in an array, the greatest label + 1.
         label_smoothing: What of a label is shared out to all classes, from 0 to 1.
 
     Raises:
@@ -86,8 +86,8 @@ class CutMix(Mix):
 
     Args:
         alpha: Parameter of the distribution, above 0: 1 is uniform.
-        num_classes: Number of classes of integer labels. None: that of the flow; of an array, the
-            greatest label + 1.
+        num_classes: Number of classes of labels that are whole numbers. None: that of the flow; of
+            integers in an array, the greatest label + 1.
         label_smoothing: What of a label is shared out to all classes, from 0 to 1.
 
     Raises:

@@ -37,18 +37,21 @@ def op_of(name: str, kinds: Any = Op) -> Any:
         >>> op_of("trivialaugment")
         TrivialAugment(bins=31)
     """
-    found = {}
+    found, others = {}, {}
     for info in pkgutil.iter_modules(fastaug.ops.__path__):
         module = importlib.import_module(f"fastaug.ops.{info.name}")
         for key in getattr(module, "__all__", ()):
             kind = getattr(module, key)
             arguments = inspect.signature(kind).parameters.values()
-            if issubclass(kind, kinds) and all(
-                argument.default is not argument.empty for argument in arguments
-            ):
-                found[key.lower()] = kind
+            if issubclass(kind, kinds):
+                needs_none = all(argument.default is not argument.empty for argument in arguments)
+                (found if needs_none else others)[key.lower()] = kind
     if name not in found:
-        raise ValueError(f"Expected one of {sorted(found)}. Received: {name!r}")
+        text = f"Expected one of {sorted(found)}. Received: {name!r}"
+        if name.lower() in others:
+            kind = others[name.lower()].__name__
+            text += f", which needs arguments: write fastaug.{kind}(...)"
+        raise ValueError(text)
     return found[name]()
 
 

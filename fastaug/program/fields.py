@@ -28,10 +28,10 @@ _KEPT_ARRAYS = 8
 class Masks:
     """Marks masks in `y`, or as the `class_mode` of files: they go where their images go.
 
-    A mask is moved by the rotation, shift, shear, zoom and flips of its image. Its values are
-    labels: no brightness, no rescaling or other change of values is for them, and they keep their
-    type. What lies outside of it is `fill`, also where the image shows its border again
-    (`fill_mode="nearest"`): nobody has labelled that.
+    A mask is moved by the rotation, shift, shear, zoom and flips of its image, and by what crops or
+    moves pixels in `augment`. Its values are labels: no brightness, no rescaling or other change of
+    values is for them, and they keep their type. What lies outside of it is `fill`, also where the
+    image shows its border again (`fill_mode="nearest"`): nobody has labelled that.
 
     Args:
         data: Masks of shape `(images, height, width)`, or of rank 4 in the generator's
@@ -42,6 +42,7 @@ class Masks:
 
     Raises:
         ValueError: If `interpolation` is not one of these.
+        TypeError: If `fill` is no number.
 
     Example:
         >>> generator = fastaug.ImageDataGenerator(rotation_range=20, rescale=1 / 255)
@@ -63,6 +64,8 @@ class Masks:
             raise ValueError(
                 f'Invalid interpolation: {interpolation!r}; expected "nearest" or "linear"'
             )
+        if not isinstance(fill, int | float | np.number | np.bool_):
+            raise TypeError(f"`fill` should be a number. Received: fill={fill!r}")
         kept: Any = data if isinstance(data, str | os.PathLike) else lazily(data)
         if not isinstance(kept, str | os.PathLike | LazyArray):
             kept = np.asarray(kept)
@@ -224,13 +227,12 @@ class MaskField:
         """Returns the program that moves masks as their images."""
         if ops is None:
             return self._program
-        if self._moving[0] is not ops:
+        known, program = self._moving  # of another thread, perhaps: whole in any case
+        if known is not ops:
             size = ops.size_after(self._size)
-            self._moving = (
-                ops,
-                _core.Program(*size, self._channels, **self._rule, **ops.for_masks()),
-            )
-        return self._moving[1]
+            program = _core.Program(*size, self._channels, **self._rule, **ops.for_masks())
+            self._moving = ops, program
+        return program
 
     def shape_after(self, ops):
         """Returns the shape of a mask in a batch."""

@@ -2,6 +2,7 @@
 
 import collections
 import pickle
+import re
 import sys
 import types
 
@@ -88,6 +89,14 @@ def test_a_column_that_is_not_there(missing):
     del columns[missing]
     with pytest.raises(KeyError, match=rf"no column '{missing}'.*'label'"):
         function_of(mask="mask")(columns)
+
+
+def test_images_of_several_shapes():
+    x = images(n=2)
+    columns = {"image": [x[0], x[1][:8]], "id": [0, 1]}
+    text = rf"one shape. Received: .*{re.escape(str(x[1][:8].shape))}"
+    with pytest.raises(ValueError, match=text):
+        fastaug.ImageDataGenerator().batch_function()(columns)
 
 
 def test_it_can_be_pickled():

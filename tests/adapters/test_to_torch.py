@@ -218,3 +218,17 @@ def test_several_processes_need_a_seed():
         assert len(list(flow.to_torch())) == 7
         with pytest.raises(ValueError, match="Several processes need a `seed`"):
             flow.to_torch(0, 2)
+
+
+def test_epochs_and_ranks_are_integers():
+    with flow_of() as flow:
+        dataset = flow.to_torch()
+        with pytest.raises(ValueError, match="epoch=-1"):
+            dataset.set_epoch(-1)
+        for wrong in 1.0, "1", None:
+            with pytest.raises(TypeError, match="integer"):
+                dataset.set_epoch(wrong)
+            with pytest.raises(TypeError, match="integer"):
+                flow.to_torch(wrong, 2)
+        dataset.set_epoch(np.int64(2))
+        assert len(flow.to_torch(np.int64(1), np.int64(2))) == 4

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from reference import keras_library, same_stream, source_coordinates
 from scipy import ndimage
-from scripts import check_script
+from scripts import BACKENDS, check_on
 
 import fastaug
 from fastaug import Masks, _core
@@ -362,6 +362,9 @@ def test_reprs():
         (lambda: Masks(labels((N, HEIGHT))), ValueError, "rank 3 or 4"),
         (lambda: Masks(labels().astype("c8")), TypeError, "real type"),
         (lambda: Masks(labels(), fill=256), ValueError, "fill should be a value of uint8"),
+        (lambda: Masks(labels(), fill="0"), TypeError, "fill='0'"),
+        (lambda: Masks(labels(), fill=[1, 2]), TypeError, r"fill=\[1, 2\]"),
+        (lambda: Masks(labels(), fill=None), TypeError, "fill=None"),
         (lambda: Masks(labels(), fill=0.5), ValueError, "fill should be a value of uint8"),
         (lambda: Masks(labels(), fill=-1), ValueError, "fill should be a value of uint8"),
         (lambda: Masks(labels(dtype="int32"), interpolation="linear"), TypeError, "not of int32"),
@@ -663,33 +666,52 @@ def test_partners_that_are_missing_or_too_many(tmp_path):
         generator.flow_from_directory(photos, class_mode=Masks(labels()))
 
 
-def test_fit_of_a_segmentation_from_folders(tmp_path):
-    """Pixels that are made up have the label that the loss ignores."""
-    pytest.importorskip("jax")
+def test_images_without_folders_of_classes(tmp_path):
+    """They are found by a dataframe, as the error says."""
+    for k in range(3):
+        write(tmp_path / f"photos/{k}.png", labels((*SIZE, 3)))
+        write(tmp_path / f"masks/{k}.png", labels(SIZE))
+    photos, masks = tmp_path / "photos", Masks(tmp_path / "masks")
+    generator = fastaug.ImageDataGenerator()
+    with pytest.raises(ValueError, match=rf"no images in the folders of {photos}, for 3 masks.*"
+                       "flow_from_dataframe.*y_col=None"):  # fmt: skip
+        generator.flow_from_directory(photos, class_mode=masks)
+    frame = pd.DataFrame({"filename": [path.name for path in photos.iterdir()]})
+    flow = generator.flow_from_dataframe(frame, photos, y_col=None, class_mode=masks)
+    assert len(next(flow)[1]) == 3
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_fit_of_a_segmentation_from_folders(backend, tmp_path):
+    """Pixels that are made up have the label that the loss ignores; the others, their image's."""
     for k in range(24):
         pixels = np.random.default_rng(k).integers(0, 256, (*SIZE, 3)).astype("uint8")
         write(tmp_path / f"photos/all/{k}.png", pixels)
         write(tmp_path / f"masks/all/{k}.png", (pixels[..., 0] > 127).astype("uint8"), "P")
-    check_script(
+    check_on(
+        backend,
         """
         import sys
         import keras
         import fastaug
 
+        assert keras.backend.backend() == sys.argv[2]
         generator = fastaug.ImageDataGenerator(
             rotation_range=20, interpolation_order=0, rescale=1 / 127.5, workers=2)
         flow = generator.flow_from_directory(
             sys.argv[1] + "/photos", (20, 30), batch_size=8, seed=1,
             class_mode=fastaug.Masks(sys.argv[1] + "/masks", fill=255))
+        images, masks = next(flow)
+        known = masks[..., 0] != 255
+        assert 0.5 < known.mean() < 1
+        assert ((images[..., 0] > 1) == masks[..., 0])[known].mean() > 0.99
         model = keras.Sequential([keras.layers.Conv2D(2, 1)])
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=255)
         model.compile(keras.optimizers.Adam(0.1), loss)
         losses = model.fit(flow, epochs=12, verbose=0).history["loss"]
         assert losses[-1] < losses[0] / 2, losses
         """,
-        keras=True,
-        arguments=[tmp_path],
-        environment={"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
+        arguments=[tmp_path, backend],
     )
 
 

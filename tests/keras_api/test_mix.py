@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import functools
 import hashlib
 import io
 import pickle
@@ -12,6 +13,7 @@ import pandas
 import pytest
 from PIL import Image
 from scipy import stats
+from scripts import BACKENDS, check_on
 
 import fastaug
 from fastaug import _core
@@ -521,6 +523,70 @@ def test_a_model_trains():
     with iterator:
         loss = model.fit(iterator, epochs=2, verbose=0).history["loss"]
     assert np.isfinite(loss).all()
+
+
+def test_to_predict_nothing_is_mixed(tmp_path):
+    Image.new("RGB", (10, 12)).save(tmp_path / "0.png")
+    generator = fastaug.ImageDataGenerator(mix=fastaug.MixUp())
+    x = np.zeros((4, 8, 8, 3), np.uint8)
+    frame = pandas.DataFrame({"filename": ["0.png"]})
+    for make in (
+        functools.partial(generator.flow, x),
+        functools.partial(generator.flow_from_dataframe, frame, tmp_path, class_mode=None),
+    ):
+        with pytest.raises(TypeError, match="To predict, write augment=False"):
+            make()
+        assert isinstance(next(make(augment=False)), np.ndarray)
+    with pytest.raises(TypeError) as caught:
+        generator.flow(x, fastaug.Masks(x))
+    assert "To predict" not in str(caught.value)
+
+
+@pytest.mark.parametrize("mix", [fastaug.Invert(), [fastaug.MixUp(), fastaug.CutMix()]])
+def test_what_is_no_mix(mix):
+    with pytest.raises(TypeError, match=r"one of some as in fastaug.OneOf\(.*Received: mix="):
+        fastaug.ImageDataGenerator(mix=mix)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_model_trains_from_folders(backend, tmp_path):
+    """With all that there is for classes, validated by photographs as they are."""
+    rng = np.random.default_rng(0)
+    for k in range(40):
+        pixels = rng.integers(60, 100, (40, 50, 3)).astype(np.uint8)
+        pixels[..., k % 2] += 120  # a red class and a green one
+        path = tmp_path / "rg"[k % 2] / f"{k}.jpg"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(path)
+    check_on(
+        backend,
+        """
+        import sys
+        import keras
+        import fastaug
+
+        assert keras.backend.backend() == sys.argv[2]
+        keras.utils.set_random_seed(1)
+        generator = fastaug.ImageDataGenerator(
+            augment=[fastaug.RandomResizedCrop(32), "trivialaugment", fastaug.Erasing()],
+            mix=fastaug.OneOf(fastaug.MixUp(0.2), fastaug.CutMix(1.0)),
+            rescale=1 / 255, validation_split=0.25, workers=2)
+        training, validation = generator.flow_from_directory(
+            sys.argv[1], (32, 32), batch_size=10, seed=1, subset="both")
+        _, labels = next(training)
+        assert abs(labels.sum(axis=1) - 1).max() < 1e-6 and 0.01 < labels.min(axis=1).max()
+        images, labels = next(validation)
+        assert set(labels.ravel()) == {0, 1}
+        # neither turned nor mixed: the colours of the classes
+        assert ((images[..., 0].mean((1, 2)) > images[..., 1].mean((1, 2))) == labels[:, 1]).all()
+        model = keras.Sequential([
+            keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2, "softmax")])
+        model.compile(keras.optimizers.Adam(0.2), "categorical_crossentropy", metrics=["acc"])
+        history = model.fit(training, validation_data=validation, epochs=10, verbose=0).history
+        assert history["val_acc"][-1] == 1, history
+        """,
+        arguments=[tmp_path, backend],
+    )
 
 
 def test_labels_that_are_replaced_have_classes_of_their_own():

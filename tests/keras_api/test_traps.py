@@ -83,6 +83,24 @@ def test_brightness_of_other_images(x):
     assert flow_said(x, brightness_range=(0.5, 1.5)) == []
 
 
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_ops_of_images_from_0_to_1(data_format):
+    x = images(dtype="float32") / 255
+    if data_format == "channels_first":
+        x = x.transpose(0, 3, 1, 2)
+    ops = [
+        fastaug.Invert(), fastaug.GaussianBlur(3), fastaug.Sometimes(fastaug.GaussianNoise()),
+        fastaug.Grayscale(p=0.5), lambda image, rng: image, fastaug.Erasing(),
+        fastaug.RandomCrop(8),
+    ]  # fmt: skip
+    (text,) = flow_said(x, augment=ops, data_format=data_format)
+    assert text.startswith(f"{ops[0]!r}, {ops[2]!r} of `augment` works on values from 0 to 255")
+    assert "x * 255" in text and "rescale=1/255" in text
+    harmless = [op for op in ops if op not in (ops[0], ops[2])]
+    assert flow_said(x, augment=harmless, data_format=data_format) == []
+    assert flow_said(x * 255, augment=ops, data_format=data_format) == []
+
+
 def test_brightness_of_ones_own():
     class Own(fastaug.ImageDataGenerator):
         def apply_transform(self, x, params):

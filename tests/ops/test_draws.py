@@ -3,6 +3,7 @@
 import fractions
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from scipy import stats
 
 import fastaug
 from fastaug import _core
-from fastaug.ops.base import Draws, columns_of
+from fastaug.ops.base import Draws, Op, columns_of
 from fastaug.ops.policy import op_of
 
 SAMPLES = np.arange(4000)
@@ -391,6 +392,28 @@ def test_names_of_ops():
         op_of("TrivialAugment")
 
 
+def test_names_of_ops_that_need_arguments():
+    with pytest.raises(ValueError, match=r"Received: 'posterize', .*fastaug\.Posterize\(\.\.\.\)"):
+        fastaug.OneOf("equalize", "posterize")
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: fastaug.MixUp(0), "`alpha` should be above 0 and finite. Received: alpha=0"),
+        (lambda: fastaug.ColorJitter(-1), "`brightness` should be 0 or more. Received: brightness"),
+        (lambda: fastaug.Posterize(9), "`bits` should be from 0 to 8. Received: bits=9"),
+        (
+            lambda: fastaug.RandomResizedCrop(8, scale=(0, 1)),
+            "`scale` should be above 0, up to 1.0. Received: scale=0",
+        ),
+    ],
+)
+def test_numbers_outside_their_limits(make, text):
+    with pytest.raises(ValueError, match=re.escape(text)):
+        make()
+
+
 def test_sometimes_draws_its_own_number():
     op = fastaug.Sometimes(fastaug.Erasing(0.5), p=0.5)
     off = np.isnan(op.table(draws_of(op))[:, 0])
@@ -409,3 +432,24 @@ def test_seeds_of_an_image_are_integers(seed):
     jitter = fastaug.ColorJitter(0.5)
     wide = jitter(SMALL, seed=np.uint64(1 << 63))
     np.testing.assert_array_equal(wide, jitter(SMALL, seed=1 << 63))
+
+
+@pytest.mark.parametrize(
+    ("steps", "columns", "text"),
+    [
+        (("erasing",), 3, r"10 columns.*\(1, 3\)"),
+        (("posterize",), 2, r"1 columns.*\(1, 2\)"),
+        (("posterise",), 1, "'posterise'"),
+    ],
+)
+def test_columns_of_an_op_of_ones_own(steps, columns, text):
+    class Own(Op):
+        @property
+        def steps(self):
+            return steps
+
+        def draw(self, draws):
+            return np.zeros((len(draws), columns))
+
+    with pytest.raises(ValueError, match=text):
+        Own()(SMALL, seed=1)
