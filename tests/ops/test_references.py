@@ -379,7 +379,7 @@ KERNELS = {name: function for row in ROWS.values() for name, function in row.ker
 ROUNDED = {
     "adjust_contrast": 5e-4,
     "adjust_hue": 5e-4,
-    "gaussian_blur": 0.003,
+    "gaussian_blur": 0.01,
     "gaussian_noise": 5e-4,
     "perspective": 5e-4,
 }
