@@ -85,6 +85,23 @@ def test_ops_come_after_keras_s_transforms(made, dtype, data_format):
     assert 0.5 < changed.mean() < 0.9  # three of four
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("augment", [fastaug.Solarize(256), fastaug.RandomCrop((32, 33))], ids=repr)
+def test_images_that_are_only_flipped(augment, dtype):
+    """By Keras's draws, each way."""
+    settings = {"horizontal_flip": True, "vertical_flip": True}
+    x = IMAGES.astype(dtype)
+    generator = fastaug.ImageDataGenerator(**settings, augment=augment)
+    batch = take(generator.flow(x, batch_size=37, seed=3, shuffle=False), 1)
+    np.random.seed(3)
+    flips = [generator.get_random_transform((32, 33, 3)) for _ in x]
+    for image, flip, out in zip(x, flips, batch, strict=True):
+        rows = slice(None, None, -1 if flip["flip_vertical"] else 1)
+        columns = slice(None, None, -1 if flip["flip_horizontal"] else 1)
+        np.testing.assert_array_equal(out, image[rows, columns])
+    assert len({(flip["flip_vertical"], flip["flip_horizontal"]) for flip in flips}) == 4
+
+
 def test_standardization_comes_after_them():
     bytes_ = take(flow(dtype="uint8"), 5)
     scaled = take(flow(rescale=1 / 255), 5)

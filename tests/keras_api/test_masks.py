@@ -415,6 +415,21 @@ def assert_pairs(flow, batches=5):
 ALIKE = PLACES | {"fill_mode": "grid-constant", "cval": 255, "interpolation_order": 0}
 
 
+def test_names_of_files_may_have_dots(tmp_path):
+    for k in range(3):
+        pixels = np.full(SIZE, 10 * k, np.uint8)
+        write(tmp_path / "photos" / "a" / f"1.{k}.bmp", np.stack([pixels] * 3, -1))
+        write(tmp_path / "masks" / "a" / f"1.{k}.png", pixels)
+    masks = Masks(tmp_path / "masks")
+    flow = fastaug.ImageDataGenerator().flow_from_directory(
+        tmp_path / "photos", SIZE, class_mode=masks, batch_size=3, shuffle=False
+    )
+    with flow:
+        images, labels = next(flow)
+    np.testing.assert_array_equal(images[..., :1], labels)
+    assert labels.max() == 20
+
+
 @pytest.mark.parametrize("decoder", ["threads", "processes"])
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
@@ -737,21 +752,27 @@ def test_masks_follow_crops(crop, workers, data_format):
     assert len({image.tobytes() for image in images}) > 1
 
 
-@pytest.mark.parametrize("channels", [(), (2,)])
-def test_what_a_crop_pads_is_the_mask_s_own_fill(channels):
-    x = numbered()
-    masks = x[..., 0].reshape(*x.shape[:3], *[1 for _ in channels]).astype("float32")
-    masks = np.broadcast_to(masks, (*x.shape[:3], *channels))
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("channels", [0, 2])
+def test_what_a_crop_pads_is_the_mask_s_own_fill(channels, data_format):
+    x, axis = numbered(), -1 if data_format == "channels_last" else 1
+    masks = x[..., 0].astype("float32")
+    if channels:
+        masks = np.stack([masks] * channels, axis=axis)
     generator = fastaug.ImageDataGenerator(
-        augment=fastaug.RandomCrop(24, padding=3, fill=200), dtype="uint8"
+        augment=fastaug.RandomCrop((24, 22), padding=3, fill=200),
+        dtype="uint8",
+        data_format=data_format,
     )
     y = fastaug.Masks(masks, fill=-5, interpolation="linear")
-    with generator.flow(x, y, batch_size=12, seed=1, shuffle=False) as flow:
+    given = np.moveaxis(x, -1, axis)
+    with generator.flow(given, y, batch_size=12, seed=1, shuffle=False) as flow:
         images, targets = next(flow)
+    images = np.moveaxis(images, axis, -1)
     rows = np.where(images[..., 2] == 7, images[..., 0], -5.0)
     assert (rows == -5).any()
-    expected = rows.reshape(*rows.shape, *[1 for _ in channels])
-    np.testing.assert_array_equal(targets, np.broadcast_to(expected, targets.shape))
+    expected = np.stack([rows] * channels, axis=axis) if channels else rows
+    np.testing.assert_array_equal(targets, expected)
 
 
 @pytest.mark.parametrize("interpolation", ["nearest", "linear"])

@@ -46,6 +46,26 @@ def test_moves_that_follow_each_other_are_one(first):
     np.testing.assert_allclose(got, expected, atol=1e-3)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("order", [0, 1])
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        (1, 0, 0.6, 0, 1, -0.3),
+        (1, 0, -3.7, 0, 1, 30.6),
+        (0.8137, 0, 0.3, 0.2519, 1, 2.1),  # each row as it is
+        (1.2071, 0, 0.01, -0.7013, 1, -14.2),
+        (0.9071, 0.1013, 0.3, 0, 1.3017, 0.2),
+    ],
+)
+def test_moves_by_parts_of_pixels(matrix, order, dtype):
+    image = picture(23, 31, 3, dtype=dtype)
+    columns = np.array([*matrix, order, 77.0])
+    apart = np.abs(alone("affine", columns, image) - KERNELS["affine"](image, *columns))
+    assert not (apart > (1e-3 if dtype == "float32" else order)).any()  # NaN: equally near
+    assert np.isnan(apart).mean() < 0.1
+
+
 @pytest.mark.parametrize("sampling", [((1, 40), (1, 90)), ((1, 40), (0, 40)), ((0, 0), (1, 0))])
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 def test_moves_of_other_pixels_or_fill_are_done_apart(sampling, dtype):

