@@ -37,7 +37,8 @@ def op_of(name: str, kinds: Any = Op) -> Any:
         >>> op_of("trivialaugment")
         TrivialAugment(bins=31)
     """
-    found, others = {}, {}
+    found: dict[str, Any] = {}
+    others: dict[str, Any] = {}
     for info in pkgutil.iter_modules(fastaug.ops.__path__):
         module = importlib.import_module(f"fastaug.ops.{info.name}")
         for key in getattr(module, "__all__", ()):
