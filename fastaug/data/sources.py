@@ -235,13 +235,11 @@ class FileSource:
         return PillowSettings.current()
 
     def image(self, position, dtype, draws=NO_DRAWS):
-        """Returns one image in Keras's floatx, as Keras reads it.
+        """Returns one image, decoded by the calling thread, in Keras's floatx: as Keras reads it.
 
         Raises:
             Exception: Whatever is wrong with the file.
         """
-        if self.has_readers:
-            return self.images_of(np.array([position], np.int64), dtype, draws)(0)
         image = np.empty(self.shape, self.target.dtype)
         self.decode_into(position, image, draws)
         return image.astype(floatx())

@@ -77,11 +77,12 @@ class Finisher:
                 make_in_place(generator, sampler, source, batch, images, stream)
                 return images, spec.draw_hashes(stream, count)
         results = self._results if self._results.wanted(generator) else None
+        # before: while this thread waits, another could have `np.random`
+        image_of = source.images_of(batch.index, images.dtype, spec.draws_of(batch.before))
         with lent_to_user_code(batch.stream):
             ops = self._ops_of(batch)
-            draws = spec.draws_of(batch.before)
             call_for_each(
-                generator, source, batch, images, 0, bad_image, ops, draws, results=results
+                generator, source, batch, image_of, images, 0, bad_image, ops, results=results
             )
             hashes = spec.draw_hashes(global_stream(), count)
         if results is not None:

@@ -12,12 +12,11 @@ import sys
 import numpy as np
 
 from fastaug import _core
-from fastaug.data.sources import NO_DRAWS
 from fastaug.keras_api.function_results import name_function, returned
 from fastaug.keras_api.params import row_of, unmoved
 from fastaug.keras_api.single_images import SingleImages
 from fastaug.keras_api.standardization import FOR_FLOATS, standardize
-from fastaug.keras_api.streams import global_stream, lent_to_user_code, seeded
+from fastaug.keras_api.streams import drawn_from, global_stream, lent_to_user_code, seeded
 from fastaug.keras_api.transforms import transform_image
 from fastaug.run.array_pool import COUNTS_REFERENCES
 
@@ -26,11 +25,11 @@ def call_for_each(
     generator,
     source,
     batch,
+    image_of,
     images,
     start,
     bad_image,
     ops=None,
-    draws=NO_DRAWS,
     params=None,
     results=None,
 ):
@@ -41,11 +40,11 @@ def call_for_each(
         source: Where the images come from.
         batch: The batch; its `errors` get those of images that cannot be read, and its table the
             rows that are drawn.
+        image_of: Function of a place in the batch that returns its image.
         images: Array for the finished images.
         start: The first place.
         bad_image: Function to call with the position and the exception of such an image.
         ops: `SingleImages` of the batch, or None.
-        draws: Seed and epoch of what is drawn when an image is read.
         params: Parameters of the first image, if they have been drawn.
         results: `Results` that look at the images, or None.
     """
@@ -53,11 +52,10 @@ def call_for_each(
     transform = getattr(generator, "_transform_own", None) or getattr(
         generator, "apply_transform", None
     )
-    image_of = source.images_of(batch.index[start:], images.dtype, draws)
     with _core.KeptMemory():
         for i in range(start, len(batch.index)):
             try:
-                image = image_of(i - start)
+                image = image_of(i)
             except Exception as error:
                 batch.errors[i] = error
                 bad_image(int(batch.index[i]), error)
@@ -158,9 +156,10 @@ def replace_images(spec, batch, images, places, bad_image):
     generator, order, table = spec.generator, batch.before, unmoved(len(places))
     draws = spec.draws_of(order)
     numbers = int(batch.index[places[0]]), order.total_batches_seen, order.seed or 0
-    with lent_to_user_code(seeded([number % (1 << 32) for number in numbers])):
-        for row, place in zip(table, places, strict=True):
-            position, image = _another_image(spec, bad_image, draws)
+    stream = seeded([number % (1 << 32) for number in numbers])
+    for row, place in zip(table, places, strict=True):
+        position, image = _another_image(spec, bad_image, draws, stream)
+        with lent_to_user_code(stream):
             if generator is not None:
                 ops = SingleImages.of(generator, spec.source, draws, np.array([position]))
                 if ops is not None:
@@ -182,16 +181,23 @@ def replace_images(spec, batch, images, places, bad_image):
         masks[places] = made
 
 
-def _another_image(spec, bad_image, draws):
-    """Returns `(position, image)` of an image that can be read, drawn from the global stream."""
-    stream, source = global_stream(), spec.source
-    drawn = (stream.randint(len(source)) for _ in range(_DRAWS))
+def _another_image(spec, bad_image, draws, stream):
+    """Returns `(position, image)` of an image that can be read, drawn from a stream.
+
+    Nobody has `np.random` while it waits.
+    """
+    source = spec.source
+
+    def draw():
+        with drawn_from(stream) as generator:
+            return generator.randint(len(source))
+
     errors = {}
-    for position in itertools.chain(drawn, range(len(source))):
+    for position in itertools.chain((draw() for _ in range(_DRAWS)), range(len(source))):
         if position in errors:
             continue
         try:
-            image = source.image(position, spec.dtype, draws)
+            image = source.images_of(np.array([position]), spec.dtype, draws)(0)
             for field in spec.fields:
                 field.check(position)
             return position, image
@@ -229,7 +235,7 @@ class FunctionCalls:
             batch: A batch whose images are warped.
             bad_image: As for `call_for_each`.
             ops: Function without arguments that returns the `SingleImages` of the batch, or None.
-            draws: As for `call_for_each`.
+            draws: Seed and epoch of what is drawn when an image is read.
 
         Returns:
             The array of the finished images.
@@ -243,6 +249,13 @@ class FunctionCalls:
             images = self._arrays.array(images.shape, images.dtype)
         kept_memory = _core.KeptMemory()
         standardized = False
+
+        def image_of(place):
+            # not by readers: while this thread waited, another could have `np.random`
+            if place in batch.errors:
+                raise batch.errors[place]
+            return source.image(batch.index[place], batch.images.dtype, draws)
+
         for i in range(len(images)):
             image = _shown(batch.images[i])
             drawn_anew = _draw_again(batch, i)
@@ -251,7 +264,7 @@ class FunctionCalls:
                 if not standardized:
                     augmentation.standardize(images[:i])
                 call_for_each(
-                    generator, source, batch, images, i, bad_image, ops(), draws, drawn_anew
+                    generator, source, batch, image_of, images, i, bad_image, ops(), drawn_anew
                 )
                 return images
             if i in batch.errors:

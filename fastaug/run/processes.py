@@ -299,7 +299,10 @@ class ProcessPool:
             _SHORT_POLL_SECONDS)  # fmt: skip
         if self._pause_until > time.monotonic():
             seconds = min(seconds, _START_PAUSE)
-        multiprocessing.connection.wait(signs, seconds)
+        try:
+            multiprocessing.connection.wait(signs, seconds)
+        except OSError:  # more files than the program may have by now
+            time.sleep(min(seconds, _START_PAUSE))
         self._bell.clear()
 
 

@@ -7,6 +7,7 @@ from multiprocessing.pool import ThreadPool
 
 import numpy as np
 import pytest
+import trees
 from reference import (
     STANDARD,
     TRANSFORM,
@@ -30,6 +31,7 @@ from walks import (
 )
 
 import fastaug
+from fastaug.data.sources import FileSource
 from fastaug.keras_api import streams
 
 
@@ -356,3 +358,30 @@ def test_functions_that_work_wait_for_each_other(monkeypatch):
         together = pool.map(next, [flow(1), flow(2)])
     for pair in zip(together, alone, strict=True):
         assert np.array_equal(*pair)
+
+
+class OneByOne(fastaug.ImageDataGenerator):
+    """Is asked for each image."""
+
+    def apply_transform(self, x, transform_parameters):
+        return super().apply_transform(x, transform_parameters)
+
+
+def test_nobody_has_the_stream_while_files_are_read(tmp_path, monkeypatch):
+    """Who waits for readers does not work: another thread would be given `np.random`."""
+    root, loans = trees.plain_tree(tmp_path), []
+    trees.text(root / "ants" / "0.jpg")
+    read = FileSource.read
+
+    def seen(*arguments):
+        loans.append(list(streams._holders))
+        return read(*arguments)
+
+    monkeypatch.setattr(FileSource, "read", seen)
+    with OneByOne(rotation_range=9, workers=2).flow_from_directory(
+        root, target_size=(8, 8), batch_size=1, shuffle=False, seed=1, on_error="skip"
+    ) as iterator:
+        with pytest.warns(UserWarning, match=r"0\.jpg"):
+            iterator[0]
+        iterator[1]
+    assert len(loans) >= 3 and not any(loans)

@@ -163,6 +163,22 @@ def test_a_process_that_is_stuck(make):
     assert death.stuck and not death.from_outside
 
 
+def test_a_wait_that_the_system_refuses(make, monkeypatch):
+    """As `poll` does with more files than the program may have by now: no process ends of it."""
+    refused = []
+
+    def wait(*_):
+        refused.append(time.monotonic())
+        raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr(processes.multiprocessing.connection, "wait", wait)
+    owner = Owner()
+    make(owner, run("import time; time.sleep(0.5)")).wake()
+    wait_until(lambda: owner.deaths, "it has ended", PATIENCE)
+    assert not owner.errors and owner.deaths[0][1].status == 0
+    assert len(refused) > 1 and refused[1] - refused[0] > 0.02
+
+
 def test_the_thread_ends_with_the_processes(make):
     others = set(threading.enumerate())  # such as those of the flows of other tests
     owner = Owner()
