@@ -90,7 +90,11 @@ class UserPool:
 
     def _submit(self, function, *arguments):
         if not isinstance(self._pool, multiprocessing.pool.Pool):
-            return self._pool.submit(function, *arguments)
+            try:
+                return self._pool.submit(function, *arguments)
+            except BrokenExecutor as error:
+                # the pool may keep it, and with its traceback these frames
+                raise self._error() from error.with_traceback(None)
         future = Future()
         future.set_running_or_notify_cancel()  # what is in a Pool cannot be taken back
         self._pool.apply_async(

@@ -180,13 +180,22 @@ def rings_after(use):
     return set(readers.own_rings) - before
 
 
-def test_a_user_s_pool_that_breaks_keeps_no_slots(tree):
+class ClosedPool(BrokenPool):
+    """One that takes no calls any more."""
+
+    def submit(self, *_):
+        raise self.error
+
+
+@pytest.mark.parametrize("kind", [BrokenPool, ClosedPool])
+def test_a_user_s_pool_that_breaks_keeps_no_slots(tree, kind):
     """Though it keeps its error, as `concurrent.futures` does for all calls."""
-    pool = BrokenPool()
+    pool = kind()
 
     def use():
-        with pytest.raises(RuntimeError):
+        with pytest.raises(RuntimeError, match="died or hangs") as caught:
             next(flow(tree, pool=pool, timeout=3600))
+        assert caught.value.__cause__ is pool.error
 
     assert rings_after(use) == set()
 

@@ -146,3 +146,13 @@ def test_what_is_even_stays_so_when_it_is_blurred(size, variant):
     for value, sigma in itertools.product((0, 1, 128, 254, 255), (0.3, 0.7, 1.1, 1.9, 4.0)):
         image = np.full((19, 37, 3), value, np.uint8)
         np.testing.assert_array_equal(fastaug.GaussianBlur(size, sigma)(image), image)
+
+
+@pytest.mark.parametrize("factor", [-3e9, 5e9, 1e20])
+@pytest.mark.parametrize("kernel", ["adjust_saturation", "sharpness"])
+def test_factors_of_which_products_are_no_integers(variant, kernel, factor):
+    image = picture(16, 40, 3)
+    expected = KERNELS[kernel](image, factor)
+    assert np.isin(expected[1:-1, 1:-1], [0, 255]).mean() > 0.9  # nearly all are clipped
+    apart = alone(kernel, np.array([factor]), image) != expected
+    assert np.count_nonzero(apart) < 0.01 * image.size
