@@ -95,6 +95,27 @@ FA_CLONES static void fa_find_pixels(const double *FA_RESTRICT v, const double *
     }
 }
 
+/* Sets where samples lie, and how far from the pixel before them; returns the furthest.
+ *
+ * row, pixel: Values of a row and of a pixel. */
+FA_CLONES static int32_t fa_set_samples(const double *FA_RESTRICT v, const double *FA_RESTRICT u,
+                                        const int32_t *FA_RESTRICT rows,
+                                        const int32_t *FA_RESTRICT columns, ptrdiff_t count,
+                                        int32_t row, int32_t pixel, int32_t *FA_RESTRICT offsets,
+                                        float *FA_RESTRICT row_weights,
+                                        float *FA_RESTRICT column_weights)
+{
+    int32_t furthest = 0;
+    ptrdiff_t k;
+    for (k = 0; k < count; k++) {
+        offsets[k] = rows[k] * row + columns[k] * pixel;
+        furthest = offsets[k] > furthest ? offsets[k] : furthest;
+    }
+    for (k = 0; k < count; k++) row_weights[k] = (float)(v[k] - (double)rows[k]);
+    for (k = 0; k < count; k++) column_weights[k] = (float)(u[k] - (double)columns[k]);
+    return furthest;
+}
+
 /* store: Copies the pixels of a line of floats to where they belong. */
 #define FA_PROJECTION(type, kind, store) \
     FA_INLINE void fa_take_##type(const kind *x, const fa_sampling *from, const ptrdiff_t channels, \
@@ -122,7 +143,7 @@ FA_CLONES static void fa_find_pixels(const double *FA_RESTRICT v, const double *
         float row_weights[FA_STRETCH], column_weights[FA_STRETCH]; \
         const ptrdiff_t channels = from->channels; \
         fa_samples samples; \
-        ptrdiff_t k = 0; \
+        ptrdiff_t c, k = 0; \
         samples.offset = offsets; \
         samples.row_weight = row_weights; \
         samples.column_weight = column_weights; \
@@ -132,18 +153,18 @@ FA_CLONES static void fa_find_pixels(const double *FA_RESTRICT v, const double *
         while (k < count) { \
             const ptrdiff_t begin = k; \
             if (rows[k] < 0) { \
-                fa_sample_##type(x, from, v[k], u[k], line + k * channels); \
+                if (v[k] > -1 && v[k] < (double)from->height && u[k] > -1 \
+                    && u[k] < (double)from->width) /* at the edge */ \
+                    fa_sample_##type(x, from, v[k], u[k], line + k * channels); \
+                else \
+                    for (c = 0; c < channels; c++) line[k * channels + c] = from->cval; \
                 k++; \
                 continue; \
             } \
-            samples.furthest = 0; \
-            for (; k < count && rows[k] >= 0; k++) { \
-                const ptrdiff_t n = k - begin; \
-                offsets[n] = rows[k] * (int32_t)from->row + columns[k] * (int32_t)channels; \
-                row_weights[n] = (float)(v[k] - (double)rows[k]); \
-                column_weights[n] = (float)(u[k] - (double)columns[k]); \
-                if (offsets[n] > samples.furthest) samples.furthest = offsets[n]; \
-            } \
+            while (k < count && rows[k] >= 0) k++; \
+            samples.furthest = fa_set_samples(v + begin, u + begin, rows + begin, columns + begin, \
+                                              k - begin, (int32_t)from->row, (int32_t)channels, \
+                                              offsets, row_weights, column_weights); \
             fa_blend_best_##type(x, channels, &samples, k - begin, line + begin * channels); \
         } \
     } \
