@@ -21,6 +21,7 @@ from fastaug.keras_api.advice import about_folders, about_rows, about_split, abo
 from fastaug.keras_api.augmenting import FOR_PREDICT, AugmentingIterator
 from fastaug.keras_api.iterator import check_batch_size
 from fastaug.keras_api.program import ops_of
+from fastaug.ops.crop import RandomResizedCrop
 from fastaug.ops.mix import count_classes, label_floats
 from fastaug.program.fields import MaskField, Masks
 from fastaug.typing import (
@@ -199,11 +200,17 @@ class _FileIterator(AugmentingIterator[Batch]):
 
         Raises:
             ValueError: If it makes images of another size than `target_size`.
+            TypeError: If it is of a class of the user's, which who reads the files does not have.
         """
         ops = ops_of(self._generator)
         crop = ops and ops.crop
         if crop is not None and not crop.is_of_picture:
             crop = None
+        if crop is not None and type(crop).__module__ != RandomResizedCrop.__module__:
+            raise TypeError(
+                f"Files are read where classes of a program are not: {crop!r} should be a "
+                f"RandomResizedCrop itself. Received: {type(crop).__qualname__}"
+            )
         if crop is not None and crop.size != tuple(self.target_size):
             raise ValueError(
                 f"{crop!r} makes images of {crop.size}: `target_size` should be the same. "

@@ -416,6 +416,15 @@ def test_a_file_that_is_replaced_is_cropped_too(tmp_path):
     assert set(images[..., 0].ravel().tolist()) <= {205, 204, 202}
 
 
+class OwnCrop(fastaug.RandomResizedCrop):
+    """A crop of the user's."""
+
+
+def test_who_reads_the_files_does_not_have_a_crop_of_the_user_s(folder):
+    with pytest.raises(TypeError, match="OwnCrop"):
+        files(folder, "threads", OwnCrop((24, 20)))
+
+
 def test_the_size_of_the_crop_is_the_target_s(folder):
     with pytest.raises(ValueError, match=r"RandomResizedCrop.*target_size=\(24, 20\)"):
         files(folder, "threads", fastaug.RandomResizedCrop(24))
