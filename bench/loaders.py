@@ -175,7 +175,8 @@ class Loaders(Study):
         images = make_set(CASE.size, count)
         # long epochs, as each begins a new iteration
         self.images = replace(images, x=images.x.repeat(8, 0), y=images.y.repeat(8, 0))
-        kinds = [Bare, *(kind for kind in (ToTf, ToTorch, RayData, RayAlone) if find_spec(kind.package))]
+        others = (ToTf, ToTorch, RayData, RayAlone)
+        kinds = [Bare, *(kind for kind in others if find_spec(kind.package))]
         self.rows = [Row(kind) for kind in kinds]
 
     def steps(self):
@@ -190,7 +191,8 @@ class Loaders(Study):
     def compare(self):
         job = Job(self.case, self.images, self.options.cores).start()
         kinds = [row.kind for row in self.rows]
-        check = compare_batches(Keras(job), [kind for kind in kinds if not issubclass(kind, RayData)])
+        own = [kind for kind in kinds if not issubclass(kind, RayData)]
+        check = compare_batches(Keras(job), own)
         if RayData in kinds and check.passed:
             check.problem = RayData.problem(job)  # whose random numbers are not Keras's
         return check
