@@ -1,5 +1,6 @@
 """The study `loaders`: the pace of an iterator as a dataset of TensorFlow, PyTorch and Ray."""
 
+import copy
 import logging
 import os
 from contextlib import ExitStack, closing, contextmanager
@@ -94,6 +95,7 @@ class RayData(Bare):
 
         ray.init(
             num_cpus=job.cores, object_store_memory=1 << 30, include_dashboard=False,
+            ignore_reinit_error=True,
             log_to_driver=False, logging_level=logging.ERROR,
         )  # fmt: skip
         logging.getLogger("ray.data").setLevel(logging.ERROR)
@@ -147,7 +149,7 @@ class RayAlone(RayData):
     key, label = "ray_alone", "Ray Data, images as they are"
 
     def function(self):
-        return dict
+        return copy.copy
 
 
 @dataclass

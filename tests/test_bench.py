@@ -371,7 +371,7 @@ def test_loaders(by_default):
     loaders = read(out / "loaders.json")
     assert loaders["complete"] and loaders["check"]["passed"]
     check_machine(loaders["machine"])
-    packages = {"to_tf": "tensorflow", "to_torch": "torch", "ray": "ray"}
+    packages = {"to_tf": "tensorflow", "to_torch": "torch", "ray": "ray", "ray_alone": "ray"}
     keys = ["bare", *(key for key, name in packages.items() if importlib.util.find_spec(name))]
     assert [row["key"] for row in loaders["rows"]] == list(loaders["share_of_iterator"]) == keys
     rounds = {row["key"]: row["rounds_us_per_image"] for row in loaders["rows"]}
@@ -383,6 +383,7 @@ def test_loaders(by_default):
         "to_tf": "to_tf()",
         "to_torch": "to_torch()",
         "ray": "Ray Data",
+        "ray_alone": "Ray Data, images as they are",
     }
     for text in ("of the iterator", *(labels[key] for key in keys)):
         assert text in stdout
