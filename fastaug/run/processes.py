@@ -195,6 +195,7 @@ class ProcessPool:
 
     def _watch(self):
         """Looks after the processes until there are none."""
+        has_none = False  # from then on, processes are another thread's
         try:
             while True:
                 self._look()
@@ -202,24 +203,29 @@ class ProcessPool:
                     tell()
                 with self._lock:
                     # in the same breath, so that whoever wakes this thread after that starts anew
-                    if self._closed or not (self._children or self._wanted()):
+                    has_none = not (self._children or self._closed or self._wanted())
+                    if self._closed or has_none:
                         self._thread = None
                         break
                 self._sleep()
         finally:
-            owner = self._owner()
-            for number in list(self._children):
-                self._children[number].kill()
-            for number, child in list(self._children.items()):
-                child.wait()
-                del self._children[number]
-            with self._lock:
-                if self._thread is threading.current_thread():  # an error that nobody expects
-                    self._thread = None
-            if owner is not None and self._closed:
-                owner.failed(RuntimeError("The program is ending"))
-            elif owner is not None and sys.exc_info()[1] is not None:
-                owner.failed(RuntimeError(f"Decode processes: {sys.exc_info()[1]!r}"))
+            if not has_none:
+                self._end_all()
+
+    def _end_all(self):
+        owner = self._owner()
+        for child in self._children.values():
+            child.kill()
+        for child in self._children.values():
+            child.wait()
+        self._children.clear()
+        with self._lock:
+            if self._thread is threading.current_thread():  # an error that nobody expects
+                self._thread = None
+        if owner is not None and self._closed:
+            owner.failed(RuntimeError("The program is ending"))
+        elif owner is not None and sys.exc_info()[1] is not None:
+            owner.failed(RuntimeError(f"Decode processes: {sys.exc_info()[1]!r}"))
 
     def _wanted(self):
         owner = self._owner()

@@ -182,6 +182,35 @@ def test_a_wait_that_the_system_refuses(make, monkeypatch):
     assert len(refused) > 1 and refused[1] - refused[0] > 0.02
 
 
+def test_a_thread_that_ends_leaves_the_processes_of_the_next(make):
+    """It has none itself: those that are there by then were started by another thread."""
+    owner = Owner()
+    pool = make(owner, run("import time; time.sleep(600)"))
+    usual, ended = pool._lock, []
+
+    class Lock:
+        def __enter__(self):
+            usual.acquire()
+
+        def __exit__(self, *_):
+            has_ended = pool._thread is None and threading.current_thread().name != "MainThread"
+            usual.release()
+            if has_ended and not ended:
+                ended.append(threading.current_thread())
+                owner.wanted.add(0)
+                pool.wake()
+                wait_until(lambda: 0 in ready(pool), "another thread has started one", PATIENCE)
+
+    owner.wanted.clear()
+    pool._lock = Lock()
+    pool.wake()
+    wait_until(lambda: ended and not ended[0].is_alive(), "the first thread has ended", PATIENCE)
+    child = pids(pool)[0]
+    asked = owner.asked
+    wait_until(lambda: owner.asked > asked + 1, "the second goes on", PATIENCE)
+    assert pids(pool) == {0: child} and not owner.deaths and not owner.errors
+
+
 def test_the_thread_ends_with_the_processes(make):
     others = set(threading.enumerate())  # such as those of the flows of other tests
     owner = Owner()
