@@ -3,6 +3,7 @@
 A batch is foreseen if it was begun before it was asked for. Nothing here looks at a clock.
 """
 
+import gc
 import importlib.util
 import os
 import pathlib
@@ -187,6 +188,9 @@ def test_fit_after_a_fit_that_was_broken_off():
         model = build_model()
         with pytest.raises(KeyboardInterrupt):
             model.fit(iterator, verbose=0, callbacks=[Stop()])
+        for each in gc.get_objects():  # whose thread may still ask for an item
+            if isinstance(each, py_dataset_adapter.PyDatasetEnqueuer):
+                each.stop()
         watch = Watch(iterator)
         for i in range(BATCHES):
             iterator[i]
