@@ -59,7 +59,12 @@ class Loader(Bare):
     def _of(self, dataset):
         while True:
             for images, labels in dataset:
-                yield images.numpy(), labels.numpy()
+                yield self.array(images), self.array(labels)
+
+    @staticmethod
+    def array(tensor):
+        """Returns a tensor as an array, where it is."""
+        return tensor.numpy()
 
 
 class ToTf(Loader):
@@ -69,6 +74,10 @@ class ToTf(Loader):
 
     def dataset_of(self, flow):
         return flow.to_tf()
+
+    @staticmethod
+    def array(tensor):
+        return np.asarray(memoryview(tensor))  # `numpy()` copies
 
 
 class ToTorch(Loader):
