@@ -185,47 +185,44 @@ FA_TARGET_AVX2 static void fa_resample_row_avx2(const uint8_t *FA_RESTRICT in, c
     }
 }
 
-/* The sums of three channels of two pixels, one in each half, of at most four taps.
- *
- * wide: Whether there are more than two. */
+/* Taps of a pixel whose support is at most 1: the third is there only where a sum was rounded, and it and
+ * the fourth are 0. */
+#define FA_SHORT_TAPS 4
+
+/* The sums of three channels of two pixels, one in each half, of FA_SHORT_TAPS. */
 FA_INLINE FA_TARGET_AVX2 __m256i fa_resample_two(const uint8_t *in, const fa_weights *columns,
-                                                 ptrdiff_t j, const int wide)
+                                                 ptrdiff_t j)
 {
     const __m256i pairs = _mm256_broadcastsi128_si256(_mm_setr_epi8(
         0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1));
-    const __m256i next_pairs = _mm256_broadcastsi128_si256(_mm_setr_epi8(
-        6, -1, 9, -1, 7, -1, 10, -1, 8, -1, 11, -1, -1, -1, -1, -1));
     const __m256i half = _mm256_set1_epi32(1 << (FA_WEIGHT_BITS - 1));
     const uint8_t *p = in + 3 * (ptrdiff_t)columns->first[j];
     const uint8_t *q = in + 3 * (ptrdiff_t)columns->first[j + 1];
-    const __m256i w = _mm256_loadu_si256((const __m256i *)(const void *)(columns->halves + 4 * j));
+    const __m256i w = _mm256_loadu_si256(
+        (const __m256i *)(const void *)(columns->halves + FA_SHORT_TAPS * j));
     const __m256i pixels = _mm256_inserti128_si256(
-        _mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)p)),
-        _mm_loadu_si128((const __m128i *)(const void *)q), 1);
+        _mm256_castsi128_si256(_mm_loadl_epi64((const __m128i *)(const void *)p)),
+        _mm_loadl_epi64((const __m128i *)(const void *)q), 1);
     const __m256i x = _mm256_shuffle_epi8(pixels, pairs);
-    __m256i high = _mm256_madd_epi16(x, _mm256_shuffle_epi32(w, 0x00));
-    __m256i low = _mm256_add_epi32(half, _mm256_madd_epi16(x, _mm256_shuffle_epi32(w, 0x55)));
-    if (wide) {
-        const __m256i y = _mm256_shuffle_epi8(pixels, next_pairs);
-        high = _mm256_add_epi32(high, _mm256_madd_epi16(y, _mm256_shuffle_epi32(w, 0xAA)));
-        low = _mm256_add_epi32(low, _mm256_madd_epi16(y, _mm256_shuffle_epi32(w, 0xFF)));
-    }
+    const __m256i high = _mm256_madd_epi16(x, _mm256_shuffle_epi32(w, 0x00));
+    const __m256i low = _mm256_add_epi32(half, _mm256_madd_epi16(x, _mm256_shuffle_epi32(w, 0x55)));
     return _mm256_srai_epi32(_mm256_add_epi32(_mm256_slli_epi32(high, FA_LOW_BITS), low),
                              FA_WEIGHT_BITS);
 }
 
-/* The first pixels of a row of three channels, four at a time, of at most four taps each; returns how
- * many. in: a row, and FA_ROW_READS bytes. wide: as above. */
-FA_INLINE FA_TARGET_AVX2 ptrdiff_t fa_resample_fours(const uint8_t *FA_RESTRICT in,
-                                                     const fa_weights *columns, const int wide,
-                                                     uint8_t *FA_RESTRICT out)
+/* The first pixels of a row of three channels, four at a time, of FA_SHORT_TAPS each; returns how many.
+ *
+ * in: A row, and FA_ROW_READS bytes. */
+FA_TARGET_AVX2 static ptrdiff_t fa_resample_short_avx2(const uint8_t *FA_RESTRICT in,
+                                                       const fa_weights *columns,
+                                                       uint8_t *FA_RESTRICT out)
 {
     const __m128i three_of_four = _mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14,
                                                 -1, -1, -1, -1);
     ptrdiff_t j;
     for (j = 0; j + 4 <= columns->size; j += 4) {
-        const __m256i sums = _mm256_packs_epi32(fa_resample_two(in, columns, j, wide),
-                                                fa_resample_two(in, columns, j + 2, wide));
+        const __m256i sums = _mm256_packs_epi32(fa_resample_two(in, columns, j),
+                                                fa_resample_two(in, columns, j + 2));
         const __m256i bytes = _mm256_packus_epi16(sums, sums);
         const __m128i four = _mm_unpacklo_epi32(_mm256_castsi256_si128(bytes),
                                                 _mm256_extracti128_si256(bytes, 1));
@@ -235,13 +232,6 @@ FA_INLINE FA_TARGET_AVX2 ptrdiff_t fa_resample_fours(const uint8_t *FA_RESTRICT 
         memcpy(out + 3 * j + 8, &last, 4);
     }
     return j;
-}
-
-FA_TARGET_AVX2 static ptrdiff_t fa_resample_four_taps_avx2(const uint8_t *in,
-                                                           const fa_weights *columns, int wide,
-                                                           uint8_t *out)
-{
-    return wide ? fa_resample_fours(in, columns, 1, out) : fa_resample_fours(in, columns, 0, out);
 }
 
 /* fa_resample_down, sixteen values at a time; returns how many that were. */
@@ -332,9 +322,7 @@ static void fa_resample_across(const uint8_t *in, ptrdiff_t stride, ptrdiff_t wi
 {
     const ptrdiff_t size = width * channels;
     const uint8_t *end = in + (height - 1) * stride + size;
-    int32_t most = 0; /* pixels that have a part in one */
     ptrdiff_t i;
-    for (i = 0; i < columns->size; i++) most = columns->count[i] > most ? columns->count[i] : most;
     for (i = from; i < to; i++, out += columns->size * channels) {
         const uint8_t *row = in + i * stride;
 #ifdef FA_AVX2
@@ -346,14 +334,13 @@ static void fa_resample_across(const uint8_t *in, ptrdiff_t stride, ptrdiff_t wi
             }
             fa_resample_row_avx2(
                 row, columns,
-                columns->taps == 4 ? fa_resample_four_taps_avx2(row, columns, most > 2, out) : 0, out);
+                columns->taps == FA_SHORT_TAPS ? fa_resample_short_avx2(row, columns, out) : 0, out);
             continue;
         }
 #endif
         fa_resample_row(row, channels, columns, out);
     }
     (void)end;
-    (void)most;
     (void)memory;
 }
 

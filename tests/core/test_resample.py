@@ -130,3 +130,15 @@ def test_arrays_that_are_refused(image, out, text):
     memory = np.zeros((6, 6, 3), np.uint8)
     with pytest.raises(ValueError, match="share memory"):
         _core.resample(memory, weights(), weights(), memory.reshape(-1)[:27].reshape(3, 3, 3))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("name", ["box", "bilinear", "hamming"])
+def test_images_that_grow(name, variant):
+    """Sums of coordinates are rounded: of 3 pixels to 47, the middle one has three taps."""
+    _core.select_simd(variant)
+    rng = np.random.default_rng(3)
+    for width, size in [(3, 47), *rng.integers(1, [40, 160], (60, 2)).tolist()]:
+        image = rng.integers(0, 256, (3, width, 3), np.uint8)
+        expected = by_pillow(image, (size, 5), name)
+        np.testing.assert_array_equal(in_core(image, (size, 5), name), expected)
