@@ -215,8 +215,7 @@ class FileSource:
         self.shape = (height, width, channels) if self._is_last else (channels, height, width)
         self._pool = pool
         self._workers = workers
-        self._threads = None  # of `read`, kept
-        self._program = None  # that it has them run
+        self._reading = None  # the program of `read` and its threads, kept
         self._renew_in_child()
         renew_in_child(self)
         self._timeout = timeout
@@ -275,15 +274,15 @@ class FileSource:
         """
         if not self.has_readers:
             return self._read_here(index, draws)
-        program, threads = self._program, self._threads
-        if program is None or threads is None:
+        reading = self._reading
+        if reading is None:
             program = _core.Program(
                 *self.target.shape,
                 channels_first=not self._is_last,
                 is_bytes=self.target.dtype == np.uint8,
             )
-            threads = shared_pool(self._workers)
-            self._program, self._threads = program, threads
+            reading = self._reading = program, shared_pool(self._workers)
+        program, threads = reading
         images = np.empty((len(index), *self.shape), self.target.dtype)
         table = np.repeat(_core.IDENTITY, len(index), axis=0)
         job = self.job(program, index, table, images, False, draws=draws)
@@ -341,7 +340,7 @@ class FileSource:
 
     def close(self):
         """Gives the slots and the threads back. What comes next makes new ones."""
-        self._reader = self._program = self._threads = None
+        self._reader = self._reading = None
 
 
 class _FilesReading:

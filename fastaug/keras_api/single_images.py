@@ -3,6 +3,7 @@
 import numpy as np
 
 from fastaug import _core
+from fastaug.keras_api.params import unmoved
 from fastaug.keras_api.program import check_ops, is_of_bytes, ops_of
 from fastaug.ops.base import as_bytes, size_and_channels
 
@@ -25,7 +26,7 @@ class SingleImages:
         size, channels = size_and_channels(source.shape, first)
         kind = np.dtype(np.uint8 if is_of_bytes(source) else np.float32)
         check_ops(ops, source, data_format)
-        keras = np.repeat(_core.IDENTITY, len(index), axis=0)
+        keras = unmoved(len(index))
         self._table = ops.table(keras, *draws, index, size, channels)
         self.shape = ops.shape_after(source.shape, data_format)
         height, width = ops.size_after(size)

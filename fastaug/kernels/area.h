@@ -15,6 +15,7 @@
 #include "noise.h"
 #include "platform.h"
 #include "simd.h"
+#include "values_avx2.h"
 
 /* ---- histograms ----------------------------------------------------------------------------------- */
 
@@ -92,8 +93,7 @@ FA_TARGET_AVX2 static ptrdiff_t fa_sharpen_avx2(const uint8_t *middle, const uin
     const __m256 rests = _mm256_set1_ps(rest);
     ptrdiff_t k;
     for (k = start; k + 16 <= end; k += 16) {
-        const __m256i x = _mm256_cvtepu8_epi16(
-            _mm_loadu_si128((const __m128i *)(const void *)(middle + k)));
+        const __m256i x = fa_wide_u8(middle + k);
 #define FA_SUMS(at) _mm256_loadu_si256((const __m256i *)(const void *)(sum + (at)))
         const __m256i sides = _mm256_add_epi16(FA_SUMS(k - channels), FA_SUMS(k + channels));
         const __m256i all = _mm256_add_epi16(_mm256_add_epi16(sides, FA_SUMS(k)),
@@ -109,9 +109,7 @@ FA_TARGET_AVX2 static ptrdiff_t fa_sharpen_avx2(const uint8_t *middle, const uin
             whole[i] = _mm256_cvttps_epi32(_mm256_add_ps(
                 _mm256_cvtepi32_ps(v), _mm256_mul_ps(rests, _mm256_cvtepi32_ps(d))));
         }
-        whole[0] = _mm256_packus_epi16(_mm256_packs_epi32(whole[0], whole[1]), zero);
-        _mm_storeu_si128((__m128i *)(void *)(out + k),
-                         _mm256_castsi256_si128(_mm256_permute4x64_epi64(whole[0], 0x08)));
+        fa_store_u8(_mm256_packs_epi32(whole[0], whole[1]), out + k);
     }
     return k;
 }

@@ -9,6 +9,7 @@
 #include "canvas.h"
 #include "platform.h"
 #include "simd.h"
+#include "values_avx2.h"
 
 #define FA_BLUR_REACH 127   /* pixels on each side that a blurred one is made of, at most */
 #define FA_BLUR_PARTS 14    /* bits of a weight of whole numbers, 1 included */
@@ -67,11 +68,6 @@ FA_CLONES static void fa_blur_floats(const float *x, const fa_blur_tap *taps, pt
 #define FA_BLUR_MORE ((FA_BLUR_MIDDLE << FA_BLUR_FRACTION) + (1 << FA_BLUR_FRACTION >> 1))
 
 #ifdef FA_AVX2
-FA_INLINE FA_TARGET_AVX2 __m256i fa_wide_u8(const uint8_t *p)
-{
-    return _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(const void *)p));
-}
-
 FA_INLINE FA_TARGET_AVX2 __m256i fa_wide_i16(const int16_t *p)
 {
     return _mm256_loadu_si256((const __m256i *)(const void *)p);
@@ -80,12 +76,6 @@ FA_INLINE FA_TARGET_AVX2 __m256i fa_wide_i16(const int16_t *p)
 FA_INLINE FA_TARGET_AVX2 void fa_store_i16(__m256i values, int16_t *p)
 {
     _mm256_storeu_si256((__m256i *)(void *)p, values);
-}
-
-FA_INLINE FA_TARGET_AVX2 void fa_store_u8(__m256i values, uint8_t *p)
-{
-    const __m256i bytes = _mm256_permute4x64_epi64(_mm256_packus_epi16(values, values), 0x08);
-    _mm_storeu_si128((__m128i *)(void *)p, _mm256_castsi256_si128(bytes));
 }
 
 /* count: Vectors of sixteen values. */

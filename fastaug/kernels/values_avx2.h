@@ -2,6 +2,9 @@
 #ifndef FASTAUG_VALUES_AVX2_H
 #define FASTAUG_VALUES_AVX2_H
 
+#include <stddef.h>
+#include <stdint.h>
+
 #include "platform.h"
 #include "simd.h"
 
@@ -50,6 +53,17 @@ FA_TARGET_AVX2 static ptrdiff_t fa_store_bytes_avx2(const float *FA_RESTRICT x, 
     return i;
 }
 
+/* Sixteen bytes as numbers of 16 bits, and back, clipped. */
+FA_INLINE FA_TARGET_AVX2 __m256i fa_wide_u8(const uint8_t *p)
+{
+    return _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+
+FA_INLINE FA_TARGET_AVX2 void fa_store_u8(__m256i values, uint8_t *p)
+{
+    const __m256i bytes = _mm256_permute4x64_epi64(_mm256_packus_epi16(values, values), 0x08);
+    _mm_storeu_si128((__m128i *)(void *)p, _mm256_castsi256_si128(bytes));
+}
 
 #endif
 
